@@ -1,0 +1,47 @@
+# Everything is installed into ./.venv, once. Needed beforehand: Python 3.10 or later with pip, and make.
+
+PYTHON ?= python3
+TORCH ?= torch==2.13.0
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+WORKERS ?= 2
+
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: setup test lint demo clean
+.DELETE_ON_ERROR:
+
+setup: $(INSTALLED)
+	@echo "darnet is installed in $(VENV); to use it: . $(BIN)/activate"
+
+$(BIN)/python:
+	@command -v $(PYTHON) >/dev/null || { echo "darnet: there is no $(PYTHON); name yours: make PYTHON=/path/to/python3" >&2; exit 2; }
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 10))' || { \
+		echo "darnet: needs Python 3.10 or later, but $(PYTHON) is $$($(PYTHON) --version 2>&1);" \
+			"name another: make PYTHON=python3.12" >&2; exit 2; }
+	@# Debian's Python may lack ensurepip: its own pip then fills the environment.
+	$(PYTHON) -m venv $(VENV) || { $(PYTHON) -m venv --clear --without-pip $(VENV) && \
+		$(PYTHON) -m pip --python $(BIN)/python install --quiet pip; }
+
+# torch comes first and pinned, so that no other package chooses its version.
+$(INSTALLED): setup.py Makefile | $(BIN)/python
+	$(BIN)/python -m pip install --quiet $(TORCH)
+	$(BIN)/python -m pip install --quiet --editable '.[test]'
+	@touch $@
+
+lint: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# One thread for each worker: more of them only wait for each other on few cores.
+test: lint
+	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) \
+		--cov --cov-report=term:skip-covered --cov-fail-under=90
+
+demo: $(INSTALLED)
+	$(BIN)/darnet_demo
+
+clean:
+	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage darnet.egg-info

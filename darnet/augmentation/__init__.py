@@ -1,0 +1,13 @@
+"""Random augmentation of slices and patches. Parameters are sampled apart from being applied."""
+
+from darnet.augmentation.patches import PatchTransform, apply_patch_transform, sample_patch_transform
+from darnet.augmentation.slices import SliceTransform, apply_slice_transform, sample_slice_transform
+
+__all__ = [
+    "PatchTransform",
+    "SliceTransform",
+    "apply_patch_transform",
+    "apply_slice_transform",
+    "sample_patch_transform",
+    "sample_slice_transform",
+]

@@ -1,0 +1,119 @@
+"""Augmentation of 3D patches for the DAR-UNet: rotation, scale, shift, elastic, flips, contrast, random appearance."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from darnet.plans import SegmentationPlan
+
+BACKGROUND = -1.0
+ELASTIC_NODES = (3, 5, 5)  # control points along (D, H, W)
+CURVE_POINTS = 8
+
+
+@dataclass(frozen=True)
+class PatchTransform:
+    """Parameters of one patch.
+
+    Attributes:
+        matrix: (3, 3) map from output to input, in the unit of half a patch, axes (D, H, W).
+        shift: (3,) fraction of half a patch.
+        elastic: (3, *ELASTIC_NODES) displacements at the control points, fraction of half a patch; None for none.
+        curve: (CURVE_POINTS,) increments of a monotone intensity curve over -1..1; None for none.
+        gain: Contrast factor.
+        offset: Brightness in the unit of the image.
+        noise: Standard deviation of added noise.
+        noise_seed: Seed of the noise.
+    """
+
+    matrix: np.ndarray
+    shift: np.ndarray
+    elastic: np.ndarray | None
+    curve: np.ndarray | None
+    gain: float
+    offset: float
+    noise: float
+    noise_seed: int
+
+
+def sample_patch_transform(rng: np.random.Generator, plan: SegmentationPlan) -> PatchTransform:
+    """Draw the parameters of one patch. Rotation is in plane: through-plane steps are too coarse to turn."""
+    limit = math.radians(plan.rotation_degrees)
+    angle = rng.uniform(-limit, limit)
+    scale = rng.uniform(1 - plan.scale, 1 + plan.scale, 3)
+    flips = np.array([-1.0 if axis in plan.mirror_axes and rng.random() < 0.5 else 1.0 for axis in range(3)])
+    aspect = plan.patch_size[1] / plan.patch_size[2]
+    cos, sin = math.cos(angle), math.sin(angle)
+    matrix = np.array([[1, 0, 0], [0, cos, -sin / aspect], [0, sin * aspect, cos]]) * flips / scale[:, None]
+    elastic = None
+    if plan.elastic > 0 and rng.random() < 0.5:
+        elastic = rng.normal(0, plan.elastic, (3, *ELASTIC_NODES))
+        elastic[0] *= 0.5
+    curve = None
+    if rng.random() < plan.appearance:
+        curve = rng.dirichlet(np.full(CURVE_POINTS, 2.0))
+    strength = plan.contrast
+    return PatchTransform(
+        matrix=matrix,
+        shift=rng.uniform(-plan.shift, plan.shift, 3) * np.array([0.5, 1, 1]),
+        elastic=elastic,
+        curve=curve,
+        gain=float(rng.uniform(1 - strength, 1 + strength)),
+        offset=float(rng.uniform(-strength, strength)) * 0.5,
+        noise=float(rng.uniform(0, 0.2 * strength)),
+        noise_seed=int(rng.integers(2**31)),
+    )
+
+
+def _grid(transform: PatchTransform, shape: tuple[int, ...], device: torch.device) -> Tensor:
+    """Sampling grid (1, D, H, W, 3) in grid_sample's order (W, H, D)."""
+    order = [2, 1, 0]
+    theta = np.concatenate([transform.matrix[order][:, order], transform.shift[order][:, None]], axis=1)
+    tensor = torch.from_numpy(theta.astype(np.float32))[None].to(device)
+    grid = F.affine_grid(tensor, [1, 1, *shape], align_corners=False)
+    if transform.elastic is not None:
+        nodes = torch.from_numpy(transform.elastic[order].astype(np.float32))[None].to(device)
+        field = F.interpolate(nodes, size=shape, mode="trilinear", align_corners=True)
+        grid = grid + field.permute(0, 2, 3, 4, 1)
+    return grid
+
+
+def apply_patch_transform(image: Tensor, labels: Tensor, transform: PatchTransform) -> tuple[Tensor, Tensor]:
+    """Apply one transform to a patch.
+
+    Args:
+        image: (1, D, H, W) in -1..1.
+        labels: (D, H, W) integers.
+        transform: What `sample_patch_transform` drew.
+
+    Returns:
+        Image (1, D, H, W), interpolated linearly, and labels (D, H, W) of the nearest voxel. From outside come
+        background and label 0.
+    """
+    grid = _grid(transform, tuple(labels.shape), image.device)
+    moved = F.grid_sample((image - BACKGROUND)[None], grid, align_corners=False)[0] + BACKGROUND
+    picked = F.grid_sample(labels[None, None].float(), grid, mode="nearest", align_corners=False)[0, 0]
+    return _intensities(moved, transform), picked.to(labels.dtype)
+
+
+def _intensities(image: Tensor, transform: PatchTransform) -> Tensor:
+    """Curve, contrast, brightness and noise within -1..1; background stays background."""
+    background = image <= BACKGROUND + 1e-3
+    if transform.curve is not None:
+        knots = np.concatenate([[0.0], np.cumsum(transform.curve)]) * 2 - 1
+        position = ((image.clamp(-1, 1) + 1) * (CURVE_POINTS / 2)).clamp(max=CURVE_POINTS - 1e-4)
+        index = position.long()
+        table = torch.from_numpy(knots.astype(np.float32)).to(image.device)
+        low = table[index]
+        image = low + (table[index + 1] - low) * (position - index)
+    image = image * transform.gain + transform.offset
+    if transform.noise > 0:
+        generator = torch.Generator().manual_seed(transform.noise_seed)
+        image = image + transform.noise * torch.randn(image.shape, generator=generator).to(image.device)
+    return torch.where(background, torch.full_like(image, BACKGROUND), image.clamp(-1, 1))

@@ -1,0 +1,1 @@
+"""Command line: one module per command. Nothing heavy is imported before a command runs."""

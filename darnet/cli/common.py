@@ -1,0 +1,133 @@
+"""What all commands share: flags, exit codes and the way an error is shown. Nothing heavy is imported here."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import sys
+import traceback
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+
+from darnet import __version__
+from darnet.errors import DarnetError, ExitCode
+
+DEVICES = ("auto", "cpu", "cuda", "mps")
+
+INTERNAL_ERROR = 1
+
+_EXIT_CODES = (
+    "exit codes: 0 all done, 1 internal error, 2 usage or configuration, 3 data, 4 disk or memory, "
+    "5 some cases failed, 130 interrupted, 143 terminated"
+)
+
+
+class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
+    """Shows a default only where it says something."""
+
+    def _get_help_string(self, action: argparse.Action) -> str | None:
+        if action.default is None or action.default is False:
+            return action.help
+        return super()._get_help_string(action)
+
+
+def parser(prog: str, description: str) -> ArgumentParser:
+    """A strict parser: flags cannot be shortened, an unknown one ends the command with exit code 2."""
+    return ArgumentParser(
+        prog=prog,
+        description=description,
+        epilog=_EXIT_CODES,
+        allow_abbrev=False,
+        formatter_class=_HelpFormatter,
+    )
+
+
+def add_common(parser: ArgumentParser) -> None:
+    """Add the flags that every command takes: --root, -device, --quiet, --debug, --version."""
+    group = parser.add_argument_group("common")
+    group.add_argument(
+        "--root", metavar="FOLDER", help="folder of raw, preprocessed and results; else DARNET_ROOT, else ./darnet_data"
+    )
+    group.add_argument("-device", "--device", dest="device", choices=DEVICES, default="auto", help="where to compute")
+    group.add_argument("--quiet", action="store_true", help="no progress bars and no messages but errors")
+    group.add_argument("--debug", action="store_true", help="show the traceback of an error")
+    group.add_argument("--version", action="version", version=f"darnet {__version__}")
+
+
+def whole_number(minimum: int) -> Callable[[str], int]:
+    """An argparse type: an integer not below `minimum`."""
+
+    def convert(text: str) -> int:
+        try:
+            value = int(text)
+        except ValueError:
+            value = minimum - 1
+        if value < minimum:
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}")
+        return value
+
+    return convert
+
+
+def fraction(text: str) -> float:
+    """An argparse type: a number above 0 and at most 1."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0 and at most 1")
+    return value
+
+
+def say(args: Namespace, message: str) -> None:
+    """Print a message unless `--quiet` was given."""
+    if not args.quiet:
+        print(message, flush=True)
+
+
+def entry(
+    build: Callable[[], ArgumentParser], run: Callable[[Namespace], None], argv: Sequence[str] | None = None
+) -> int:
+    """Parse the flags, run the command and turn whatever it raises into a message and an exit code.
+
+    Args:
+        build: Makes the parser of the command.
+        run: Does the work; it raises a `DarnetError` where that fails.
+        argv: Flags without the program's name; None takes them from `sys.argv`.
+
+    Returns:
+        The exit code of `darnet.errors.ExitCode`, or 1 for an error that darnet did not foresee.
+    """
+    command = build()
+    try:
+        args = command.parse_args(argv)
+    except SystemExit as stop:  # argparse ends the process after -h and after a wrong flag
+        return stop.code if isinstance(stop.code, int) else int(ExitCode.CONFIGURATION)
+    try:
+        run(args)
+    except (Exception, KeyboardInterrupt) as error:
+        if getattr(args, "debug", False):
+            traceback.print_exc()
+        code, message = explain(error)
+        print(f"{command.prog}: {message}", file=sys.stderr, flush=True)
+        return code
+    return int(ExitCode.DONE)
+
+
+def explain(error: BaseException) -> tuple[int, str]:
+    """Exit code and message for an exception."""
+    if isinstance(error, DarnetError):
+        return int(error.exit_code), str(error)
+    if isinstance(error, KeyboardInterrupt):
+        return int(ExitCode.INTERRUPTED), "interrupted"
+    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+        place = f" while writing {error.filename}" if error.filename else ""
+        return int(ExitCode.RESOURCES), f"the disk is full{place}; free some space and run the command again"
+    if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
+        return int(ExitCode.CONFIGURATION), f"no permission: {error}"
+    # torch.OutOfMemoryError is known by its name, so that torch need not be imported to print a usage error.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return int(ExitCode.RESOURCES), "out of memory; use a smaller batch, fewer processes or -device cpu"
+    first_line = (str(error).splitlines() or [""])[0]
+    return INTERNAL_ERROR, f"internal error: {type(error).__name__}: {first_line} (--debug shows where)"

@@ -1,0 +1,93 @@
+"""Errors that name what is wrong, where, and how to mend it, each with the exit code of its kind."""
+
+from __future__ import annotations
+
+from enum import IntEnum
+from pathlib import Path
+
+
+class ExitCode(IntEnum):
+    """Exit codes shared by all commands."""
+
+    DONE = 0
+    CONFIGURATION = 2
+    DATA = 3
+    RESOURCES = 4
+    SOME_CASES_FAILED = 5
+    INTERRUPTED = 130
+    TERMINATED = 143
+
+
+class DarnetError(Exception):
+    """Base of all errors that darnet raises on purpose.
+
+    Args:
+        what: What is wrong, in one sentence.
+        where: The case, file or key it was found in.
+        found: What was found there.
+        expected: What was expected instead.
+        remedy: What the user can do.
+    """
+
+    exit_code: ExitCode = ExitCode.CONFIGURATION
+
+    def __init__(
+        self,
+        what: str,
+        *,
+        where: str | Path | None = None,
+        found: object = None,
+        expected: object = None,
+        remedy: str | None = None,
+    ) -> None:
+        self.what, self.where, self.found, self.expected, self.remedy = what, where, found, expected, remedy
+        lines = [what]
+        for name, value in (("where", where), ("found", found), ("expected", expected), ("remedy", remedy)):
+            if value is not None:
+                lines.append(f"  {name + ':':<10}{value}")
+        super().__init__("\n".join(lines))
+
+
+class ConfigurationError(DarnetError):
+    """A wrong flag, path, plan or checkpoint: the user's instructions cannot be carried out."""
+
+    exit_code = ExitCode.CONFIGURATION
+
+
+class DataError(DarnetError):
+    """A scan, label or dataset.json that cannot be used as it is."""
+
+    exit_code = ExitCode.DATA
+
+
+class ResourceError(DarnetError):
+    """Not enough disk, memory or device."""
+
+    exit_code = ExitCode.RESOURCES
+
+
+class SomeCasesFailed(DarnetError):
+    """Some cases failed; the results of the others are kept."""
+
+    exit_code = ExitCode.SOME_CASES_FAILED
+
+
+class Interrupted(DarnetError):
+    """Stopped by a signal after a checkpoint was written; `--continue` goes on from there."""
+
+    exit_code = ExitCode.INTERRUPTED
+
+
+class Terminated(Interrupted):
+    """Stopped by SIGTERM after a checkpoint was written."""
+
+    exit_code = ExitCode.TERMINATED
+
+
+def raise_together(faults: list[DarnetError], summary: str) -> None:
+    """Raise one `DataError` that lists all faults, or return where there are none."""
+    if len(faults) == 1:
+        raise faults[0]
+    if faults:
+        body = "\n".join(f"- {fault}" for fault in faults)
+        raise DataError(f"{summary} ({len(faults)} faults):\n{body}")

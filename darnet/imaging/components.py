@@ -1,0 +1,59 @@
+"""Connected components of masks and label volumes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal, TypeAlias
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from darnet.imaging.crop import box_of, slices_of
+
+Connectivity: TypeAlias = Literal[6, 18, 26]  # neighbours of a voxel
+
+
+def largest_component(mask: NDArray[np.bool_], connectivity: Connectivity = 26) -> NDArray[np.bool_]:
+    """Largest connected component of a mask (D, H, W); an empty mask stays empty.
+
+    Args:
+        mask: Mask (D, H, W).
+        connectivity: Neighbours of a voxel.
+    """
+    components, sizes = _components(mask, connectivity)
+    if sizes.size == 0:
+        return np.zeros(mask.shape, dtype=np.bool_)
+    return np.asarray(components == 1 + int(np.argmax(sizes)))
+
+
+def largest_fraction(mask: NDArray[np.bool_]) -> float:
+    """Share of a mask's voxels that its largest 26-connected component holds; 0 where the mask is empty."""
+    if not mask.any():
+        return 0.0
+    _, sizes = _components(mask[slices_of(box_of(mask))], 26)
+    return float(sizes.max() / sizes.sum())
+
+
+def keep_largest(labels: NDArray[np.integer], which: Sequence[int]) -> NDArray[np.integer]:
+    """Keep only the largest 26-connected component of some labels; the rest of each becomes background.
+
+    Args:
+        labels: Label volume (D, H, W).
+        which: Labels to clean; others stay as they are. Labels that do not occur are passed over.
+    """
+    cleaned = np.array(labels)
+    for label in which:
+        mask = np.asarray(labels == label)
+        if label == 0 or not mask.any():
+            continue
+        box = slices_of(box_of(mask))
+        part = mask[box]
+        cleaned[box][part & ~largest_component(part)] = 0
+    return cleaned
+
+
+def _components(mask: NDArray[np.bool_], connectivity: Connectivity) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
+    """Numbered components (1, 2, ...; 0 outside) and the voxel count of each."""
+    components = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=connectivity)
+    return components, np.asarray(cc3d.statistics(components, no_slice_conversion=True)["voxel_counts"][1:])

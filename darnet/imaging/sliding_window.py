@@ -1,0 +1,153 @@
+"""Prediction of a whole volume from overlapping patches."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+from itertools import product
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from darnet.errors import ConfigurationError, DataError
+
+SMALLEST_WEIGHT = 1e-4
+
+
+def window_starts(size: int, patch: int, step_fraction: float) -> list[int]:
+    """First voxels of the windows along one axis: evenly spread, about a step apart at most, reaching both ends.
+
+    Args:
+        size: Voxels of the axis.
+        patch: Voxels of a window.
+        step_fraction: Largest step as a fraction of the window, above 0 and at most 1.
+
+    Raises:
+        ConfigurationError: The step is out of range.
+    """
+    if not 0 < step_fraction <= 1:
+        raise ConfigurationError(
+            "the step of the sliding window is out of range", found=step_fraction, expected="above 0, at most 1"
+        )
+    room = max(0, size - patch)
+    steps = math.ceil(room / max(1, patch * step_fraction) - 1e-9)  # 0.29 * 100 is a little less than 29
+    return [round(room * step / steps) for step in range(steps)] + [room]
+
+
+def gaussian_weights(patch_size: Sequence[int], sigma_fraction: float = 1 / 8) -> Tensor:
+    """Weight of each voxel of a patch: a Gaussian about its middle, 1 at most, clipped to stay above 0.
+
+    Args:
+        patch_size: (D, H, W) voxels.
+        sigma_fraction: Standard deviation as a fraction of the patch.
+
+    Returns:
+        float32 of the patch's shape.
+    """
+    weights = torch.ones((), dtype=torch.float64)
+    for size in patch_size:
+        offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
+        weights = weights[..., None] * torch.exp(-0.5 * (offset / (size * sigma_fraction)) ** 2)
+    return (weights / weights.max()).clamp_(min=SMALLEST_WEIGHT).float()
+
+
+def sliding_window(
+    image: Tensor,
+    network: Callable[[Tensor], Tensor],
+    patch_size: Sequence[int],
+    num_classes: int,
+    step_size: float = 0.5,
+    average: str = "probabilities",
+    batch_size: int = 1,
+    pad_value: float = -1.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Tensor:
+    """Class probabilities of a volume, averaged over overlapping patches with Gaussian weights.
+
+    Args:
+        image: (C, D, H, W), on the device of the network. An axis shorter than the patch is padded, and cut off again.
+        network: Logits (N, K, *patch_size) of patches (N, C, *patch_size).
+        patch_size: (D, H, W) voxels.
+        num_classes: K.
+        step_size: Largest step between patches as a fraction of the patch.
+        average: What is averaged: "probabilities", or "logits" before the softmax.
+        batch_size: Patches per call of the network.
+        pad_value: Value of the padding: background.
+        progress: Called with the number of patches done and their total after each batch.
+
+    Returns:
+        float32 probabilities (K, D, H, W), on the device of the image.
+
+    Raises:
+        ConfigurationError: Unknown `average`, or an output of another shape than promised.
+        DataError: The network's output is not finite.
+    """
+    if average not in ("probabilities", "logits"):
+        raise ConfigurationError("unknown average", found=repr(average), expected="probabilities or logits")
+    with torch.no_grad():
+        padded, original = _pad(image, patch_size, pad_value)
+        windows = _windows(padded.shape[1:], patch_size, step_size)
+        weights = gaussian_weights(patch_size).to(image.device)
+        total = torch.zeros((num_classes, *padded.shape[1:]), dtype=torch.float32, device=image.device)
+        share = torch.zeros(padded.shape[1:], dtype=torch.float32, device=image.device)
+        for first in range(0, len(windows), batch_size):
+            chosen = windows[first : first + batch_size]
+            batch = torch.stack([padded[window] for window in chosen])
+            outputs = _checked(network(batch), chosen, num_classes, patch_size)
+            values = outputs.softmax(dim=1) if average == "probabilities" else outputs
+            for value, window in zip(values, chosen, strict=True):
+                total[window].addcmul_(value, weights)
+                share[window[1:]] += weights
+            if progress is not None:
+                progress(first + len(chosen), len(windows))
+        mean = total[original] / share[original[1:]]
+        return mean if average == "probabilities" else mean.softmax(dim=0)
+
+
+def _pad(image: Tensor, patch_size: Sequence[int], value: float) -> tuple[Tensor, tuple[slice, ...]]:
+    """Pad (C, D, H, W) evenly to at least one patch; also the slices of the original."""
+    missing = [max(0, patch - size) for size, patch in zip(image.shape[1:], patch_size, strict=True)]
+    inner = (slice(m // 2, m // 2 + size) for m, size in zip(missing, image.shape[1:], strict=True))
+    original = (slice(None), *inner)
+    if not any(missing):
+        return image, original
+    padding = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]  # F.pad counts from the last axis
+    return F.pad(image, padding, value=value), original
+
+
+def _windows(
+    shape: Sequence[int], patch_size: Sequence[int], step_fraction: float
+) -> list[tuple[slice, ...]]:
+    """Slices (all channels, D, H, W) of all windows of a volume."""
+    starts = [window_starts(size, patch, step_fraction) for size, patch in zip(shape, patch_size, strict=True)]
+    return [
+        (slice(None), *(slice(start, start + patch) for start, patch in zip(corner, patch_size, strict=True)))
+        for corner in product(*starts)
+    ]
+
+
+def _checked(
+    outputs: Tensor, chosen: Sequence[tuple[slice, ...]], num_classes: int, patch_size: Sequence[int]
+) -> Tensor:
+    """The network's output as float32.
+
+    Raises:
+        ConfigurationError: It has another shape than promised.
+        DataError: It is not finite.
+    """
+    expected = (len(chosen), num_classes, *patch_size)
+    if tuple(outputs.shape) != expected:
+        found = tuple(outputs.shape)
+        raise ConfigurationError("the network's output has another shape", found=found, expected=expected)
+    outputs = outputs.float()
+    if not torch.isfinite(outputs).all():
+        count = int((~torch.isfinite(outputs)).sum())
+        raise DataError(
+            "the network's output is not finite",
+            where=f"window {[(s.start, s.stop) for s in chosen[0][1:]]} of the volume",
+            found=f"{count} of {outputs.numel()} values",
+            expected="finite logits",
+            remedy="look at the scan's intensities; use another checkpoint if all scans fail",
+        )
+    return outputs

@@ -1,0 +1,21 @@
+"""Inference: from a scan to labels on its own grid."""
+
+from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
+from darnet.inference.folder import FolderOptions, InputCase, check_output, find_inputs, predict_folder, select_part
+from darnet.inference.predictor import Prediction, Predictor, choose_folds, trained_folds
+
+__all__ = [
+    "FolderOptions",
+    "Geometry",
+    "InputCase",
+    "Prediction",
+    "Predictor",
+    "check_output",
+    "choose_folds",
+    "find_inputs",
+    "labels_on_input_grid",
+    "predict_folder",
+    "probabilities_on_input_grid",
+    "select_part",
+    "trained_folds",
+]

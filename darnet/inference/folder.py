@@ -1,0 +1,234 @@
+"""Many scans: which to segment, where the results go, and what happens to the ones that fail."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from tqdm import tqdm
+
+from darnet.errors import ConfigurationError, DarnetError, DataError, ResourceError, SomeCasesFailed, raise_together
+from darnet.inference.predictor import Predictor
+from darnet.inference.preview import write_preview
+from darnet.io import atomic_path, list_cases, read_scan, write_json, write_labels
+
+ENDINGS = (".nii.gz", ".nii")
+
+# Lies beside predictions. A folder that has it may be written to again; without it no file is ever replaced.
+RECORD = "prediction.json"
+
+
+@dataclass(frozen=True)
+class InputCase:
+    """A scan to segment and the name of its results without ending."""
+
+    case_id: str
+    path: Path
+    ending: str
+
+    def labels(self, folder: Path) -> Path:
+        """Where its labels go."""
+        return folder / f"{self.case_id}{self.ending}"
+
+    def probabilities(self, folder: Path) -> Path:
+        """Where its probabilities go."""
+        return folder / f"{self.case_id}.npz"
+
+    def preview(self, folder: Path) -> Path:
+        """Where its picture goes."""
+        return folder / f"{self.case_id}.png"
+
+
+@dataclass(frozen=True)
+class FolderOptions:
+    """What may be chosen when a folder is predicted.
+
+    Attributes:
+        save_probabilities: Write CASE.npz with `probabilities` (K, i, j, k) in half precision beside the labels.
+        preview: Write CASE.png with the labels drawn on three planes.
+        resume: Skip cases whose results are there.
+        num_parts: Number of runs that share the work.
+        part_id: Which of them this one is, from 0.
+        quiet: No progress bar.
+    """
+
+    save_probabilities: bool = False
+    preview: bool = False
+    resume: bool = False
+    num_parts: int = 1
+    part_id: int = 0
+    quiet: bool = False
+
+
+def find_inputs(source: str | Path) -> list[InputCase]:
+    """The scans of a folder of CASE_0000.nii.gz (or .nii), or a single file of any name, sorted by case.
+
+    Raises:
+        ConfigurationError: There is no such file or folder.
+        DataError: No scan, a wrong name or ending, or a second channel.
+    """
+    source = Path(source)
+    if source.is_dir():
+        names = [path.name.lower() for path in source.iterdir() if not path.name.startswith(".")]
+        plain = any(n.endswith(".nii") for n in names) and not any(n.endswith(".nii.gz") for n in names)
+        ending = ".nii" if plain else ".nii.gz"
+        return [InputCase(case_id, path, ending) for case_id, path in sorted(list_cases(source, ending).items())]
+    if not source.is_file():
+        raise ConfigurationError(
+            "the input does not exist",
+            where=source.absolute(),
+            expected="a scan, or a folder of scans named CASE_0000.nii.gz",
+            remedy="give the right path with -i",
+        )
+    ending = next((e for e in ENDINGS if source.name.endswith(e)), "")
+    if not ending:
+        raise DataError(
+            "the input is not a scan that can be read",
+            where=source,
+            found=source.name,
+            expected="a name that ends in .nii.gz or .nii",
+            remedy="convert it to NIfTI",
+        )
+    return [InputCase(source.name.removesuffix(ending).removesuffix("_0000"), source, ending)]
+
+
+def select_part(cases: Sequence[InputCase], num_parts: int = 1, part_id: int = 0) -> list[InputCase]:
+    """Every `num_parts`-th case, starting at `part_id`. All parts together are all cases, none twice.
+
+    Raises:
+        ConfigurationError: There is no such part.
+    """
+    if not 0 <= part_id < num_parts:
+        raise ConfigurationError(
+            "there is no such part",
+            found=f"-part_id {part_id} with -num_parts {num_parts}",
+            expected=f"-part_id from 0 to {num_parts - 1}",
+        )
+    return list(cases[part_id::num_parts])
+
+
+def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOptions) -> None:
+    """Refuse an output folder before anything is computed. Nothing is created or changed.
+
+    Raises:
+        ConfigurationError: It is a file, cannot be written to, or holds files that a result would replace.
+    """
+    if folder.name.endswith(ENDINGS) or (folder.exists() and not folder.is_dir()):
+        raise ConfigurationError(
+            "the output is not a folder",
+            where=folder,
+            remedy="give a folder with -o; each case gets its own file in it",
+        )
+    parent = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            "the output folder cannot be written to",
+            where=folder,
+            found=f"{parent} is not a folder open to writing",
+            remedy="give another folder with -o, or mend the permissions",
+        )
+    if (folder / RECORD).exists():
+        theirs = {case.path.resolve() for case in cases}
+        lost = [p for case in cases for p in _results(case, folder, options) if p.resolve() in theirs]
+    else:
+        lost = [p for case in cases for p in _results(case, folder, options) if os.path.lexists(p)]
+    if lost:
+        raise ConfigurationError(
+            "results would replace files that are no predictions",
+            where=folder,
+            found=", ".join(sorted(p.name for p in lost)[:5]),
+            expected=f"an empty folder, or one with the {RECORD} of an earlier prediction",
+            remedy="give another folder with -o",
+        )
+
+
+def predict_folder(
+    source: str | Path,
+    output: str | Path,
+    predictor: Predictor,
+    options: FolderOptions = FolderOptions(),
+    notice: Callable[[str], None] = print,
+) -> list[Path]:
+    """Segment a scan or a folder of scans. Each result is on its scan's own grid and appears when it is whole.
+
+    Args:
+        source: A scan, or a folder of CASE_0000.nii.gz.
+        output: Folder for CASE.nii.gz; made if it is not there.
+        predictor: What segments.
+        options: What else to write, and which of the cases to do.
+        notice: Gets a sentence for each case that fails while others remain.
+
+    Returns:
+        The paths of all labels of this part, those of skipped cases included.
+
+    Raises:
+        ConfigurationError: Input or output cannot be used.
+        DataError: No scan could be segmented.
+        SomeCasesFailed: Some could not; the results of the others are kept.
+    """
+    output = Path(output)
+    everything = find_inputs(source)
+    cases = select_part(everything, options.num_parts, options.part_id)
+    check_output(output, everything, options)
+    todo = [c for c in cases if not (options.resume and all(p.exists() for p in _results(c, output, options)))]
+    if len(todo) < len(cases):
+        notice(f"{len(cases) - len(todo)} of {len(cases)} cases are done already")
+    faults: list[DarnetError] = []
+    started = time.monotonic()
+    for case in tqdm(todo, desc="predict", unit="scan", disable=options.quiet, dynamic_ncols=True):
+        try:
+            _predict_case(case, output, predictor, options)
+        except (DataError, ResourceError) as error:
+            faults.append(error)
+            if len(todo) > 1:
+                notice(f"case {case.case_id} failed: {error}")
+    if faults and len(faults) == len(todo):
+        raise_together(faults, "no scan could be segmented")
+    if faults:
+        raise SomeCasesFailed(
+            f"{len(faults)} of {len(todo)} cases failed; the results of the others are in {output}",
+            found="\n".join(str(fault) for fault in faults),
+            remedy="mend these scans and run the command again with --continue",
+        )
+    notice(f"{len(todo)} cases segmented in {time.monotonic() - started:.1f} s; results are in {output}")
+    return [case.labels(output) for case in cases]
+
+
+def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path]:
+    """Everything that is written for a case."""
+    paths = [case.labels(folder)]
+    if options.save_probabilities:
+        paths.append(case.probabilities(folder))
+    if options.preview:
+        paths.append(case.preview(folder))
+    return paths
+
+
+def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> None:
+    """Segment one scan and write its results, the labels last: where they are, the rest is."""
+    try:
+        scan = read_scan(case.path)
+        prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
+    except MemoryError:
+        raise ResourceError("memory does not suffice", where=case.path, remedy="use a larger machine") from None
+    except DataError as error:
+        raise (error if str(case.path) in str(error.where) else _at(error, case.path)) from None
+    output.mkdir(parents=True, exist_ok=True)
+    if not (output / RECORD).exists():
+        write_json(output / RECORD, {"dataset": predictor.plans.dataset, "labels": predictor.plans.labels})
+    if prediction.probabilities is not None:
+        with atomic_path(case.probabilities(output)) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, probabilities=prediction.probabilities)
+    if options.preview:
+        write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
+    write_labels(case.labels(output), prediction.labels, scan)
+
+
+def _at(error: DataError, path: Path) -> DataError:
+    """The same error with the file that it came from."""
+    where = str(path) if error.where is None else f"{path}, {error.where}"
+    return DataError(error.what, where=where, found=error.found, expected=error.expected, remedy=error.remedy)

@@ -1,0 +1,294 @@
+"""From one scan to labels on its own grid."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from darnet.errors import ConfigurationError, ResourceError
+from darnet.imaging import sliding_window
+from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
+from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
+from darnet.inference.strategy import Strategy, is_out_of_memory, strategies
+from darnet.io import load_checkpoint, read_scan
+from darnet.networks import build_segmentation
+from darnet.plans import Plans
+from darnet.preprocessing import preprocess_arrays
+from darnet.training.device import autocast, resolve_device
+from darnet.training.run import plan_hash
+from darnet.training.state import load_module
+
+CHECKPOINT = "checkpoint.safetensors"
+
+Network = Callable[[Tensor], Tensor]
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """Labels (i, j, k) and, where asked for, probabilities (K, i, j, k), both on the grid of the input."""
+
+    labels: NDArray[Any]
+    probabilities: NDArray[np.float16] | None = None
+
+
+class Predictor:
+    """Segments scans with one network or the mean of several.
+
+    Args:
+        plans: The plan that the networks were trained with.
+        networks: Each maps (N, 1, D, H, W) to logits (N, K, D, H, W). Modules are moved to the device.
+        device: Where to compute.
+        step_size: Step of the sliding window as a fraction of the patch; None takes the plan's.
+        notice: Gets a sentence where something is done in another way than asked for.
+    """
+
+    def __init__(
+        self,
+        plans: Plans,
+        networks: Sequence[Network],
+        device: str | torch.device = "cpu",
+        step_size: float | None = None,
+        notice: Callable[[str], None] = warnings.warn,
+    ) -> None:
+        if not networks:
+            raise ConfigurationError("prediction needs at least one network")
+        self.plans, self.networks, self.notice = plans, tuple(networks), notice
+        self.device = resolve_device(device) if isinstance(device, str) else device
+        self.step_size = plans.inference.step_size if step_size is None else step_size
+        for network in self.networks:
+            if isinstance(network, nn.Module):
+                network.to(self.device).eval()
+
+    @classmethod
+    def from_results(
+        cls,
+        folder: str | Path,
+        folds: Sequence[int | str] | str | None = (0,),
+        device: str | torch.device = "cpu",
+        step_size: float | None = None,
+        notice: Callable[[str], None] = warnings.warn,
+        stage: str = "segmentation",
+    ) -> Predictor:
+        """Load trained networks.
+
+        Args:
+            folder: A data set's results, ROOT/results/DatasetNNN_Name.
+            folds: Folds to average. None takes every trained fold; "all" the fold trained on all cases, or every
+                trained fold where there is no such one.
+            device: Where to compute.
+            step_size: Step of the sliding window as a fraction of the patch; None takes the plan's.
+            notice: Gets a sentence where something is done in another way than asked for.
+            stage: Folder of the folds below `folder`.
+
+        Raises:
+            ConfigurationError: No such folder, fold or checkpoint, or one that belongs to another plan.
+        """
+        folder = Path(folder)
+        chosen = choose_folds(folder, folds, stage)
+        plans = Plans.read(folder / "plans.json")
+        paths = [folder / stage / f"fold_{fold}" / CHECKPOINT for fold in chosen]
+        return cls(plans, [_load_network(path, plans, notice) for path in paths], device, step_size, notice)
+
+    def predict(
+        self, image: str | Path | NDArray[Any], spacing: tuple[float, float, float] | None = None
+    ) -> NDArray[Any]:
+        """Segment one scan.
+
+        Args:
+            image: The path of a scan, or an array (D, H, W) whose axes lie as darnet keeps them: for axial planes D
+                from inferior to superior, H from anterior to posterior, W from right to left.
+            spacing: Of an array, in mm, (D, H, W). A file has its own.
+
+        Returns:
+            Labels of the same shape as the array, or as the voxels of the file in the file's axis order.
+
+        Raises:
+            ConfigurationError: An array without spacing, or a file with one.
+            DataError: The scan cannot be used.
+            ResourceError: Memory does not suffice.
+        """
+        if isinstance(image, str | Path):
+            if spacing is not None:
+                raise ConfigurationError("spacing belongs to arrays; a file has its own", where=image)
+            scan = read_scan(Path(image))
+            return self.predict_array(scan.array, scan.affine).labels
+        if spacing is None:
+            raise ConfigurationError("an array needs a spacing", expected="spacing=(D, H, W) in mm")
+        if image.ndim != 3 or min(image.shape) < 1 or not (np.isfinite(spacing).all() and min(spacing) > 0):
+            raise ConfigurationError(
+                "the array or its spacing cannot be used",
+                found=f"shape {image.shape}, spacing {spacing}",
+                expected="three axes (D, H, W) and a positive spacing for each",
+            )
+        return self.predict_array(image, canonical_affine(spacing, self.plans.preprocessing.through_plane)).labels
+
+    def predict_array(
+        self,
+        array: NDArray[Any],
+        affine: NDArray[np.float64],
+        keep_probabilities: bool = False,
+        progress: Callable[[int, int], None] | None = None,
+    ) -> Prediction:
+        """Segment voxels (i, j, k) with an affine (4, 4) from voxels to mm in R, A, S.
+
+        Raises:
+            DataError: The voxels cannot be used, or the network gave values that are not finite.
+            ResourceError: Memory does not suffice.
+        """
+        case = preprocess_arrays(np.asarray(array, np.float32), affine, self.plans, "target")
+        geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), case.orientation, case.crop_box)
+        probabilities = self.probabilities(case.image, progress)
+        labels = labels_on_input_grid(probabilities, geometry, self.plans.inference.largest_component)
+        kept = probabilities_on_input_grid(probabilities, geometry) if keep_probabilities else None
+        return Prediction(labels, kept)
+
+    def probabilities(
+        self, image: NDArray[np.float32], progress: Callable[[int, int], None] | None = None
+    ) -> NDArray[np.float32]:
+        """Mean class probabilities of all networks.
+
+        When the device runs out of memory, fewer windows at a time, sums on the CPU and at last the CPU alone are
+        tried, each with a notice.
+
+        Args:
+            image: A preprocessed scan (1, D, H, W) in [-1, 1].
+            progress: Called with the number of windows done and of all.
+
+        Returns:
+            (K, D, H, W).
+
+        Raises:
+            ResourceError: The CPU's memory does not suffice either.
+        """
+        ways = strategies(self.device, self.plans.segmentation.batch_size)
+        for index, way in enumerate(ways):
+            try:
+                return self._run(image, way, progress)
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error):
+                    raise
+                cause = error
+            if index + 1 < len(ways):
+                self.notice(f"out of memory with {way}; trying {ways[index + 1]}")
+        raise ResourceError(
+            "prediction ran out of memory",
+            found=f"a volume of {image.shape[1:]} voxels on the planned grid",
+            remedy="use a machine with more memory, or crop the scan",
+        ) from cause
+
+    def _run(
+        self, image: NDArray[np.float32], way: Strategy, progress: Callable[[int, int], None] | None
+    ) -> NDArray[np.float32]:
+        volume = torch.from_numpy(np.ascontiguousarray(image)).to(way.collect)
+        total: Tensor | None = None
+        try:
+            for network in self.networks:
+                part = sliding_window(
+                    volume,
+                    _on_device(network, way),
+                    self.plans.segmentation.patch_size,
+                    self.plans.num_classes,
+                    step_size=self.step_size,
+                    average=self.plans.inference.average,
+                    batch_size=way.batch_size,
+                    progress=progress,
+                )
+                total = part if total is None else total.add_(part)
+        finally:
+            if way.compute != self.device:
+                for network in self.networks:
+                    if isinstance(network, nn.Module):
+                        network.to(self.device)
+        assert total is not None
+        return total.div_(len(self.networks)).cpu().numpy()
+
+
+def _on_device(network: Network, way: Strategy) -> Network:
+    """The network as a function from windows to logits, both on the device that collects."""
+    if isinstance(network, nn.Module):
+        network.to(way.compute)
+
+    def forward(windows: Tensor) -> Tensor:
+        with torch.inference_mode(), autocast(way.compute):
+            return network(windows.to(way.compute)).float().to(way.collect)
+
+    return forward
+
+
+def canonical_affine(spacing: tuple[float, float, float], through_plane: str) -> NDArray[np.float64]:
+    """Affine (4, 4) of an array that already lies as darnet keeps it.
+
+    Args:
+        spacing: mm, (D, H, W).
+        through_plane: The body axis that D follows: R, A or S.
+    """
+    affine = np.diag([0.0, 0.0, 0.0, 1.0])
+    for axis, (code, step) in enumerate(zip(CANONICAL_CODES[through_plane], spacing, strict=True)):
+        towards = code in BODY
+        affine[(BODY if towards else OPPOSITE).index(code), axis] = step if towards else -step
+    return affine
+
+
+def trained_folds(folder: Path, stage: str = "segmentation") -> list[str]:
+    """Names of the folds that have a checkpoint, sorted.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    found = sorted(path.parent.name.removeprefix("fold_") for path in (folder / stage).glob(f"fold_*/{CHECKPOINT}"))
+    if not found:
+        raise ConfigurationError(
+            "there is no trained network",
+            where=folder / stage,
+            found="no fold with a checkpoint" if folder.is_dir() else "no such folder",
+            expected=f"fold_0/{CHECKPOINT}",
+            remedy="train with darnet_train, or name the results of a trained data set with -d or -m",
+        )
+    return found
+
+
+def choose_folds(folder: Path, folds: Sequence[int | str] | str | None, stage: str = "segmentation") -> list[str]:
+    """Names of the folds to average; `folds` as in `Predictor.from_results`.
+
+    Raises:
+        ConfigurationError: A fold is not trained, or none is.
+    """
+    there = trained_folds(folder, stage)
+    if folds is None or (folds == "all" and "all" not in there):
+        return there
+    chosen = [folds] if isinstance(folds, str) else list(dict.fromkeys(str(fold) for fold in folds))
+    missing = [fold for fold in chosen if fold not in there]
+    if missing or not chosen:
+        raise ConfigurationError(
+            f"fold {', '.join(missing)} is not trained" if missing else "no fold is chosen",
+            where=folder / stage,
+            found="trained folds: " + ", ".join(there),
+            remedy="choose a trained fold with -f, or train it with darnet_train",
+        )
+    return chosen
+
+
+def _load_network(path: Path, plans: Plans, notice: Callable[[str], None]) -> nn.Module:
+    """Build the network of a plan and fill it from a checkpoint of that plan."""
+    tensors, meta = load_checkpoint(path, notice=notice)
+    wanted = {"dataset": plans.dataset, "labels": plans.labels, "plan": plan_hash(plans, "segmentation")}
+    for key, expected in wanted.items():
+        if meta.get(key, expected) != expected:
+            raise ConfigurationError(
+                f"the checkpoint was trained with another {key}",
+                where=path,
+                found=meta[key],
+                expected=expected,
+                remedy="use the checkpoint with the plan that lies beside it",
+            )
+    network = build_segmentation(plans.segmentation, plans.num_classes)
+    load_module("network", network, tensors)
+    return network

@@ -1,0 +1,290 @@
+"""Preprocessed cases on disk: a compressed, chunked array each for image and labels, and a JSON record."""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import blosc2
+import numpy as np
+from numpy.typing import NDArray
+
+from darnet.errors import DataError
+from darnet.io.files import atomic_write, read_json, write_json
+
+Triple = tuple[int, int, int]
+Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
+Row = tuple[float, float, float, float]
+
+PLANES_PER_CHUNK = 8
+_REMEDY = "delete its files from the case store and run darnet_plan_and_preprocess again"
+
+
+@dataclass(frozen=True)
+class CaseRecord:
+    """What is known of a stored case beside its voxels. Boxes are half open, in voxels.
+
+    Attributes:
+        case_id: Its name.
+        content_hash: Hash of all that the stored arrays were made from.
+        original_shape: Voxels (i, j, k) of the input file.
+        affine: (4, 4) of the input file, from voxel (i, j, k) to mm in R, A, S.
+        axes: Canonical axis n is the input's axis `axes[n]`.
+        flips: Whether canonical axis n runs against the input's axis.
+        spacing: mm (D, H, W) of the input in canonical order.
+        crop_box: The part of the canonical scan that was kept.
+        cropped_shape: Voxels (D, H, W) of that part.
+        shape: Voxels (D, H, W) as stored.
+        body_axes: Directions in which the stored D, H and W run, as in ("S", "P", "L").
+        has_labels: Whether labels are stored.
+        class_voxels: Stored voxels of each class by its name.
+        class_locations: Some stored voxels (d, h, w) of each class by its name.
+        foreground_box: The part of the stored array that shows the body; None where it was not sought.
+    """
+
+    case_id: str
+    content_hash: str
+    original_shape: Triple
+    affine: tuple[Row, Row, Row, Row]
+    axes: Triple
+    flips: tuple[bool, bool, bool]
+    spacing: tuple[float, float, float]
+    crop_box: Box
+    cropped_shape: Triple
+    shape: Triple
+    body_axes: tuple[str, str, str]
+    has_labels: bool
+    class_voxels: dict[str, int] = dataclasses.field(default_factory=dict)
+    class_locations: dict[str, list[list[int]]] = dataclasses.field(default_factory=dict)
+    foreground_box: Box | None = None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values; `from_json` gives an equal record back."""
+        return dataclasses.asdict(self)
+
+    @classmethod
+    def from_json(cls, values: Any, where: str | Path = "record") -> CaseRecord:
+        """Build a record from JSON values.
+
+        Raises:
+            DataError: A missing or unknown key, or a value of another form.
+        """
+        names = {f.name for f in dataclasses.fields(cls)}
+        if not isinstance(values, dict) or set(values) != names:
+            differing = sorted(names ^ set(values)) if isinstance(values, dict) else "no object"
+            raise DataError("the record of a case has other keys", where=where, found=differing, remedy=_REMEDY)
+        try:
+            return cls(**{name: _PARSERS[name](values[name]) for name in values})
+        except (TypeError, ValueError) as error:
+            raise DataError("the record of a case has a wrong value", where=where, found=error, remedy=_REMEDY) from None
+
+
+def _exactly(value: Any, kind: type) -> Any:
+    # JSON has one kind of number: 3.0 may come back as 3.
+    if kind is float and type(value) is int:
+        return float(value)
+    if type(value) is not kind:
+        raise TypeError(f"{value!r} is not {kind.__name__}")
+    return value
+
+
+def _tuple_of(value: Any, length: int, kind: type) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or len(value) != length:
+        raise TypeError(f"{value!r} does not have {length} values")
+    return tuple(_exactly(v, kind) for v in value)
+
+
+def _box(value: Any) -> tuple[Any, ...] | None:
+    if not isinstance(value, list | tuple) or len(value) != 3:
+        raise TypeError(f"{value!r} is no box")
+    return tuple(_tuple_of(span, 2, int) for span in value)
+
+
+def _affine(value: Any) -> tuple[Any, ...]:
+    if not isinstance(value, list | tuple) or len(value) != 4:
+        raise TypeError(f"{value!r} is no affine")
+    return tuple(_tuple_of(row, 4, float) for row in value)
+
+
+def _locations(value: Any) -> dict[str, list[list[int]]]:
+    return {name: [list(_tuple_of(p, 3, int)) for p in points] for name, points in _exactly(value, dict).items()}
+
+
+_PARSERS: dict[str, Any] = {
+    "case_id": lambda v: _exactly(v, str),
+    "content_hash": lambda v: _exactly(v, str),
+    "original_shape": lambda v: _tuple_of(v, 3, int),
+    "affine": _affine,
+    "axes": lambda v: _tuple_of(v, 3, int),
+    "flips": lambda v: _tuple_of(v, 3, bool),
+    "spacing": lambda v: _tuple_of(v, 3, float),
+    "crop_box": _box,
+    "cropped_shape": lambda v: _tuple_of(v, 3, int),
+    "shape": lambda v: _tuple_of(v, 3, int),
+    "body_axes": lambda v: _tuple_of(v, 3, str),
+    "has_labels": lambda v: _exactly(v, bool),
+    "class_voxels": lambda v: {k: _exactly(n, int) for k, n in _exactly(v, dict).items()},
+    "class_locations": _locations,
+    "foreground_box": lambda v: None if v is None else _box(v),
+}
+
+
+class CaseStore:
+    """A folder of preprocessed cases.
+
+    A case is CASE.json, CASE_image.b2nd and, where it has labels, CASE_labels.b2nd. The JSON is written last: a case
+    that has one is complete. Images are stored in half precision, one plane a block, so that a patch or a slice is
+    read without the rest.
+
+    Args:
+        folder: Where the cases lie; made by the first `write`.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        self.folder = Path(folder)
+        self._records: dict[str, tuple[tuple[int, int], CaseRecord]] = {}
+
+    def write(self, record: CaseRecord, image: NDArray[np.floating], labels: NDArray[np.integer] | None) -> None:
+        """Store a case, in place of a former one of its name.
+
+        Args:
+            record: Its record; `shape` and `has_labels` must tell of the arrays.
+            image: (1, D, H, W).
+            labels: (D, H, W) with values 0 to 255, or None.
+
+        Raises:
+            DataError: Record and arrays do not agree, or values cannot be stored.
+            ResourceError: The disk is full.
+        """
+        case_id = record.case_id
+        _check(record, image, labels)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        # Without its record a half replaced case does not count.
+        self._json(case_id).unlink(missing_ok=True)
+        atomic_write(self._array("image", case_id), _compress(image.astype(np.float16), (1,)))
+        if labels is None:
+            self._array("labels", case_id).unlink(missing_ok=True)
+        else:
+            atomic_write(self._array("labels", case_id), _compress(labels.astype(np.uint8), ()))
+        write_json(self._json(case_id), record.to_json(), indent=None)
+
+    def case_ids(self) -> tuple[str, ...]:
+        """Names of all complete cases, sorted. Other JSON files in the folder do not count."""
+        names = (path.name.removesuffix(".json") for path in self.folder.glob("*.json"))
+        return tuple(sorted(name for name in names if self._array("image", name).exists()))
+
+    def has(self, case_id: str, content_hash: str) -> bool:
+        """Whether the case is stored whole and was made from what the hash tells of."""
+        try:
+            record = self.record(case_id)
+        except DataError:
+            return False
+        wanted = ["image", "labels"] if record.has_labels else ["image"]
+        return record.content_hash == content_hash and all(self._array(w, case_id).exists() for w in wanted)
+
+    def record(self, case_id: str) -> CaseRecord:
+        """Record of a case.
+
+        Raises:
+            DataError: There is no such case, or its record is damaged.
+        """
+        path = self._json(case_id)
+        try:
+            state = path.stat()
+        except FileNotFoundError:
+            raise DataError(
+                f"case {case_id} is not in the case store",
+                where=path,
+                remedy="run darnet_plan_and_preprocess, or the stage of darnet_train that makes it, again",
+            ) from None
+        stamp = (state.st_mtime_ns, state.st_ino)
+        known = self._records.get(case_id)
+        if known is None or known[0] != stamp:
+            known = (stamp, CaseRecord.from_json(_read_record(path), path))
+            self._records[case_id] = known
+        return known[1]
+
+    def image(self, case_id: str) -> NDArray[np.float32]:
+        """Image (1, D, H, W) of a case."""
+        return self.read_patch(case_id, self._whole(case_id))
+
+    def labels(self, case_id: str) -> NDArray[np.uint8]:
+        """Labels (D, H, W) of a case."""
+        return cast("NDArray[np.uint8]", self.read_patch(case_id, self._whole(case_id), labels=True))
+
+    def read_patch(self, case_id: str, box: tuple[tuple[int, int], ...], labels: bool = False) -> NDArray[Any]:
+        """Part of a case, without reading the rest.
+
+        Args:
+            case_id: Name of the case.
+            box: Half-open box for (D, H, W) within the stored shape.
+            labels: Read labels instead of the image.
+
+        Returns:
+            Image (1, d, h, w) in float32, or labels (d, h, w) in uint8.
+
+        Raises:
+            DataError: There is no such case, it has no labels, its file is damaged, or the box leaves the volume.
+        """
+        record = self.record(case_id)
+        path = self._array("labels" if labels else "image", case_id)
+        if labels and not record.has_labels:
+            raise DataError(f"case {case_id} has no labels", where=path, remedy="only labelled source cases have them")
+        if not all(0 <= start < stop <= size for (start, stop), size in zip(box, record.shape, strict=True)):
+            raise DataError("a patch lies outside of its case", where=path, found=box, expected=f"within {record.shape}")
+        region = tuple(slice(start, stop) for start, stop in box)
+        try:
+            stored = blosc2.open(str(path), mode="r", dparams={"nthreads": 1})
+            if labels:
+                return np.asarray(stored[region])
+            return np.asarray(stored[(slice(0, 1), *region)]).astype(np.float32)
+        except (RuntimeError, ValueError, OSError) as error:
+            raise DataError("a stored array cannot be read", where=path, found=error, remedy=_REMEDY) from None
+
+    def _whole(self, case_id: str) -> Box:
+        d, h, w = self.record(case_id).shape
+        return (0, d), (0, h), (0, w)
+
+    def _json(self, case_id: str) -> Path:
+        return self.folder / f"{case_id}.json"
+
+    def _array(self, kind: str, case_id: str) -> Path:
+        return self.folder / f"{case_id}_{kind}.b2nd"
+
+
+def _read_record(path: Path) -> Any:
+    from darnet.errors import ConfigurationError
+
+    try:
+        return read_json(path)
+    except ConfigurationError as error:
+        raise DataError("the record of a case is damaged", where=path, found=error.found, remedy=_REMEDY) from None
+
+
+def _check(record: CaseRecord, image: NDArray[Any], labels: NDArray[Any] | None) -> None:
+    where = f"case {record.case_id}"
+    if image.shape != (1, *record.shape) or (labels is not None and labels.shape != record.shape):
+        found = f"image {image.shape}, labels {None if labels is None else labels.shape}"
+        raise DataError("arrays do not fit the record", where=where, found=found, expected=f"(1,) + {record.shape}")
+    if record.has_labels != (labels is not None):
+        raise DataError("the record does not tell whether there are labels", where=where)
+    largest = float(np.finfo(np.float16).max)
+    if not (np.isfinite(image).all() and np.abs(image).max() <= largest):
+        raise DataError("image values cannot be stored", where=where, expected=f"finite values up to {largest}")
+    if labels is not None and not (0 <= labels.min() and labels.max() <= 255):
+        raise DataError("labels cannot be stored", where=where, expected="values 0 to 255")
+
+
+def _compress(array: NDArray[Any], leading: tuple[int, ...]) -> bytes:
+    """The bytes of a .b2nd file: the same array always gives the same bytes."""
+    depth, *plane = array.shape[len(leading) :]
+    # One thread: the order in which threads end would show in the file.
+    stored = blosc2.asarray(
+        np.ascontiguousarray(array),
+        chunks=(*leading, min(PLANES_PER_CHUNK, depth), *plane),
+        blocks=(*leading, 1, *plane),
+        cparams={"codec": blosc2.Codec.ZSTD, "clevel": 3, "nthreads": 1},
+    )
+    return cast(bytes, stored.to_cframe())

@@ -1,0 +1,132 @@
+"""Checkpoints: safetensors with a JSON record and a hash of everything in it. No pickle."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import shutil
+import warnings
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import Tensor
+
+from darnet.errors import ConfigurationError
+from darnet.io.files import atomic_path
+
+META, HASH = "darnet_meta", "darnet_sha256"
+
+
+def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> None:
+    """Write a checkpoint. The former one is kept as `NAME.previous`; at no moment is there none.
+
+    Args:
+        path: File to write, in an existing folder.
+        tensors: Named tensors on any device; none may share memory with another.
+        meta: JSON values.
+
+    Raises:
+        ResourceError: The disk is full; the former checkpoint is intact.
+    """
+    path = Path(path)
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    record = json.dumps(dict(meta), sort_keys=True)
+    data = safetensors.torch.save(own, {META: record, HASH: _hash(own, record)})
+    with contextlib.ExitStack() as after:
+        with atomic_path(path, len(data)) as temporary:
+            with temporary.open("wb") as file:
+                file.write(data)
+            if path.exists():
+                # It takes its new name only after the new checkpoint is in place: the former may be the damaged one
+                # and `previous` the one that training went on from.
+                former = after.enter_context(atomic_path(previous_of(path), path.stat().st_size))
+                _link(path, former)
+
+
+def load_checkpoint(
+    path: str | Path, device: str = "cpu", notice: Callable[[str], None] = warnings.warn
+) -> tuple[dict[str, Tensor], dict[str, Any]]:
+    """Read a checkpoint and check its hash; a damaged one gives way to the previous one, which is said.
+
+    Args:
+        path: File to read.
+        device: Where the tensors go.
+        notice: Gets a sentence when the previous checkpoint is used.
+
+    Returns:
+        The tensors and the JSON values.
+
+    Raises:
+        ConfigurationError: There is no checkpoint, or it and the previous one are damaged.
+    """
+    path = Path(path)
+    previous = previous_of(path)
+    if not path.exists() and not previous.exists():
+        raise ConfigurationError(
+            "there is no checkpoint",
+            where=path,
+            remedy="train with darnet_train first; --continue needs a checkpoint to go on from",
+        )
+    problem, tensors, meta = _read(path)
+    if problem and previous.exists():
+        second, tensors, meta = _read(previous)
+        if not second:
+            notice(f"the checkpoint {path} cannot be used ({problem}); the previous one, {previous.name}, is used instead")
+            problem = ""
+    if problem:
+        raise ConfigurationError(
+            "the checkpoint is damaged",
+            where=path,
+            found=problem,
+            expected="a file as save_checkpoint wrote it",
+            remedy="put back a good copy, or delete it and train again",
+        )
+    return {name: tensor.to(device) for name, tensor in tensors.items()}, meta
+
+
+def previous_of(path: Path) -> Path:
+    """Where the former checkpoint is kept."""
+    return path.with_name(path.name + ".previous")
+
+
+def _read(path: Path) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
+    """What is wrong with a checkpoint ("" where nothing is), its tensors and its JSON values."""
+    try:
+        data = path.read_bytes()
+        tensors = safetensors.torch.load(data)
+        length = int.from_bytes(data[:8], "little")
+        header = json.loads(data[8 : 8 + length]).get("__metadata__", {})
+        record = header[META]
+        if _hash(tensors, record) != header[HASH]:
+            return "its content does not have the hash that was written with it", {}, {}
+        return "", tensors, json.loads(record)
+    except FileNotFoundError:
+        return "it is missing", {}, {}
+    except KeyError as error:
+        return f"it lacks {error}: darnet did not write it", {}, {}
+    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError) as error:
+        return f"it cannot be read: {error}", {}, {}
+
+
+def _hash(tensors: Mapping[str, Tensor], record: str) -> str:
+    """SHA-256 of names, types, shapes and bytes of all tensors, and of the record."""
+    digest = hashlib.sha256(record.encode())
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
+        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+    return digest.hexdigest()
+
+
+def _link(path: Path, new: Path) -> None:
+    """A second name for a file, or a copy where the file system has no links."""
+    try:
+        os.link(path, new)
+    except OSError:
+        shutil.copyfile(path, new)

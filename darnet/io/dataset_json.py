@@ -1,0 +1,226 @@
+"""dataset.json and the names of files in a raw data set: nnU-Net's, plus the names of two domains."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from darnet.errors import ConfigurationError, DarnetError, DataError, raise_together
+from darnet.io.files import read_json
+
+FILE_ENDINGS = (".nii.gz", ".nii")
+SCAN_ENDINGS = (*FILE_ENDINGS, ".mha", ".mhd", ".nrrd", ".nhdr", ".img", ".hdr", ".mgz", ".mgh", ".mnc", ".dcm", ".gipl")
+UNKNOWN = "unknown"
+
+_KEYS = """{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}"""
+
+
+@dataclass(frozen=True)
+class DatasetInfo:
+    """What dataset.json says.
+
+    Attributes:
+        name: Name of the data set; that of its folder where dataset.json has none.
+        labels: Value of each class by name, background first, values 0, 1, 2, ...
+        source_modality: Modality of the labelled scans.
+        target_modality: Modality of the unlabelled scans, "unknown" where it is not said.
+        file_ending: ".nii.gz" or ".nii".
+        channel_names: Name of the one channel by its number, "0".
+        num_training: Number of labelled cases, where it is said.
+    """
+
+    name: str
+    labels: dict[str, int]
+    source_modality: str
+    target_modality: str
+    file_ending: str
+    channel_names: dict[str, str]
+    num_training: int | None = None
+
+
+def read_dataset_json(path: str | Path) -> DatasetInfo:
+    """Read dataset.json. Keys that darnet does not use are ignored.
+
+    Raises:
+        DataError: It is missing, malformed (with its line), of the old nnU-Net layout, or asks for what darnet cannot do.
+    """
+    path = Path(path)
+    try:
+        values = read_json(path)
+    except ConfigurationError as error:
+        remedy = error.remedy or f"write one: {_KEYS}"
+        raise DataError("dataset.json: " + error.what, where=error.where, found=error.found, remedy=remedy) from None
+    if not isinstance(values, dict):
+        raise DataError("dataset.json is no object", where=path, found=type(values).__name__, expected=_KEYS)
+    document = _Document(path, values)
+    document.refuse_old_layout()
+    labels = document.labels()
+    channels = document.channel_names()
+    source, target = document.domains(next(iter(channels.values())))
+    name = values.get("name") or path.absolute().parent.name
+    count = values.get("numTraining")
+    return DatasetInfo(
+        str(name), labels, source, target, document.file_ending(), channels, count if type(count) is int else None
+    )
+
+
+class _Document:
+    """dataset.json while it is checked."""
+
+    def __init__(self, path: Path, values: dict[str, Any]) -> None:
+        self.path, self.values = path, values
+
+    def wrong(self, key: str, what: str, found: object, expected: object, remedy: str | None = None) -> DataError:
+        return DataError(
+            f"dataset.json: {what}", where=self.place(key), found=found, expected=expected, remedy=remedy
+        )
+
+    def place(self, key: str) -> str:
+        """File, line and key."""
+        lines = self.path.read_text(encoding="utf-8").splitlines()
+        number = next((n for n, line in enumerate(lines, 1) if re.search(rf'"{re.escape(key)}"\s*:', line)), None)
+        return f"{self.path}, " + (f"line {number}, " if number else "") + f'key "{key}"'
+
+    def require(self, key: str, kind: type, expected: str) -> Any:
+        if key not in self.values:
+            raise self.wrong(key, f'the key "{key}" is missing', None, expected, f'add "{key}"')
+        value = self.values[key]
+        if not isinstance(value, kind) or not value:
+            raise self.wrong(key, f'"{key}" has a wrong value', json.dumps(value), expected)
+        return value
+
+    def refuse_old_layout(self) -> None:
+        labels = self.values.get("labels")
+        inverted = isinstance(labels, dict) and bool(labels) and all(str(k).isdecimal() for k in labels)
+        if "modality" not in self.values and not inverted:
+            return
+        key = "modality" if "modality" in self.values else "labels"
+        if inverted and isinstance(labels, dict):
+            labels = {str(name): int(value) for value, name in labels.items()}
+        mended = {"channel_names": self.values.get("modality", {"0": "CT"}), "labels": labels, "file_ending": ".nii.gz"}
+        raise self.wrong(
+            key,
+            "it has the layout of the old nnU-Net",
+            f'"{key}": {json.dumps(self.values[key])}',
+            "channel_names, labels by name, and file_ending",
+            f"replace modality and labels by {json.dumps(mended)[1:-1]}; training and test lists are not needed",
+        )
+
+    def labels(self) -> dict[str, int]:
+        expected = '{"background": 0, "liver": 1, ...} with the values 0, 1, 2, ...'
+        labels = self.require("labels", dict, expected)
+        values = list(labels.values())
+        if any(isinstance(value, list) for value in values):
+            raise self.wrong("labels", "labels of regions are not supported", json.dumps(labels), expected,
+                             "give each class its own value")
+        if "ignore" in labels:
+            raise self.wrong("labels", "an ignore label is not supported", json.dumps(labels), expected,
+                             "label these voxels and remove the class")
+        if any(type(v) is not int for v in values) or sorted(values) != list(range(len(values))):
+            raise self.wrong("labels", "the values of the labels have gaps or are no whole numbers",
+                             json.dumps(labels), expected, "number the classes without gaps, in the label files too")
+        if labels.get("background") != 0 or len(labels) < 2 or len(labels) > 256:
+            raise self.wrong("labels", "background must be 0, beside 1 to 255 classes", json.dumps(labels), expected)
+        return dict(sorted(labels.items(), key=lambda item: int(item[1])))
+
+    def channel_names(self) -> dict[str, str]:
+        expected = 'one channel, such as {"0": "CT"}'
+        channels = self.require("channel_names", dict, expected)
+        if len(channels) > 1:
+            raise self.wrong("channel_names", "scans of several channels are not supported", json.dumps(channels),
+                             expected, "keep one channel, as CASE_0000")
+        if list(channels) != ["0"] or not isinstance(channels["0"], str):
+            raise self.wrong("channel_names", "the channel has a wrong number or name", json.dumps(channels), expected)
+        return dict(channels)
+
+    def domains(self, channel: str) -> tuple[str, str]:
+        """Modalities of source and target."""
+        domains = self.values.get("domains", {})
+        expected = '{"source": "CT", "target": "MR"}'
+        good = isinstance(domains, dict) and set(domains) <= {"source", "target"}
+        if not good or not all(isinstance(v, str) and v for v in domains.values()):
+            raise self.wrong("domains", '"domains" has a wrong value', json.dumps(domains), expected)
+        return domains.get("source", channel), domains.get("target", UNKNOWN)
+
+    def file_ending(self) -> str:
+        ending = self.values.get("file_ending", FILE_ENDINGS[0])
+        if ending not in FILE_ENDINGS:
+            raise self.wrong("file_ending", "scans of this kind are not read", json.dumps(ending),
+                             " or ".join(FILE_ENDINGS), "convert the scans to NIfTI")
+        return str(ending)
+
+
+def list_cases(folder: str | Path, file_ending: str = ".nii.gz") -> dict[str, Path]:
+    """Scans of a folder, named CASE_0000 and `file_ending`, by case and sorted. Hidden files and other files are ignored.
+
+    Raises:
+        DataError: No folder, no scan, another ending, no _0000, a second channel, a case twice, a dangling link.
+    """
+    return _list(Path(folder), file_ending, images=True)
+
+
+def list_labels(folder: str | Path, file_ending: str = ".nii.gz") -> dict[str, Path]:
+    """Labels of a folder, named CASE and `file_ending`, by case and sorted. Hidden files and other files are ignored.
+
+    Raises:
+        DataError: No folder, no file, another ending, a case twice, a dangling link.
+    """
+    return _list(Path(folder), file_ending, images=False)
+
+
+def _list(folder: Path, file_ending: str, images: bool) -> dict[str, Path]:
+    pattern = f"CASE_0000{file_ending}" if images else f"CASE{file_ending}"
+    if not folder.is_dir():
+        raise DataError(
+            "the folder is missing", where=folder.absolute(), expected=f"a folder of {pattern}", remedy="mend the path"
+        )
+    faults: list[DarnetError] = []
+    cases: dict[str, Path] = {}
+    seen: dict[str, Path] = {}
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_dir())
+    for path in files:
+        ending = next((e for e in SCAN_ENDINGS if path.name.lower().endswith(e)), None)
+        if ending is None:
+            continue
+        name = path.name[: -len(ending)]
+        match = re.fullmatch(r"(.+)_(\d{4})", name) if images else None
+        case_id = match[1] if match else name
+        fault = _fault(path, file_ending, pattern, match[2] if match else None, images)
+        key = f"{case_id}_{match[2]}".casefold() if match else case_id.casefold()
+        if key in seen:
+            fault = DataError(
+                f"case {case_id} is there twice", where=folder, found=f"{seen[key].name} and {path.name}",
+                expected="one file a case, names that differ by more than case", remedy="remove or rename one of them",
+            )
+        seen[key] = path
+        if fault:
+            faults.append(fault)
+        else:
+            cases[case_id] = path
+    raise_together(faults, f"{folder} has files that cannot be used")
+    if not cases:
+        raise DataError(
+            "the folder has no scan" if images else "the folder has no labels", where=folder.absolute(),
+            found=", ".join(p.name for p in files[:5]) or "no file", expected=f"files named {pattern}",
+            remedy="mend the path, or rename the files",
+        )
+    return dict(sorted(cases.items()))
+
+
+def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, images: bool) -> DataError | None:
+    """What is wrong with the name of a file, or None."""
+    if not path.is_file():
+        return DataError("a link leads nowhere", where=path, remedy="mend or remove the link")
+    if not path.name.endswith(file_ending):
+        return DataError("a file has another ending", where=path, expected=pattern,
+                         remedy="convert or rename it, or mend file_ending in dataset.json")
+    if images and channel is None:
+        return DataError("a scan's name has no channel number", where=path, expected=pattern,
+                         remedy=f"rename it to {path.name.removesuffix(file_ending)}_0000{file_ending}")
+    if images and channel != "0000":
+        return DataError("a scan has a further channel", where=path, found=f"channel {channel}", expected=pattern,
+                         remedy="keep one channel for each case, as CASE_0000")
+    return None

@@ -1,0 +1,145 @@
+"""Files that appear whole or not at all, JSON that is refused by line, and hashes of files."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from darnet.errors import ConfigurationError, ResourceError
+
+_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
+
+
+@contextlib.contextmanager
+def atomic_path(path: str | Path, needed: int | None = None) -> Iterator[Path]:
+    """Give a temporary path in the folder of `path`; what is written there is flushed and renamed to `path` at the end.
+
+    After an exception the temporary file is removed and `path` is as it was. Temporary files of processes that were
+    killed are removed on the way.
+
+    Args:
+        path: The final path. Its folder must exist.
+        needed: Bytes to be written, for the message when the disk is full.
+
+    Yields:
+        The temporary path. Its name is hidden and does not keep the ending of `path`.
+
+    Raises:
+        ResourceError: The disk is full.
+    """
+    path = Path(path)
+    # A hash instead of the name itself, so that a long name does not become too long.
+    stem = f".{hashlib.sha256(path.name.encode()).hexdigest()[:16]}.{_HOST}-"
+    _remove_left_over(path.parent, stem)
+    temporary = path.parent / f"{stem}{os.getpid()}.tmp"
+    try:
+        yield temporary
+        _flush(temporary)
+        temporary.replace(path)
+    except BaseException as error:
+        with contextlib.suppress(OSError):
+            temporary.unlink()
+        if isinstance(error, OSError) and error.errno in _DISK_FULL:
+            raise _disk_full(path, needed) from error
+        raise
+    if os.name == "posix":
+        _flush(path.parent)
+
+
+def atomic_write(path: str | Path, content: bytes | str) -> None:
+    """Write a file so that `path` is never seen half written. Text is UTF-8.
+
+    Raises:
+        ResourceError: The disk is full; the former file, if any, is intact.
+    """
+    data = content.encode("utf-8") if isinstance(content, str) else content
+    with atomic_path(path, len(data)) as temporary, temporary.open("wb") as file:
+        file.write(data)
+
+
+def write_json(path: str | Path, values: Any, indent: int | None = 2) -> None:
+    """Write JSON atomically. NaN and infinity, which JSON lacks, raise `ValueError`."""
+    atomic_write(path, json.dumps(values, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def read_json(path: str | Path) -> Any:
+    """Read JSON.
+
+    Raises:
+        ConfigurationError: There is no such file, or it is not JSON; the message names the line.
+    """
+    try:
+        return json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ConfigurationError("there is no such file", where=path) from None
+    except json.JSONDecodeError as error:
+        raise ConfigurationError(
+            "the file is not valid JSON",
+            where=f"{path}, line {error.lineno}, column {error.colno}",
+            found=error.msg,
+            remedy="mend this line, often a missing or superfluous comma, quote or bracket",
+        ) from None
+    except UnicodeDecodeError as error:
+        raise ConfigurationError(
+            "the file is not UTF-8 text", where=path, found=error, remedy="save it as UTF-8"
+        ) from None
+
+
+def sha256_of(path: str | Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal."""
+    digest = hashlib.sha256()
+    with Path(path).open("rb") as file:
+        while block := file.read(1 << 20):
+            digest.update(block)
+    return digest.hexdigest()
+
+
+def _flush(path: Path) -> None:
+    """Wait until a file, or the names in a folder, are on the disk."""
+    # Windows flushes only what is open for writing; folders are read-only everywhere.
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _remove_left_over(folder: Path, stem: str) -> None:
+    """Remove temporary files of this host's processes that are gone."""
+    for path in folder.glob(f"{stem}*.tmp"):
+        process = path.name[len(stem) :].split(".")[0]
+        if process.isdecimal() and not _is_running(int(process)):
+            with contextlib.suppress(OSError):
+                path.unlink()
+
+
+def _is_running(process: int) -> bool:
+    if os.name != "posix":  # where signal 0 would end the process
+        return True
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
+
+
+def _disk_full(path: Path, needed: int | None) -> ResourceError:
+    free = shutil.disk_usage(path.parent).free
+    return ResourceError(
+        "the disk is full",
+        where=path,
+        found=f"{free} bytes free",
+        expected=None if needed is None else f"{needed} bytes for this file",
+        remedy="free some space and run the command again; the former file, if any, is intact",
+    )

@@ -1,0 +1,123 @@
+"""Which file lies where below one root folder."""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+from darnet.errors import ConfigurationError
+
+DOMAINS = ("source", "target")
+
+
+@dataclass(frozen=True)
+class DatasetLayout:
+    """All folders and files of one data set. Nothing is read or created here."""
+
+    root: Path
+    name: str
+
+    @property
+    def raw(self) -> Path:
+        return self.root / "raw" / self.name
+
+    @property
+    def dataset_json(self) -> Path:
+        return self.raw / "dataset.json"
+
+    def images(self, domain: str) -> Path:
+        """Folder of the training scans of a domain."""
+        return self.raw / ("imagesTr" if domain == "source" else "imagesTr_target")
+
+    @property
+    def labels(self) -> Path:
+        """Folder of the labels of the source scans. The target has none."""
+        return self.raw / "labelsTr"
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.root / "preprocessed" / self.name
+
+    @property
+    def fingerprint(self) -> Path:
+        return self.preprocessed / "fingerprint.json"
+
+    @property
+    def plans(self) -> Path:
+        return self.preprocessed / "plans.json"
+
+    @property
+    def splits(self) -> Path:
+        return self.preprocessed / "splits.json"
+
+    def cases(self, domain: str) -> Path:
+        """Case store of a domain."""
+        return self.preprocessed / domain
+
+    @property
+    def synthetic(self) -> Path:
+        """Case store of the target-like source volumes and the style bank."""
+        return self.preprocessed / "synthetic"
+
+    @property
+    def results(self) -> Path:
+        return self.root / "results" / self.name
+
+    @property
+    def translation(self) -> Path:
+        return self.results / "translation"
+
+    def segmentation(self, fold: int | str) -> Path:
+        return self.results / "segmentation" / f"fold_{fold}"
+
+
+def find_root(root: str | Path | None = None) -> Path:
+    """The root folder: the argument, else DARNET_ROOT, else ./darnet_data."""
+    return Path(root or os.environ.get("DARNET_ROOT") or "darnet_data")
+
+
+def find_dataset(dataset: str, root: str | Path | None = None) -> DatasetLayout:
+    """Find a data set by id (`101`), name (`Dataset101_AbdomenCT2MR`) or path of its raw folder.
+
+    A path outside `ROOT/raw` keeps its folder as it is: only `preprocessed` and `results` are put below the root.
+
+    Raises:
+        ConfigurationError: There is no such data set, or an id belongs to several.
+    """
+    base = find_root(root)
+    folders = sorted(
+        {p.name for stage in ("raw", "preprocessed", "results") for p in (base / stage).glob("Dataset*") if p.is_dir()}
+    )
+    if dataset in folders:
+        return DatasetLayout(base, dataset)
+    if re.fullmatch(r"\d{1,3}", dataset):
+        matches = [n for n in folders if re.fullmatch(rf"Dataset0*{int(dataset)}_.*", n)]
+        if len(matches) == 1:
+            return DatasetLayout(base, matches[0])
+        if len(matches) > 1:
+            raise ConfigurationError(
+                f"data set id {dataset} is not unique", where=base, found=", ".join(matches), remedy="give the full name"
+            )
+    path = Path(dataset)
+    if path.is_dir():
+        return _ExternalLayout(base, path.resolve().name, path.resolve())
+    raise ConfigurationError(
+        f"there is no data set {dataset}",
+        where=(base / "raw").absolute(),
+        found=", ".join(folders) or "no data set",
+        expected="a folder named DatasetNNN_Name",
+        remedy="put the data set there, name another root with --root or DARNET_ROOT, or give -d the folder's path",
+    )
+
+
+@dataclass(frozen=True)
+class _ExternalLayout(DatasetLayout):
+    """A data set whose raw folder lies outside the root."""
+
+    raw_folder: Path = Path()
+
+    @property
+    def raw(self) -> Path:
+        return self.raw_folder

@@ -1,0 +1,33 @@
+"""Segmentation loss of section III.B.4: soft Dice + lambda focal, over the result and all side outputs."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch.nn import functional as F
+
+from darnet.losses.dice import soft_dice_from_probabilities
+from darnet.losses.focal import focal_from_log_probabilities
+
+
+def segmentation_loss(
+    outputs: Tensor | Sequence[Tensor], target: Tensor, focal_weight: float = 10.0, gamma: float = 2.0
+) -> Tensor:
+    """Mean over the outputs of soft Dice + focal_weight * focal; all outputs count the same.
+
+    Args:
+        outputs: Logits (N, K, D, H, W), or several of them from deep supervision.
+        target: (N, D, H, W) integers.
+        focal_weight: lambda of the paper.
+        gamma: Exponent of the focal loss.
+    """
+    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
+    one_hot = F.one_hot(target, outputs[0].shape[1]).movedim(-1, 1).to(torch.float32)
+    losses = []
+    for logits in outputs:
+        log_probabilities = logits.float().log_softmax(1)
+        dice = soft_dice_from_probabilities(log_probabilities.exp(), one_hot)
+        losses.append(dice + focal_weight * focal_from_log_probabilities(log_probabilities, target, gamma))
+    return torch.stack(losses).mean()

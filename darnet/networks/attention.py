@@ -1,0 +1,126 @@
+"""Quartet attention (QAM, Fig. 5d) and voxel-wise attention (VAM, Fig. 5c) of section III.B."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+# Axes of (N, C, D, H, W) that the four branches pool over: the permuted inputs X, X^d, X^h and X^w of the paper.
+POOLED_AXES = (1, 2, 3, 4)
+
+PLANES_AT_ONCE = 8
+
+
+def group_norm(channels: int) -> nn.GroupNorm:
+    """Group norm of 8 channels a group, or of one group where the channels do not divide by 8."""
+    return nn.GroupNorm(max(channels // 8, 1) if channels % 8 == 0 else 1, channels)
+
+
+def z_pool(x: Tensor, axis: int) -> Tensor:
+    """Z-pool of section III.B.2: maximum and mean over one axis.
+
+    Args:
+        x: Features (N, C, D, H, W).
+        axis: The axis to reduce, 1 to 4.
+
+    Returns:
+        (N, 2, ...) with the three axes that are left, in the order that `x` has them.
+    """
+    return torch.stack((x.amax(axis), x.mean(axis)), dim=1)
+
+
+class AttentionGate(nn.Module):
+    """One branch of quartet attention after Z-pool: convolution, norm, sigmoid."""
+
+    def __init__(self, kernel_size: int = 7, norm: bool = True) -> None:
+        super().__init__()
+        self.conv = nn.Conv3d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.norm = nn.BatchNorm3d(1, momentum=0.01) if norm else nn.Identity()
+
+    def forward(self, pooled: Tensor) -> Tensor:
+        """(N, 2, X, Y, Z) -> gate (N, 1, X, Y, Z) in 0..1."""
+        return torch.sigmoid(self.norm(self._convolve(pooled)))
+
+    def _convolve(self, pooled: Tensor) -> Tensor:
+        return convolve_planes(pooled, self.conv.weight) if pooled.device.type == "cpu" else self.conv(pooled)
+
+
+def convolve_planes(x: Tensor, weight: Tensor) -> Tensor:
+    """A padded 3D convolution to one channel, computed as one 2D convolution; the numbers are the same.
+
+    With one output channel most of a CPU's vector register stays idle. Here eight neighbouring planes are the output
+    channels, and the planes that they see the input channels; the kernel is laid out as a banded (Toeplitz) matrix.
+
+    Args:
+        x: (N, C, X, Y, Z).
+        weight: (1, C, k, k, k), k odd.
+
+    Returns:
+        (N, 1, X, Y, Z).
+    """
+    taps, half = weight.shape[2], weight.shape[2] // 2
+    n, channels, depth, height, width = x.shape
+    block = min(PLANES_AT_ONCE, depth)
+    blocks = -(-depth // block)
+    padded = F.pad(x, (0, 0, 0, 0, half, half + blocks * block - depth))
+    planes = padded.unfold(2, block + taps - 1, block).permute(0, 2, 1, 5, 3, 4)
+    planes = planes.reshape(n * blocks, channels * (block + taps - 1), height, width)
+    banded = torch.stack([F.pad(weight[0], (0, 0, 0, 0, i, block - 1 - i)) for i in range(block)])
+    out = F.conv2d(planes, banded.reshape(block, -1, taps, taps), padding=half)
+    return out.view(n, blocks * block, height, width)[:, None, :depth]
+
+
+class QuartetAttention(nn.Module):
+    """Quartet attention module: y = X * mean of the four gates, each broadcast along the axis it pooled.
+
+    The paper permutes the input four times, gates each copy, permutes back and averages. A gate does not vary along
+    the axis that was pooled, so one product with the mean of the broadcast gates gives the same result.
+    """
+
+    def __init__(self, kernel_size: int = 7, norm: bool = True) -> None:
+        super().__init__()
+        self.gates = nn.ModuleList(AttentionGate(kernel_size, norm) for _ in POOLED_AXES)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, C, D, H, W) -> the same shape."""
+        total: Tensor | None = None
+        for gate, axis in zip(self.gates, POOLED_AXES, strict=True):
+            attention = gate(z_pool(x, axis)).squeeze(1).unsqueeze(axis)
+            total = attention if total is None else total + attention
+        assert total is not None
+        return x * (total * 0.25)
+
+
+class VoxelAttention(nn.Module):
+    """Voxel-wise attention module: weighs the decoder's features with one map made from encoder and decoder.
+
+    Args:
+        encoder_channels: Channels of the encoder's feature X_e.
+        decoder_channels: Channels of the decoder's feature X_d, one level below.
+        stride: (D, H, W) stride between both levels.
+        sigmoid: Squash the map to 0..1; off as in Fig. 5c.
+    """
+
+    def __init__(
+        self, encoder_channels: int, decoder_channels: int, stride: tuple[int, int, int], sigmoid: bool = False
+    ) -> None:
+        super().__init__()
+        self.encoder = nn.Sequential(
+            group_norm(encoder_channels),
+            nn.LeakyReLU(0.01),
+            nn.Conv3d(encoder_channels, decoder_channels, 3, padding=1),
+            nn.MaxPool3d(stride),
+        )
+        self.decoder = nn.Sequential(
+            group_norm(decoder_channels),
+            nn.LeakyReLU(0.01),
+            nn.Conv3d(decoder_channels, decoder_channels, 3, padding=1),
+        )
+        self.map = nn.Sequential(group_norm(decoder_channels), nn.LeakyReLU(0.01), nn.Conv3d(decoder_channels, 1, 1))
+        self.sigmoid = sigmoid
+
+    def forward(self, encoder: Tensor, decoder: Tensor) -> Tensor:
+        """X_e (N, Ce, D, H, W) and X_d (N, Cd, D', H', W') -> weighted X_d."""
+        attention = self.map(self.encoder(encoder) + self.decoder(decoder))
+        return decoder * (torch.sigmoid(attention) if self.sigmoid else attention)

@@ -1,0 +1,54 @@
+"""Networks from the plan."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from torch import nn
+
+from darnet.networks.dar_unet import DARUNet
+from darnet.networks.discriminators import ContentDiscriminator, ImageDiscriminator
+from darnet.networks.translation import Translator
+from darnet.plans import SegmentationPlan, TranslationPlan
+
+
+def build_segmentation(plan: SegmentationPlan, num_classes: int) -> DARUNet:
+    """The DAR-UNet of a plan, for one image channel."""
+    return DARUNet(
+        in_channels=1,
+        num_classes=num_classes,
+        channels=plan.channels,
+        strides=plan.strides,
+        quartet_attention=plan.quartet_attention,
+        voxel_attention=plan.voxel_attention,
+        deep_supervision=plan.deep_supervision,
+        quartet_norm=plan.quartet_norm,
+        voxel_sigmoid=plan.voxel_sigmoid,
+    )
+
+
+def build_translator(plan: TranslationPlan) -> Translator:
+    """The translator of a plan."""
+    return Translator(plan.width, plan.style_dim, plan.residual_blocks, plan.style_norm)
+
+
+@dataclass(frozen=True)
+class Discriminators:
+    """D_a, D_b and D_c of section III.A.2."""
+
+    source: ImageDiscriminator
+    target: ImageDiscriminator
+    content: ContentDiscriminator
+
+    def as_module(self) -> nn.ModuleDict:
+        """All three as one module, for its parameters and state."""
+        return nn.ModuleDict({"source": self.source, "target": self.target, "content": self.content})
+
+
+def build_discriminators(plan: TranslationPlan) -> Discriminators:
+    """The discriminators of a plan."""
+
+    def image() -> ImageDiscriminator:
+        return ImageDiscriminator(plan.discriminator_width, plan.discriminator_layers, plan.discriminator_scales)
+
+    return Discriminators(image(), image(), ContentDiscriminator(4 * plan.width, plan.content_discriminator_layers))

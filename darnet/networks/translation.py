@@ -1,0 +1,169 @@
+"""The 2D content/style translator of section III.A: shared content encoder, two style encoders, AdaIN decoder."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+DOWNSAMPLING = 4  # content maps are a quarter of the slice in each direction
+
+
+def adaptive_instance_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
+    """Adaptive instance norm (Huang and Belongie 2017) with scale 1 + weight.
+
+    Args:
+        x: Features (N, C, H, W).
+        weight: (N, C); 0 keeps the normalised scale.
+        bias: (N, C).
+        eps: Added to the variance.
+    """
+    return F.instance_norm(x, eps=eps) * (1.0 + weight)[:, :, None, None] + bias[:, :, None, None]
+
+
+def _pad_image(x: Tensor) -> Tensor:
+    # Slices end in air or in cut anatomy: repeating the border keeps zero, a mid-grey, from drawing a frame.
+    return F.pad(x, (3, 3, 3, 3), mode="replicate")
+
+
+class PreActivationBlock(nn.Module):
+    """Two instance-norm, ReLU, 3x3 convolution steps added to the input; the sum is divided by sqrt 2."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.conv_0 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        y = self.conv_0(F.relu(F.instance_norm(x)))
+        y = self.conv_1(F.relu(F.instance_norm(y)))
+        return (x + y) * math.sqrt(0.5)
+
+
+class ContentEncoder(nn.Module):
+    """Shared content encoder: 7x7 convolution, two 4x4 stride-2 convolutions, pre-activation residual blocks."""
+
+    def __init__(self, width: int = 32, residual_blocks: int = 4) -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, width, 7)
+        self.down_0 = nn.Conv2d(width, 2 * width, 4, stride=2, padding=1)
+        self.down_1 = nn.Conv2d(2 * width, 4 * width, 4, stride=2, padding=1)
+        self.blocks = nn.Sequential(*(PreActivationBlock(4 * width) for _ in range(residual_blocks)))
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 1, H, W) -> content (N, 4 width, H / 4, W / 4)."""
+        x = F.relu(F.instance_norm(self.stem(_pad_image(image))))
+        x = F.relu(F.instance_norm(self.down_0(x)))
+        x = F.relu(F.instance_norm(self.down_1(x)))
+        return self.blocks(x)  # type: ignore[no-any-return]
+
+
+class StyleEncoder(nn.Module):
+    """Style encoder of one domain: convolutions, global mean, linear layer.
+
+    Instance norm would remove the statistics that are the style, so `norm` is "none" unless asked for.
+    """
+
+    def __init__(self, width: int = 32, style_dim: int = 8, norm: str = "none") -> None:
+        super().__init__()
+        self.stem = nn.Conv2d(1, width, 7)
+        sizes = (width, 2 * width, 4 * width, 4 * width, 4 * width)
+        self.downs = nn.ModuleList(nn.Conv2d(i, o, 4, stride=2, padding=1) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.out = nn.Linear(sizes[-1], style_dim)
+        self.norm = norm
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(N, 1, H, W) -> style_code (N, style_dim)."""
+        x = F.relu(self._normalize(self.stem(_pad_image(image))))
+        for down in self.downs:
+            x = F.relu(self._normalize(down(x)))
+        return self.out(x.mean((2, 3)))  # type: ignore[no-any-return]
+
+    def _normalize(self, x: Tensor) -> Tensor:
+        return F.instance_norm(x) if self.norm == "instance" else x
+
+
+class UpsampleConv(nn.Module):
+    """Nearest-neighbour doubling followed by a zero-padded 5x5 convolution.
+
+    After doubling, each output pixel sees only 3x3 different values. So the four output phases are computed as one
+    3x3 convolution at the small size whose kernels are sums of the 5x5 kernel's taps, with 36 instead of 100 products.
+    """
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(in_channels, out_channels, 5, padding=2)
+        # Row p of a phase: which of the small pixels -1, 0, 1 each of the five taps falls on.
+        phase = torch.zeros(2, 3, 5)
+        for p in range(2):
+            for tap in range(5):
+                phase[p, (p + tap - 2) // 2 + 1, tap] = 1.0
+        self.register_buffer("phase", phase, persistent=False)
+        self.phase: Tensor
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, Cin, H, W) -> (N, Cout, 2 H, 2 W)."""
+        out_channels, in_channels = self.conv.weight.shape[:2]
+        weight = torch.einsum("oiyx,pay,qbx->opqiab", self.conv.weight, self.phase, self.phase)
+        weight = weight.reshape(4 * out_channels, in_channels, 3, 3)
+        assert self.conv.bias is not None
+        bias = self.conv.bias.repeat_interleave(4)
+        return F.pixel_shuffle(F.conv2d(x, weight, bias, padding=1), 2)
+
+
+class Decoder(nn.Module):
+    """Shared decoder: AdaIN residual blocks, two doublings with AdaIN, 7x7 convolution, tanh.
+
+    A multilayer perceptron turns the style code into the scales and shifts of all AdaIN layers.
+    """
+
+    def __init__(self, width: int = 32, style_dim: int = 8, residual_blocks: int = 4) -> None:
+        super().__init__()
+        channels = 4 * width
+        self.blocks = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2 * residual_blocks))
+        self.up_0 = UpsampleConv(channels, channels // 2)
+        self.up_1 = UpsampleConv(channels // 2, channels // 4)
+        self.head = nn.Conv2d(channels // 4, 1, 7, padding=3)
+        self.sizes = [channels] * (2 * residual_blocks) + [channels // 2, channels // 4]
+        self.style = nn.Sequential(
+            nn.Linear(style_dim, 128),
+            nn.ReLU(),
+            nn.Linear(128, 128),
+            nn.ReLU(),
+            nn.Linear(128, 2 * sum(self.sizes)),
+        )
+
+    def forward(self, content: Tensor, style_code: Tensor) -> Tensor:
+        """Content (N, C, H / 4, W / 4) and style_code (N, style_dim) -> image (N, 1, H, W) in -1..1."""
+        parameters = iter(self.style(style_code).split([s for size in self.sizes for s in (size, size)], dim=1))
+        x = content
+        for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
+            y = F.relu(adaptive_instance_norm(first(x), next(parameters), next(parameters)))
+            y = adaptive_instance_norm(second(y), next(parameters), next(parameters))
+            x = (x + y) * math.sqrt(0.5)
+        for up in (self.up_0, self.up_1):
+            x = F.relu(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
+        return torch.tanh(self.head(x))
+
+
+class Translator(nn.Module):
+    """All generating parts: G_enc_c, G_enc_s_a (source), G_enc_s_b (target) and G_dec."""
+
+    def __init__(
+        self, width: int = 32, style_dim: int = 8, residual_blocks: int = 4, style_norm: str = "none"
+    ) -> None:
+        super().__init__()
+        self.content = ContentEncoder(width, residual_blocks)
+        self.style_source = StyleEncoder(width, style_dim, style_norm)
+        self.style_target = StyleEncoder(width, style_dim, style_norm)
+        self.decoder = Decoder(width, style_dim, residual_blocks)
+
+    def style(self, image: Tensor, domain: str) -> Tensor:
+        """Style codes (N, style_dim) of slices (N, 1, H, W) of a domain, "source" or "target"."""
+        return (self.style_source if domain == "source" else self.style_target)(image)  # type: ignore[no-any-return]
+
+    def forward(self, image: Tensor, style_code: Tensor) -> Tensor:
+        """Translate slices (N, 1, H, W) into the given styles (N, style_dim)."""
+        return self.decoder(self.content(image), style_code)  # type: ignore[no-any-return]

@@ -1,0 +1,314 @@
+"""The plan of a data set: frozen dataclasses that go to JSON and back. Planning fills them, every stage reads them."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import types
+import typing
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from darnet.errors import ConfigurationError
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True)
+class IntensityPlan:
+    """How the intensities of one domain become [-1, 1].
+
+    `rule` is "window" (clip to `low`..`high` in the scan's own units, fixed for all scans) or "percentile" (clip each
+    scan to its own percentiles `low`..`high`, taken over its foreground).
+    """
+
+    rule: str
+    low: float
+    high: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class DomainPlan:
+    """What is planned for each domain on its own."""
+
+    modality: str
+    intensity: IntensityPlan
+
+
+@dataclass(frozen=True)
+class PreprocessingPlan:
+    """Grid that all scans are brought to.
+
+    `spacing` is in mm in array-axis order (D, H, W). `through_plane` names the body axis ("R", "A" or "S") that D
+    follows where a scan is isotropic; an anisotropic scan keeps its own through-plane axis. `anisotropic` says
+    whether the through-plane axis is resampled linearly instead of with cubics. `source_depth` is the extent in mm
+    along D to which labelled source scans are cropped around their labels (None keeps all of it).
+    """
+
+    spacing: tuple[float, float, float]
+    through_plane: str
+    anisotropic: bool
+    source_depth: float | None
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TranslationPlan:
+    """The 2D content/style translator (section III.A) and its training."""
+
+    slice_size: tuple[int, int]
+    width: int
+    style_dim: int = 8
+    residual_blocks: int = 4
+    style_norm: str = "none"
+    discriminator_width: int = 32
+    discriminator_layers: int = 4
+    discriminator_scales: int = 3
+    content_discriminator_layers: int = 2
+    iterations: int = 1000
+    batch_size: int = 4
+    learning_rate_generator: float = 1e-4
+    learning_rate_discriminator: float = 2e-4
+    weight_image: float = 10.0
+    weight_content: float = 1.0
+    weight_style: float = 1.0
+    weight_cycle: float = 10.0
+    ema_decay: float = 0.999
+    rotation_degrees: float = 30.0
+    scale: float = 0.1
+    shift: float = 0.1
+    mirror_axes: tuple[int, ...] = ()
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SynthesisPlan:
+    """How target-like volumes are made. `choice` is "random" (seeded), "medoid" or "mean"."""
+
+    number_of_styles: int = 5
+    choice: str = "random"
+    minimum_foreground: float = 0.05
+    batch_size: int = 16
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SegmentationPlan:
+    """The 3D DAR-UNet (section III.B) and its training. `mirror_axes` count (D, H, W) as 0, 1, 2."""
+
+    patch_size: tuple[int, int, int]
+    batch_size: int
+    channels: tuple[int, ...]
+    strides: tuple[tuple[int, int, int], ...]
+    quartet_attention: bool = True
+    voxel_attention: bool = True
+    deep_supervision: bool = True
+    quartet_norm: bool = True
+    voxel_sigmoid: bool = False
+    iterations: int = 1000
+    learning_rate: float = 5e-4
+    final_learning_rate: float = 5e-7
+    weight_decay: float = 1e-4
+    focal_weight: float = 10.0
+    focal_gamma: float = 2.0
+    foreground_fraction: float = 1.0 / 3.0
+    rotation_degrees: float = 15.0
+    scale: float = 0.1
+    shift: float = 0.1
+    elastic: float = 0.05
+    contrast: float = 0.25
+    appearance: float = 0.0
+    mirror_axes: tuple[int, ...] = ()
+    folds: int = 5
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InferencePlan:
+    """Sliding window. `average` is "probabilities" or "logits"; `largest_component` lists the labels of which only
+    the largest connected component is kept."""
+
+    step_size: float = 0.5
+    average: str = "probabilities"
+    largest_component: tuple[int, ...] = ()
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Plans:
+    """Everything that planning decided for one data set."""
+
+    dataset: str
+    preset: str
+    labels: dict[str, int]
+    source: DomainPlan
+    target: DomainPlan
+    preprocessing: PreprocessingPlan
+    translation: TranslationPlan
+    synthesis: SynthesisPlan
+    segmentation: SegmentationPlan
+    inference: InferencePlan
+    seed: int = 0
+    memory_target_gb: float = 24.0
+    predicted_memory_gb: float = 0.0
+    schema_version: int = SCHEMA_VERSION
+
+    @property
+    def num_classes(self) -> int:
+        """Number of classes, background included."""
+        return len(self.labels)
+
+    @property
+    def foreground(self) -> dict[str, int]:
+        """Labels without background."""
+        return {name: value for name, value in self.labels.items() if value != 0}
+
+    def domain(self, name: str) -> DomainPlan:
+        return self.source if name == "source" else self.target
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain JSON values; `from_json` gives an equal plan back."""
+        return typing.cast("dict[str, Any]", json.loads(json.dumps(dataclasses.asdict(self))))
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any], where: str | Path = "plans.json") -> Plans:
+        """Build a plan from JSON values.
+
+        Raises:
+            ConfigurationError: An unknown or missing key, a value of the wrong type, or another schema version.
+        """
+        version = values.get("schema_version") if isinstance(values, dict) else None
+        if version != SCHEMA_VERSION:
+            raise ConfigurationError(
+                "the plan has another schema version",
+                where=where,
+                found=version,
+                expected=SCHEMA_VERSION,
+                remedy="plan again with darnet_plan_and_preprocess",
+            )
+        plans = _build(cls, values, str(where), "")
+        check_plans(plans, where)
+        return plans
+
+    @classmethod
+    def read(cls, path: Path) -> Plans:
+        """Read a plan from a file.
+
+        Raises:
+            ConfigurationError: No such file, not JSON, or not a valid plan.
+        """
+        try:
+            values = json.loads(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise ConfigurationError(
+                "there is no plan", where=path, remedy="run darnet_plan_and_preprocess first"
+            ) from None
+        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+            raise ConfigurationError(
+                "the plan is not valid JSON", where=path, found=error, remedy="mend the line or plan again"
+            ) from None
+        return cls.from_json(values, path)
+
+
+def _wrong(key: str, where: str, found: object, expected: str) -> ConfigurationError:
+    return ConfigurationError(
+        f"the plan has a wrong value for {key}",
+        where=where,
+        found=repr(found),
+        expected=expected,
+        remedy="mend the value or plan again with darnet_plan_and_preprocess",
+    )
+
+
+def _build(kind: Any, values: Any, where: str, key: str) -> Any:
+    """Turn a JSON value into the type that a field declares, naming the key where that fails."""
+    if dataclasses.is_dataclass(kind):
+        if not isinstance(values, dict):
+            raise _wrong(key or "the whole", where, values, "an object")
+        fields = {f.name: f for f in dataclasses.fields(kind)}
+        unknown = sorted(set(values) - set(fields))
+        missing = sorted(set(fields) - set(values))
+        if unknown or missing:
+            raise ConfigurationError(
+                f"the plan has unknown or missing keys in {key or 'its top level'}",
+                where=where,
+                found=f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}",
+                remedy="mend the keys or plan again with darnet_plan_and_preprocess",
+            )
+        hints = typing.get_type_hints(kind)
+        prefix = f"{key}." if key else ""
+        return kind(**{name: _build(hints[name], values[name], where, prefix + name) for name in fields})
+    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
+    if origin in (typing.Union, types.UnionType):
+        if values is None:
+            return None
+        return _build(next(a for a in arguments if a is not type(None)), values, where, key)
+    if origin is tuple:
+        if not isinstance(values, list | tuple):
+            raise _wrong(key, where, values, "a list")
+        if arguments[-1] is Ellipsis:
+            return tuple(_build(arguments[0], v, where, f"{key}[{i}]") for i, v in enumerate(values))
+        if len(values) != len(arguments):
+            raise _wrong(key, where, values, f"{len(arguments)} values")
+        return tuple(_build(a, v, where, f"{key}[{i}]") for i, (a, v) in enumerate(zip(arguments, values, strict=True)))
+    if origin is dict:
+        if not isinstance(values, dict):
+            raise _wrong(key, where, values, "an object")
+        return {str(k): _build(arguments[1], v, where, f"{key}.{k}") for k, v in values.items()}
+    if kind is float and isinstance(values, int) and not isinstance(values, bool):
+        return float(values)
+    if not isinstance(values, kind) or (kind is int and isinstance(values, bool)):
+        raise _wrong(key, where, values, kind.__name__)
+    return values
+
+
+def check_plans(plans: Plans, where: str | Path = "plans.json") -> None:
+    """Refuse values that no stage can work with.
+
+    Raises:
+        ConfigurationError: Naming the first such key.
+    """
+    segmentation, translation = plans.segmentation, plans.translation
+    divisors = [1, 1, 1]
+    for stride in segmentation.strides:
+        divisors = [d * s for d, s in zip(divisors, stride, strict=True)]
+    choices: list[tuple[str, object, bool, str]] = [
+        ("preprocessing.spacing", plans.preprocessing.spacing, min(plans.preprocessing.spacing) > 0, "above 0 mm"),
+        ("preprocessing.through_plane", plans.preprocessing.through_plane, plans.preprocessing.through_plane in "RAS",
+         "R, A or S"),
+        ("labels", plans.labels, sorted(plans.labels.values()) == list(range(len(plans.labels))), "0, 1, 2, ..."),
+        ("translation.slice_size", translation.slice_size, all(s >= 16 and s % 4 == 0 for s in translation.slice_size),
+         "multiples of 4, at least 16"),
+        ("translation.width", translation.width, translation.width > 0, "above 0"),
+        ("translation.style_norm", translation.style_norm, translation.style_norm in ("none", "instance"),
+         "none or instance"),
+        ("translation.iterations", translation.iterations, translation.iterations > 0, "above 0"),
+        ("translation.batch_size", translation.batch_size, translation.batch_size > 0, "above 0"),
+        ("synthesis.number_of_styles", plans.synthesis.number_of_styles, plans.synthesis.number_of_styles > 0,
+         "above 0"),
+        ("synthesis.choice", plans.synthesis.choice, plans.synthesis.choice in ("random", "medoid", "mean"),
+         "random, medoid or mean"),
+        ("segmentation.channels", segmentation.channels, len(segmentation.channels) == len(segmentation.strides) + 1,
+         "one more than strides"),
+        ("segmentation.strides", segmentation.strides, all(s in (1, 2) for t in segmentation.strides for s in t),
+         "1 or 2 for each axis"),
+        ("segmentation.patch_size", segmentation.patch_size,
+         all(p > 0 and p % d == 0 for p, d in zip(segmentation.patch_size, divisors, strict=True)),
+         f"multiples of {tuple(divisors)}"),
+        ("segmentation.batch_size", segmentation.batch_size, segmentation.batch_size > 0, "above 0"),
+        ("segmentation.iterations", segmentation.iterations, segmentation.iterations > 0, "above 0"),
+        ("segmentation.folds", segmentation.folds, segmentation.folds >= 2, "at least 2"),
+        ("inference.step_size", plans.inference.step_size, 0 < plans.inference.step_size <= 1, "above 0, at most 1"),
+        ("inference.average", plans.inference.average, plans.inference.average in ("probabilities", "logits"),
+         "probabilities or logits"),
+    ]
+    for name in ("source", "target"):
+        rule = plans.domain(name).intensity
+        choices.append((f"{name}.intensity.rule", rule.rule, rule.rule in ("window", "percentile"),
+                        "window or percentile"))
+        choices.append((f"{name}.intensity", (rule.low, rule.high), rule.low < rule.high, "low below high"))
+    for key, found, good, expected in choices:
+        if not good:
+            raise _wrong(key, str(where), found, expected)

@@ -1,0 +1,40 @@
+"""Pictures of the style space and of one slice in all its styles (Fig. 4)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from darnet.synthesis.styles import StyleBank
+from darnet.training.pictures import draw_grid, new_figure, save_figure
+
+
+def project(codes: np.ndarray) -> np.ndarray:
+    """The two main axes (S, 2) of style codes (S, style_dim)."""
+    centred = codes - codes.mean(axis=0)
+    _, _, axes = np.linalg.svd(centred, full_matrices=False)
+    return centred @ axes[:2].T  # type: ignore[no-any-return]
+
+
+def draw_style_space(bank: StyleBank, path: Path) -> None:
+    """All styles in the plane of their two main axes, a colour a cluster; medoids and the mean are marked."""
+    points = project(bank.codes)
+    figure = new_figure(6, 5)
+    axis = figure.subplots()
+    axis.scatter(points[:, 0], points[:, 1], c=bank.clusters, cmap="tab10", s=12)
+    chosen = points[bank.medoids]
+    axis.scatter(chosen[:, 0], chosen[:, 1], marker="^", s=90, facecolors="none", edgecolors="black", label="medoids")
+    axis.scatter(*points.mean(axis=0), marker="*", s=160, color="red", label="mean of all styles")
+    axis.set_xlabel("first main axis of the style codes")
+    axis.set_ylabel("second main axis")
+    axis.legend()
+    save_figure(figure, path)
+
+
+def draw_styles(source: np.ndarray, translated: np.ndarray, path: Path) -> None:
+    """Three slices of one source volume (1, D, H, W) beside their translations (K, D, H, W)."""
+    rows = []
+    for index in np.linspace(0, source.shape[1] - 1, 5).astype(int)[1:-1]:
+        rows.append([source[0, index], *(volume[index] for volume in translated)])
+    draw_grid(rows, ("source", *(f"style {k + 1}" for k in range(len(translated)))), path)

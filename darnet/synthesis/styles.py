@@ -1,0 +1,107 @@
+"""The style bank: styles of all target slices, clustered into n_k classes (section III.B, start)."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from darnet.errors import ConfigurationError
+from darnet.io import CaseStore
+from darnet.networks import Translator
+from darnet.training.loaders import SliceTable, load_slice
+
+
+@dataclass(frozen=True)
+class StyleBank:
+    """Styles of target slices and their clusters.
+
+    Attributes:
+        codes: (S, style_dim) style codes.
+        clusters: (S,) cluster of each, 0 to n_k - 1.
+        medoids: (n_k,) index of the code nearest to each cluster's centre.
+        cases: Case of each code.
+        indices: Index along D of each code's slice.
+    """
+
+    codes: np.ndarray
+    clusters: np.ndarray
+    medoids: np.ndarray
+    cases: tuple[str, ...]
+    indices: tuple[int, ...]
+
+    @property
+    def number_of_styles(self) -> int:
+        """Number of clusters, n_k."""
+        return len(self.medoids)
+
+    def to_json(self) -> dict[str, object]:
+        """Plain JSON values."""
+        return {
+            "codes": np.round(self.codes, 6).tolist(),
+            "clusters": self.clusters.tolist(),
+            "medoids": self.medoids.tolist(),
+            "cases": list(self.cases),
+            "indices": list(self.indices),
+        }
+
+
+@torch.no_grad()
+def encode_styles(
+    translator: Translator,
+    store: CaseStore,
+    table: SliceTable,
+    slice_size: tuple[int, int],
+    batch_size: int,
+    device: torch.device,
+) -> np.ndarray:
+    """Style codes (S, style_dim) of all slices of a table of target slices."""
+    codes = []
+    for start in range(0, len(table), batch_size):
+        stop = min(start + batch_size, len(table))
+        slices = [load_slice(store, table.cases[i], table.indices[i], slice_size) for i in range(start, stop)]
+        batch = torch.from_numpy(np.stack(slices))[:, None].to(device)
+        codes.append(translator.style(batch, "target").float().cpu().numpy())
+    return np.concatenate(codes)
+
+
+def cluster_styles(codes: np.ndarray, table: SliceTable, number_of_styles: int, seed: int) -> StyleBank:
+    """Cluster style codes (S, style_dim) with k-means.
+
+    Raises:
+        ConfigurationError: Fewer different codes than clusters.
+    """
+    from sklearn.cluster import KMeans
+
+    different = len(np.unique(np.round(codes, 6), axis=0))
+    if different < number_of_styles:
+        raise ConfigurationError(
+            "there are fewer different target styles than clusters",
+            found=f"{different} styles of {len(codes)} slices",
+            expected=f"at least {number_of_styles}",
+            remedy="add target scans, or lower synthesis.number_of_styles in plans.json",
+        )
+    fit = KMeans(number_of_styles, n_init=10, random_state=seed).fit(codes.astype(np.float64))
+    clusters = fit.labels_.astype(np.int64)
+    distance = np.linalg.norm(codes - fit.cluster_centers_[clusters], axis=1)
+    medoids = np.array(
+        [np.flatnonzero(clusters == k)[distance[clusters == k].argmin()] for k in range(number_of_styles)]
+    )
+    return StyleBank(codes, clusters, medoids, table.cases, table.indices)
+
+
+def choose_styles(bank: StyleBank, choice: str, rng: np.random.Generator) -> np.ndarray:
+    """One code a cluster for one source volume, (n_k, style_dim); the mean of all codes, (1, style_dim), for "mean".
+
+    Args:
+        bank: The style bank.
+        choice: "random", "medoid" or "mean".
+        rng: Seeded by the source case, so that a volume gets the same styles again.
+    """
+    if choice == "mean":
+        return bank.codes.mean(axis=0, keepdims=True)
+    if choice == "medoid":
+        return bank.codes[bank.medoids]
+    picks = [rng.choice(np.flatnonzero(bank.clusters == k)) for k in range(bank.number_of_styles)]
+    return bank.codes[picks]

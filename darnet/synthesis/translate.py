@@ -1,0 +1,65 @@
+"""Source volumes into target-like volumes, slice by slice along D, in batches."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch.nn import functional as F
+
+from darnet.errors import DataError
+from darnet.networks import Translator
+
+BACKGROUND = -1.0
+LEAST_CONTRAST = 0.02  # standard deviation below which a translation shows nothing, in the unit of -1..1
+SLICE_MULTIPLE = 4  # what the content encoder divides a slice by
+
+
+@torch.no_grad()
+def translate_volume(
+    translator: Translator, volume: np.ndarray, codes: np.ndarray, batch_size: int, device: torch.device
+) -> np.ndarray:
+    """Translate one volume into several styles. The content of each slice is encoded once for all styles.
+
+    Args:
+        translator: The averaged translator.
+        volume: (1, D, H, W) in -1..1.
+        codes: (K, style_dim) target styles.
+        batch_size: Slices decoded at once.
+        device: Where to compute.
+
+    Returns:
+        (K, D, H, W) in -1..1.
+    """
+    _, depth, height, width = volume.shape
+    pad = [(-height) % SLICE_MULTIPLE, (-width) % SLICE_MULTIPLE]
+    styles = torch.from_numpy(codes.astype(np.float32)).to(device)
+    out = np.empty((len(codes), depth, height, width), np.float32)
+    for start in range(0, depth, batch_size):
+        slices = torch.from_numpy(volume[0, start : start + batch_size, None]).to(device)
+        padded = F.pad(slices, (0, pad[1], 0, pad[0]), value=BACKGROUND)
+        content = translator.content(padded.contiguous(memory_format=torch.channels_last))
+        for index, style in enumerate(styles):
+            image = translator.decoder(content, style.expand(len(content), -1))
+            out[index, start : start + len(content)] = image[:, 0, :height, :width].float().cpu().numpy()
+    return out
+
+
+def refuse_collapse(volumes: np.ndarray, source: np.ndarray, case_id: str) -> None:
+    """Stop before a segmentation learns on nothing.
+
+    Args:
+        volumes: (K, D, H, W) translations.
+        source: (1, D, H, W) what they were made from.
+        case_id: For the message.
+
+    Raises:
+        DataError: A translation is not finite, or constant within the body.
+    """
+    body = source[0] > BACKGROUND + 0.1
+    for index, volume in enumerate(volumes):
+        if not np.isfinite(volume).all() or volume[body].std() < LEAST_CONTRAST:
+            raise DataError(
+                "the translation has collapsed: it shows no contrast within the body",
+                where=f"case {case_id}, style {index}",
+                remedy="look at results/.../translation/previews; train the translator longer or with another seed",
+            )

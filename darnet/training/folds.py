@@ -1,0 +1,27 @@
+"""Which source cases each fold trains on and which it holds out."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from darnet.errors import ConfigurationError
+
+
+def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Training and held-out cases of a fold; fold "all" trains on every case and holds none out.
+
+    Raises:
+        ConfigurationError: No splits file, or no such fold.
+    """
+    if not splits.exists():
+        raise ConfigurationError("there are no folds", where=splits, remedy="run darnet_plan_and_preprocess first")
+    folds = json.loads(splits.read_text(encoding="utf-8"))
+    if fold == "all":
+        return tuple(sorted({case for f in folds for case in (*f["train"], *f["val"])})), ()
+    if not str(fold).isdigit() or int(fold) >= len(folds):
+        raise ConfigurationError(
+            f"there is no fold {fold}", where=splits, expected=f"0 to {len(folds) - 1}, or all"
+        )
+    chosen = folds[int(fold)]
+    return tuple(chosen["train"]), tuple(chosen["val"])

@@ -1,0 +1,159 @@
+"""What happens beside training: log, progress bar, progress picture, checkpoints, pictures of the work."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from tqdm import tqdm
+
+from darnet.io import save_checkpoint
+from darnet.training.loop import Hook, Losses, TrainingStep
+
+
+class JsonLinesLog(Hook):
+    """Appends the mean losses of every `every` iterations to `log.jsonl`.
+
+    A logger that fails says so once and never stops the training.
+    """
+
+    def __init__(self, path: Path, stage: str, every: int = 10) -> None:
+        self.path, self.stage, self.every = path, stage, every
+        self._sums: dict[str, float] = {}
+        self._count = 0
+        self._skipped = 0
+        self._since = time.monotonic()
+        self._failed = False
+
+    def after_update(self, iteration: int, losses: Losses) -> None:
+        """Sum up, and write a line when enough iterations are in."""
+        values = losses.values()
+        if all(np.isfinite(v) for v in values.values()):
+            for name, value in values.items():
+                self._sums[name] = self._sums.get(name, 0.0) + value
+            self._count += 1
+        else:
+            self._skipped += 1
+        if (iteration + 1) % self.every == 0:
+            self._write(iteration + 1)
+
+    def at_end(self, iteration: int) -> None:
+        """Write what is left."""
+        if self._count or self._skipped:
+            self._write(iteration)
+
+    def _write(self, iteration: int) -> None:
+        seconds = (time.monotonic() - self._since) / max(self._count + self._skipped, 1)
+        line = {
+            "stage": self.stage,
+            "iteration": iteration,
+            "seconds_per_iteration": round(seconds, 4),
+            "skipped": self._skipped,
+            **{name: round(total / max(self._count, 1), 6) for name, total in self._sums.items()},
+        }
+        self._sums, self._count, self._skipped, self._since = {}, 0, 0, time.monotonic()
+        try:
+            with self.path.open("a", encoding="utf-8") as file:
+                file.write(json.dumps(line) + "\n")
+        except OSError as error:
+            if not self._failed:
+                print(f"the log {self.path} cannot be written ({error}); training goes on without it")
+            self._failed = True
+
+
+def read_log(path: Path) -> list[dict[str, Any]]:
+    """All whole lines of a log, each iteration once: what was repeated after a crash counts as its last time."""
+    rows: dict[int, dict[str, Any]] = {}
+    if path.exists():
+        for line in path.read_text(encoding="utf-8").splitlines():
+            try:
+                row = json.loads(line)
+                rows[int(row["iteration"])] = row
+            except (json.JSONDecodeError, KeyError, TypeError):
+                continue  # a line cut off by a crash
+    return [rows[i] for i in sorted(rows)]
+
+
+class ProgressBar(Hook):
+    """A progress bar with the main loss."""
+
+    def __init__(self, stage: str, iterations: int, start: int = 0, quiet: bool = False) -> None:
+        self.bar = tqdm(total=iterations, initial=start, desc=stage, disable=quiet, mininterval=1.0, dynamic_ncols=True)
+
+    def after_update(self, iteration: int, losses: Losses) -> None:
+        """Move on by one."""
+        name, value = next(iter(losses.values().items()))
+        self.bar.set_postfix({name: f"{value:.3f}"}, refresh=False)
+        self.bar.update()
+
+    def at_end(self, iteration: int) -> None:
+        """Leave the bar as it is."""
+        self.bar.close()
+
+
+class ProgressPicture(Hook):
+    """Draws the losses of the log over the iterations into `progress.png`."""
+
+    def __init__(self, log: Path, picture: Path, every: int) -> None:
+        self.log, self.picture, self.every = log, picture, every
+
+    def after_update(self, iteration: int, losses: Losses) -> None:
+        """Draw at each multiple of `every`."""
+        if (iteration + 1) % self.every == 0:
+            self._draw()
+
+    def at_end(self, iteration: int) -> None:
+        """Draw the last state."""
+        self._draw()
+
+    def _draw(self) -> None:
+        from darnet.training.pictures import draw_losses
+
+        rows = read_log(self.log)
+        if rows:
+            draw_losses(rows, self.picture)
+
+
+class Checkpoint(Hook):
+    """Saves the step's tensors every `every` iterations and at the end."""
+
+    def __init__(self, path: Path, step: TrainingStep, meta: dict[str, Any], every: int) -> None:
+        self.path, self.step, self.meta, self.every = path, step, meta, every
+        self._saved = -1
+
+    def after_update(self, iteration: int, losses: Losses) -> None:
+        """Save at each multiple of `every`."""
+        if (iteration + 1) % self.every == 0:
+            self._save(iteration + 1)
+
+    def at_end(self, iteration: int) -> None:
+        """Save the last state if it is not saved already."""
+        self._save(iteration)
+
+    def _save(self, done: int) -> None:
+        if done != self._saved:
+            save_checkpoint(self.path, self.step.tensors(), {**self.meta, "iteration": done})
+            self._saved = done
+
+
+class Periodic(Hook):
+    """Calls a function with the number of iterations done, every `every` iterations and at the end."""
+
+    def __init__(self, call: Callable[[int], None], every: int) -> None:
+        self.call, self.every = call, every
+        self._last = -1
+
+    def after_update(self, iteration: int, losses: Losses) -> None:
+        """Call at each multiple of `every`."""
+        if (iteration + 1) % self.every == 0:
+            self._last = iteration + 1
+            self.call(self._last)
+
+    def at_end(self, iteration: int) -> None:
+        """Call once more unless that was just done."""
+        if iteration != self._last:
+            self.call(iteration)

@@ -1,0 +1,150 @@
+"""Random slices and patches out of case stores. Everything is drawn from the generator that is passed in."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from darnet.augmentation import (
+    apply_patch_transform,
+    apply_slice_transform,
+    sample_patch_transform,
+    sample_slice_transform,
+)
+from darnet.errors import DataError
+from darnet.imaging import pad_to, patch_box
+from darnet.io import CaseStore
+from darnet.plans import SegmentationPlan, TranslationPlan
+
+BACKGROUND = -1.0
+FOREGROUND_ABOVE = -0.9  # an image value that is no longer air
+
+
+def foreground_fractions(volume: np.ndarray) -> np.ndarray:
+    """Fraction (D,) of each slice of (1, D, H, W) that is not background."""
+    return (volume[0] > FOREGROUND_ABOVE).mean(axis=(1, 2))  # type: ignore[no-any-return]
+
+
+@dataclass(frozen=True)
+class SliceTable:
+    """Which slices of a domain are used: case and index along D of each."""
+
+    cases: tuple[str, ...]
+    indices: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.cases)
+
+
+def list_slices(store: CaseStore, minimum_foreground: float) -> SliceTable:
+    """All slices of a store with enough foreground.
+
+    Raises:
+        DataError: No slice has enough.
+    """
+    cases: list[str] = []
+    indices: list[int] = []
+    for case_id in store.case_ids():
+        for index in np.flatnonzero(foreground_fractions(store.image(case_id)) >= minimum_foreground):
+            cases.append(case_id)
+            indices.append(int(index))
+    if not cases:
+        raise DataError(
+            "no slice shows enough foreground",
+            where=store.folder,
+            expected=f"at least one slice with {minimum_foreground:.0%} above background",
+            remedy="look at the scans' intensities; lower synthesis.minimum_foreground in plans.json if they are sound",
+        )
+    return SliceTable(tuple(cases), tuple(indices))
+
+
+def fit_slice(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
+    """Centre a slice (H, W) in `size`, padding with background or cropping."""
+    out = np.full(size, BACKGROUND, np.float32)
+    spans = []
+    for have, want in zip(image.shape, size, strict=True):
+        n = min(have, want)
+        spans.append((slice((have - n) // 2, (have - n) // 2 + n), slice((want - n) // 2, (want - n) // 2 + n)))
+    out[spans[0][1], spans[1][1]] = image[spans[0][0], spans[1][0]]
+    return out
+
+
+def load_slice(store: CaseStore, case_id: str, index: int, size: tuple[int, int]) -> np.ndarray:
+    """One slice (H, W) of a case, fitted to `size`."""
+    shape = store.record(case_id).shape
+    patch = store.read_patch(case_id, ((index, index + 1), (0, shape[1]), (0, shape[2])))
+    return fit_slice(patch[0, 0], size)
+
+
+class SliceLoader:
+    """Batches of augmented slices of one domain."""
+
+    def __init__(self, store: CaseStore, table: SliceTable, plan: TranslationPlan) -> None:
+        self.store, self.table, self.plan = store, table, plan
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, tuple[str, ...]]:
+        """Slices (N, 1, H, W) in -1..1 and the cases they come from."""
+        picks = rng.integers(len(self.table), size=self.plan.batch_size)
+        cases = tuple(self.table.cases[i] for i in picks)
+        slices = [load_slice(self.store, self.table.cases[i], self.table.indices[i], self.plan.slice_size) for i in picks]
+        transform = sample_slice_transform(rng, self.plan, len(picks))
+        return apply_slice_transform(torch.from_numpy(np.stack(slices))[:, None], transform), cases
+
+
+class PatchLoader:
+    """Batches of augmented patches and their labels.
+
+    Args:
+        images: Store of the images to learn on.
+        labels: Store of the labels; the same store where images are not translated.
+        variants: Source case -> names under which `images` holds it, one a style.
+        plan: Patch size, batch size and augmentation.
+    """
+
+    def __init__(
+        self, images: CaseStore, labels: CaseStore, variants: Mapping[str, Sequence[str]], plan: SegmentationPlan
+    ) -> None:
+        self.images, self.labels, self.plan = images, labels, plan
+        self.variants = {case: tuple(names) for case, names in variants.items()}
+        self.cases = tuple(sorted(self.variants))
+        if not self.cases:
+            raise DataError("there is no case to train on", where=images.folder)
+        self._locations = {case: self._read_locations(case) for case in self.cases}
+
+    def _read_locations(self, case: str) -> list[np.ndarray]:
+        located = self.labels.record(case).class_locations
+        return [np.asarray(points, dtype=np.int64) for points in located.values() if len(points)]
+
+    def _center(self, case: str, shape: tuple[int, int, int], rng: np.random.Generator) -> tuple[int, int, int]:
+        """A voxel to centre on: of a random class for `foreground_fraction` of the patches, else anywhere."""
+        classes = self._locations[case]
+        if classes and rng.random() < self.plan.foreground_fraction:
+            points = classes[rng.integers(len(classes))]
+            center = points[rng.integers(len(points))]
+        else:
+            center = np.array([rng.integers(n) for n in shape])
+        return int(center[0]), int(center[1]), int(center[2])
+
+    def patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, str]:
+        """One augmented patch: image (1, D, H, W), labels (D, H, W) and its case."""
+        case = self.cases[rng.integers(len(self.cases))]
+        names = self.variants[case]
+        name = names[rng.integers(len(names))]
+        shape = self.labels.record(case).shape
+        box = patch_box(self._center(case, shape, rng), self.plan.patch_size, shape)
+        image, _ = pad_to(self.images.read_patch(name, box), self.plan.patch_size, BACKGROUND)
+        labels, _ = pad_to(self.labels.read_patch(case, box, labels=True), self.plan.patch_size, 0)
+        transform = sample_patch_transform(rng, self.plan)
+        moved, picked = apply_patch_transform(
+            torch.from_numpy(image), torch.from_numpy(labels.astype(np.int64)), transform
+        )
+        return moved, picked, name
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+        """Images (N, 1, D, H, W), labels (N, D, H, W) and the cases they come from."""
+        images, labels, cases = zip(*(self.patch(rng) for _ in range(self.plan.batch_size)), strict=True)
+        return torch.stack(images), torch.stack(labels), cases

@@ -1,0 +1,82 @@
+"""The one training loop. A step computes, hooks log, draw and save."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from torch import Tensor
+
+from darnet.errors import DataError
+from darnet.training.interrupt import InterruptGuard
+
+MOST_BAD_ITERATIONS = 10
+
+
+class TrainingStep(Protocol):
+    """One iteration of a stage: sampling, forward, losses, backward, optimizer."""
+
+    stage: str
+
+    def update(self, iteration: int) -> Losses:
+        """Run iteration `iteration`, counted from 0. Non-finite losses leave the weights as they were."""
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Everything that resuming needs."""
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Go back to a state that `tensors` gave."""
+
+
+class Losses(Protocol):
+    """The record of one iteration: plain floats, no tensors."""
+
+    cases: tuple[str, ...]
+
+    def values(self) -> dict[str, float]:
+        """Name and value of each loss."""
+
+
+class Hook:
+    """What happens beside the computing. Every method may be left as it is."""
+
+    def after_update(self, iteration: int, losses: Losses) -> None:
+        """Called when iteration `iteration`, counted from 0, is done."""
+
+    def at_end(self, iteration: int) -> None:
+        """Called once after the last iteration or when stopping early; `iteration` of them are done."""
+
+
+def run_training(step: TrainingStep, iterations: int, hooks: Sequence[Hook], start: int = 0) -> None:
+    """Run iterations `start` to `iterations`.
+
+    Raises:
+        DataError: The loss was not finite for 10 iterations in a row.
+        Interrupted: A signal asked to stop; the hooks have saved by then.
+    """
+    bad: list[str] = []
+    done = start
+    with InterruptGuard() as guard:
+        for iteration in range(start, iterations):
+            losses = step.update(iteration)
+            done = iteration + 1
+            if all(math.isfinite(v) for v in losses.values().values()):
+                bad = []
+            else:
+                bad.append(", ".join(losses.cases))
+                if len(bad) >= MOST_BAD_ITERATIONS:
+                    raise DataError(
+                        f"the loss of {step.stage} was not finite for {len(bad)} iterations in a row",
+                        where=f"iteration {iteration}",
+                        found="cases " + "; ".join(sorted(set(bad))),
+                        remedy="look at these cases; if they are sound, lower the learning rate in plans.json",
+                    )
+            for hook in hooks:
+                hook.after_update(iteration, losses)
+            if guard.requested is not None:
+                for hook in hooks:
+                    hook.at_end(done)
+                raise guard.error(step.stage, done)
+        for hook in hooks:
+            hook.at_end(done)

@@ -1,0 +1,200 @@
+"""The two training stages from case stores to checkpoints."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from darnet.errors import ConfigurationError
+from darnet.io import CaseStore, load_checkpoint, write_json
+from darnet.networks import Translator, build_translator
+from darnet.plans import Plans
+from darnet.training.hooks import Checkpoint, Hook, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
+from darnet.training.loaders import PatchLoader, SliceLoader, list_slices, load_slice
+from darnet.training.loop import TrainingStep, run_training
+from darnet.training.pictures import draw_grid
+from darnet.training.segmentation import SegmentationStep
+from darnet.training.state import load_module
+from darnet.training.translation import TranslationStep
+from darnet.training.validation import validate
+
+CHECKPOINT = "checkpoint.safetensors"
+CHECKPOINTS_A_RUN = 20
+PICTURES_A_RUN = 10
+PREVIEW_SLICES = 2
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """What a run may choose beside the plan.
+
+    Attributes:
+        device: Where to compute.
+        resume: Go on from the checkpoint, which must be there.
+        quiet: No progress bar.
+        log_every: Iterations a line of the log.
+    """
+
+    device: torch.device
+    resume: bool = False
+    quiet: bool = False
+    log_every: int = 10
+
+
+def plan_hash(plans: Plans, stage: str) -> str:
+    """Hash of the part of the plan that a stage's weights depend on, the labels included."""
+    values = plans.to_json()
+    parts = {k: values[k] for k in ("labels", "preprocessing", stage)}
+    for part in parts.values():
+        part.pop("why", None)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], options: RunOptions) -> int:
+    """Load the checkpoint into the step and tell how many iterations are done.
+
+    Raises:
+        ConfigurationError: To continue without a checkpoint, from another plan, or to start over a finished one.
+    """
+    path = folder / CHECKPOINT
+    if not options.resume:
+        if path.exists():
+            raise ConfigurationError(
+                "there is a checkpoint already",
+                where=path,
+                remedy="use --continue to go on from it, or move the folder away to start afresh",
+            )
+        return 0
+    tensors, found = load_checkpoint(path, device=str(options.device))
+    for key in ("dataset", "stage", "plan"):
+        if found.get(key) != meta[key]:
+            raise ConfigurationError(
+                f"the checkpoint is of another {key}",
+                where=path,
+                found=found.get(key),
+                expected=meta[key],
+                remedy="put back the plan that it was trained with, or move the folder away to start afresh",
+            )
+    step.load(tensors)
+    return int(found["iteration"])
+
+
+def _drop_log_after(log: Path, iteration: int) -> None:
+    """Forget log lines of iterations that will be done again."""
+    from darnet.io import atomic_write
+    from darnet.training.hooks import read_log
+
+    if log.exists():
+        rows = [row for row in read_log(log) if row["iteration"] <= iteration]
+        atomic_write(log, "".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _train(
+    step: TrainingStep,
+    iterations: int,
+    folder: Path,
+    meta: dict[str, Any],
+    options: RunOptions,
+    extra: Sequence[Hook] = (),
+) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    start = _resume_point(folder, step, meta, options)
+    log = folder / "log.jsonl"
+    _drop_log_after(log, start)
+    if start >= iterations:
+        return
+    every = max(iterations // PICTURES_A_RUN, 1)
+    hooks: list[Hook] = [
+        JsonLinesLog(log, step.stage, options.log_every),
+        ProgressBar(step.stage, iterations, start, options.quiet),
+        Checkpoint(folder / CHECKPOINT, step, meta, max(iterations // CHECKPOINTS_A_RUN, 1)),
+        ProgressPicture(log, folder / "progress.png", every),
+        *extra,
+    ]
+    run_training(step, iterations, hooks, start)
+
+
+def train_translation(
+    plans: Plans, source: CaseStore, target: CaseStore, folder: Path, options: RunOptions
+) -> Translator:
+    """Train the translator, or go on, and give back its averaged weights.
+
+    Leaves `checkpoint.safetensors`, `log.jsonl`, `progress.png` and `previews/` in `folder`.
+    """
+    plan = plans.translation
+    fraction = plans.synthesis.minimum_foreground
+    tables = [list_slices(store, fraction) for store in (source, target)]
+    loaders = [SliceLoader(store, table, plan) for store, table in zip((source, target), tables, strict=True)]
+    step = TranslationStep(plan, loaders[0], loaders[1], options.device, plans.seed)
+    samples = []
+    for store, table in zip((source, target), tables, strict=True):
+        picks = np.linspace(0, len(table) - 1, PREVIEW_SLICES + 2).astype(int)[1:-1]
+        slices = [load_slice(store, table.cases[i], table.indices[i], plan.slice_size) for i in picks]
+        samples.append(torch.from_numpy(np.stack(slices))[:, None])
+    side = [plans.source.modality] * PREVIEW_SLICES + [plans.target.modality] * PREVIEW_SLICES
+
+    def preview(iteration: int) -> None:
+        (folder / "previews").mkdir(exist_ok=True)
+        rows = step.preview(samples[0], samples[1])
+        titles = ("input", "reconstruction", "translation", "cycle")
+        draw_grid(rows, titles, folder / "previews" / f"{iteration:06d}.png", side)
+
+    meta = {"dataset": plans.dataset, "stage": "translation", "plan": plan_hash(plans, "translation")}
+    extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
+    _train(step, plan.iterations, folder, meta, options, extra)
+    return step.average.average.eval()  # type: ignore[return-value]
+
+
+def load_translator(plans: Plans, folder: Path, device: torch.device) -> tuple[Translator, int]:
+    """The averaged translator of a checkpoint, and the iterations it has done."""
+    tensors, meta = load_checkpoint(folder / CHECKPOINT, device=str(device))
+    translator = build_translator(plans.translation).to(device)
+    load_module("average", translator, tensors)
+    return translator.eval(), int(meta["iteration"])
+
+
+def train_segmentation(
+    plans: Plans,
+    images: CaseStore,
+    labels: CaseStore,
+    variants: Mapping[str, Sequence[str]],
+    fold: tuple[Sequence[str], Sequence[str]],
+    fold_name: str,
+    folder: Path,
+    options: RunOptions,
+) -> None:
+    """Train the DAR-UNet of one fold, or go on, then validate it on the held-out source cases.
+
+    Args:
+        plans: The plan.
+        images: Store of the images to learn on.
+        labels: Store of their labels.
+        variants: Case -> names under which `images` holds it, one a style.
+        fold: Training and held-out cases.
+        fold_name: 0 to 4, or all.
+        folder: Gets `checkpoint.safetensors`, `log.jsonl`, `progress.png` and `validation.json`.
+        options: Device and the like.
+    """
+    train, held_out = fold
+    loader = PatchLoader(images, labels, {case: variants[case] for case in train}, plans.segmentation)
+    step = SegmentationStep(
+        plans.segmentation, plans.num_classes, loader, options.device, plans.seed, fold_name
+    )
+    meta = {
+        "dataset": plans.dataset,
+        "stage": "segmentation",
+        "plan": plan_hash(plans, "segmentation"),
+        "labels": plans.labels,
+        "fold": fold_name,
+    }
+    _train(step, plans.segmentation.iterations, folder, meta, options)
+    if held_out:
+        summary = validate(plans, step.network, images, labels, {c: variants[c] for c in held_out}, options.device)
+        write_json(folder / "validation.json", summary)

@@ -1,0 +1,235 @@
+"""Training of the content/style translator (section III.A)."""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from darnet.losses import (
+    content_discriminator_loss,
+    content_generator_loss,
+    l1,
+    lsgan_discriminator,
+    lsgan_generator,
+)
+from darnet.networks import Translator, build_discriminators, build_translator
+from darnet.plans import TranslationPlan
+from darnet.training.device import autocast, to_device
+from darnet.training.loaders import SliceLoader
+from darnet.training.optimizer import AdaBelief
+from darnet.training.seeds import generator_for, seed_weights
+from darnet.training.state import (
+    ExponentialMovingAverage,
+    load_module,
+    load_optimizer,
+    module_tensors,
+    optimizer_tensors,
+)
+
+BETAS = (0.5, 0.9)
+
+
+@dataclass(frozen=True)
+class TranslationLosses:
+    """Losses of one iteration; each sums both domains."""
+
+    generator: float
+    discriminator: float
+    image: float
+    content: float
+    style: float
+    cycle: float
+    adversarial_image: float
+    adversarial_content: float
+    cases: tuple[str, ...]
+
+    def values(self) -> dict[str, float]:
+        """Name and value of each loss."""
+        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "cases"}
+
+
+@dataclass(frozen=True)
+class Translations:
+    """All images and codes of one batch: a is the source, b the target; `ab` is source content in target style."""
+
+    a: Tensor
+    b: Tensor
+    content_a: Tensor
+    content_b: Tensor
+    style_a: Tensor
+    style_b: Tensor
+    reconstructed_a: Tensor
+    reconstructed_b: Tensor
+    ab: Tensor
+    ba: Tensor
+    content_ab: Tensor
+    content_ba: Tensor
+    style_ab: Tensor
+    style_ba: Tensor
+    cycled_a: Tensor
+    cycled_b: Tensor
+
+
+def translate_both_ways(translator: Translator, a: Tensor, b: Tensor) -> Translations:
+    """Reconstruct, translate and cycle slices (N, 1, H, W) of both domains.
+
+    The shared networks see both domains, and the decoder all four pairs of content and style, as one batch each.
+    """
+    content_a, content_b = translator.content(torch.cat((a, b))).chunk(2)
+    style_a, style_b = translator.style(a, "source"), translator.style(b, "target")
+    reconstructed_a, reconstructed_b, ab, ba = translator.decoder(
+        torch.cat((content_a, content_b, content_a, content_b)), torch.cat((style_a, style_b, style_b, style_a))
+    ).chunk(4)
+    content_ab, content_ba = translator.content(torch.cat((ab, ba))).chunk(2)
+    style_ab, style_ba = translator.style(ab, "target"), translator.style(ba, "source")
+    cycled_a, cycled_b = translator.decoder(
+        torch.cat((content_ab, content_ba)), torch.cat((style_a, style_b))
+    ).chunk(2)
+    return Translations(
+        a, b, content_a, content_b, style_a, style_b, reconstructed_a, reconstructed_b,
+        ab, ba, content_ab, content_ba, style_ab, style_ba, cycled_a, cycled_b,
+    )  # fmt: skip
+
+
+class TranslationStep:
+    """One iteration: discriminators on the translations of the present generator, then the generator against them.
+
+    Both use the same translations, so the generator runs once an iteration.
+    """
+
+    stage = "translation"
+
+    def __init__(
+        self, plan: TranslationPlan, source: SliceLoader, target: SliceLoader, device: torch.device, seed: int
+    ) -> None:
+        self.plan, self.source, self.target, self.device, self.seed = plan, source, target, device, seed
+        seed_weights(seed, self.stage)
+        self.translator = build_translator(plan)
+        initialise(self.translator)
+        self.discriminators = build_discriminators(plan)
+        for module in self.discriminators.as_module().values():
+            initialise(module)
+        for module in (self.translator, *self.discriminators.as_module().values()):
+            module.to(device=device, memory_format=torch.channels_last)
+        self.average = ExponentialMovingAverage(self.translator, copy.deepcopy(self.translator), plan.ema_decay)
+        self.generator_optimizer = AdaBelief(
+            self.translator.parameters(), lr=plan.learning_rate_generator, betas=BETAS, eps=1e-16
+        )
+        self.discriminator_optimizer = AdaBelief(
+            self.discriminators.as_module().parameters(), lr=plan.learning_rate_discriminator, betas=BETAS, eps=1e-16
+        )
+
+    def update(self, iteration: int) -> TranslationLosses:
+        """See `TrainingStep`."""
+        a, b, cases = self._batch(generator_for(self.seed, self.stage, iteration))
+        with autocast(self.device):
+            t = translate_both_ways(self.translator, a, b)
+            discriminator = self._discriminator_loss(t)
+        finite = bool(torch.isfinite(discriminator))
+        if finite:
+            self.discriminator_optimizer.zero_grad(set_to_none=True)
+            discriminator.backward()  # type: ignore[no-untyped-call]
+            self.discriminator_optimizer.step()
+        with autocast(self.device):
+            parts = self._generator_losses(t)
+            generator = self._weighted(parts)
+        if finite and bool(torch.isfinite(generator)):
+            self.generator_optimizer.zero_grad(set_to_none=True)
+            generator.backward()  # type: ignore[no-untyped-call]
+            self.generator_optimizer.step()
+            self.average.update(iteration)
+        values = {name: float(value) for name, value in parts.items()}
+        return TranslationLosses(float(generator), float(discriminator), **values, cases=cases)
+
+    def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+        a, cases_a = self.source.batch(rng)
+        b, cases_b = self.target.batch(rng)
+        return to_device(a, self.device), to_device(b, self.device), cases_a + cases_b
+
+    def _discriminator_loss(self, t: Translations) -> Tensor:
+        """L_GAN of both image discriminators and of the content discriminator, to be made small by them."""
+        n = len(t.a)
+        d = self.discriminators
+        loss = torch.zeros((), device=self.device)
+        for discriminator, real, fake in ((d.source, t.a, t.ba), (d.target, t.b, t.ab)):
+            maps = discriminator(torch.cat((real, fake.detach())))
+            loss = loss + lsgan_discriminator([m[:n] for m in maps], [m[n:] for m in maps])
+        maps = d.content(torch.cat((t.content_a, t.content_b)).detach())
+        return loss + content_discriminator_loss([m[:n] for m in maps], [m[n:] for m in maps])
+
+    def _generator_losses(self, t: Translations) -> dict[str, Tensor]:
+        """L_rec of each level, the cycle loss, and both adversarial losses as the generator sees them."""
+        n = len(t.a)
+        module = self.discriminators.as_module()
+        module.requires_grad_(False)  # the generator's gradient passes through, none is kept for the discriminators
+        adversarial = lsgan_generator(self.discriminators.source(t.ba)) + lsgan_generator(
+            self.discriminators.target(t.ab)
+        )
+        maps = self.discriminators.content(torch.cat((t.content_a, t.content_b)))
+        content = content_generator_loss([m[:n] for m in maps], [m[n:] for m in maps])
+        module.requires_grad_(True)
+        return {
+            "image": l1(t.reconstructed_a, t.a) + l1(t.reconstructed_b, t.b),
+            "content": l1(t.content_ab, t.content_a) + l1(t.content_ba, t.content_b),
+            "style": l1(t.style_ba, t.style_a) + l1(t.style_ab, t.style_b),
+            "cycle": l1(t.cycled_a, t.a) + l1(t.cycled_b, t.b),
+            "adversarial_image": adversarial,
+            "adversarial_content": content,
+        }
+
+    def _weighted(self, parts: Mapping[str, Tensor]) -> Tensor:
+        plan = self.plan
+        return (
+            plan.weight_image * parts["image"]
+            + plan.weight_content * parts["content"]
+            + plan.weight_style * parts["style"]
+            + plan.weight_cycle * parts["cycle"]
+            + parts["adversarial_image"]
+            + parts["adversarial_content"]
+        )
+
+    def tensors(self) -> dict[str, Tensor]:
+        """See `TrainingStep`."""
+        return {
+            **module_tensors("translator", self.translator),
+            **module_tensors("average", self.average.average),
+            **module_tensors("discriminators", self.discriminators.as_module()),
+            **optimizer_tensors("generator_optimizer", self.generator_optimizer),
+            **optimizer_tensors("discriminator_optimizer", self.discriminator_optimizer),
+        }
+
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """See `TrainingStep`."""
+        load_module("translator", self.translator, tensors)
+        load_module("average", self.average.average, tensors)
+        load_module("discriminators", self.discriminators.as_module(), tensors)
+        load_optimizer("generator_optimizer", self.generator_optimizer, tensors)
+        load_optimizer("discriminator_optimizer", self.discriminator_optimizer, tensors)
+
+    @torch.no_grad()
+    def preview(self, a: Tensor, b: Tensor) -> list[list[np.ndarray]]:
+        """Rows of pictures (H, W) of the averaged weights: input, reconstruction, translation, cycle; both directions."""
+        t = translate_both_ways(self.average.average, a.to(self.device), b.to(self.device))  # type: ignore[arg-type]
+        columns_a = (t.a, t.reconstructed_a, t.ab, t.cycled_a)
+        columns_b = (t.b, t.reconstructed_b, t.ba, t.cycled_b)
+        return [
+            [column[i, 0].float().cpu().numpy() for column in columns]
+            for columns in (columns_a, columns_b)
+            for i in range(len(a))
+        ]
+
+
+def initialise(module: nn.Module) -> None:
+    """Kaiming-normal weights for all convolutions and linear layers, zero biases."""
+    for part in module.modules():
+        if isinstance(part, nn.Conv2d | nn.Linear):
+            nn.init.kaiming_normal_(part.weight, a=0.0, mode="fan_in")
+            if part.bias is not None:
+                nn.init.zeros_(part.bias)
+
