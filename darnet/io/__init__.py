@@ -2,16 +2,31 @@
 
 from darnet.io.case_store import CaseRecord, CaseStore
 from darnet.io.checkpoint import load_checkpoint, save_checkpoint
+from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
 from darnet.io.files import atomic_path, atomic_write, read_json, sha256_of, write_json
+from darnet.io.nifti_header import ScanHeader
+from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
 
 __all__ = [
     "CaseRecord",
     "CaseStore",
+    "DatasetInfo",
+    "Scan",
+    "ScanHeader",
     "atomic_path",
     "atomic_write",
+    "list_cases",
+    "list_labels",
     "load_checkpoint",
+    "read_dataset_json",
+    "read_header",
     "read_json",
+    "read_scan",
     "save_checkpoint",
     "sha256_of",
+    "write_image",
     "write_json",
+    "write_labels",
+    "write_new_image",
+    "write_new_labels",
 ]

@@ -144,8 +144,8 @@ class TranslationStep:
             generator.backward()  # type: ignore[no-untyped-call]
             self.generator_optimizer.step()
             self.average.update(iteration)
-        values = {name: float(value) for name, value in parts.items()}
-        return TranslationLosses(float(generator), float(discriminator), **values, cases=cases)
+        values = {name: float(value.detach()) for name, value in parts.items()}
+        return TranslationLosses(float(generator.detach()), float(discriminator.detach()), **values, cases=cases)
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         a, cases_a = self.source.batch(rng)

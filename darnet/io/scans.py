@@ -1,0 +1,276 @@
+"""NIfTI scans and labels: read with every check that a header, a checksum and voxels allow; written whole or not at all."""
+
+from __future__ import annotations
+
+import gzip
+import zlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, Any
+
+import nibabel as nib
+import numpy as np
+from nibabel.spatialimages import HeaderDataError
+from numpy.typing import NDArray
+
+from darnet.errors import DataError
+from darnet.io.files import atomic_write
+from darnet.io.nifti_header import NiftiHeader, ScanHeader, bytes_of_header, check_header, parse_header
+
+LARGEST_TAIL = 1 << 26  # bytes that may follow the voxels in a file
+GZIP_LIMIT = 1040  # deflate never shrinks more than this
+BLOCK = 1 << 20
+
+
+@dataclass(frozen=True)
+class Scan:
+    """A scan or its labels as they lie in the file.
+
+    Attributes:
+        array: Voxels (i, j, k): float32 of a scan, integers of labels.
+        affine: (4, 4) from voxel (i, j, k) to mm in R, A, S.
+        path: The file.
+        header: What is needed to write labels on the same grid.
+        notes: What a user should know though it is no error.
+    """
+
+    array: NDArray[Any]
+    affine: NDArray[np.float64]
+    path: Path
+    header: NiftiHeader
+    notes: tuple[str, ...] = ()
+
+    @property
+    def spacing(self) -> tuple[float, float, float]:
+        """mm along (i, j, k)."""
+        i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
+        return float(i), float(j), float(k)
+
+
+def read_header(path: str | Path) -> ScanHeader:
+    """Shape, affine and notes of a scan without its voxels.
+
+    Raises:
+        DataError: As `read_scan`, as far as the header shows it.
+    """
+    path = Path(path)
+    with _open(path) as file:
+        return check_header(_header(file, path), path)
+
+
+def read_scan(path: str | Path, labels: bool = False) -> Scan:
+    """Read a scan, or labels, from .nii.gz or .nii.
+
+    The gzip stream is read to its end, so that its checksum is compared. Nothing is allocated before the header has
+    been found sound and the file long enough.
+
+    Args:
+        path: The file.
+        labels: The voxels are class values: they must be whole numbers and not negative.
+
+    Raises:
+        DataError: The file is missing, empty, truncated, damaged or no NIfTI; its geometry is undefined, sheared or
+            contradictory; it holds several volumes, colours or complex numbers; voxels are not finite; labels are no
+            whole numbers.
+    """
+    path = Path(path)
+    try:
+        with _open(path) as file:
+            header = _header(file, path)
+            checked = check_header(header, path)
+            _check_length(path, header, checked.shape)
+            raw = _voxels(file, path, header, checked.shape)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path, error) from None
+    except OSError as error:
+        raise DataError("the file cannot be read", where=path, found=error, remedy="mend the file or its rights") from None
+    slope, inter = _scaling(header, path)
+    array = _as_labels(raw, slope, inter, path) if labels else _as_image(raw, slope, inter, path)
+    return Scan(array, checked.affine, path, header, checked.notes)
+
+
+def write_labels(path: str | Path, array: NDArray[np.integer], like: Scan) -> None:
+    """Write labels (i, j, k) on the grid of a scan, with its affine and its sform and qform as they are.
+
+    Raises:
+        DataError: The labels have another shape than the scan.
+        ResourceError: The disk is full.
+    """
+    kind = np.uint8 if array.size == 0 or (array.min() >= 0 and array.max() <= 255) else np.int32
+    _write_like(Path(path), array.astype(kind), like)
+
+
+def write_image(path: str | Path, array: NDArray[np.floating], like: Scan) -> None:
+    """Write float32 voxels (i, j, k) on the grid of a scan; otherwise as `write_labels`."""
+    _write_like(Path(path), array.astype(np.float32), like)
+
+
+def write_new_image(path: str | Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    """Write voxels (i, j, k) as a scan of int16 where they are whole numbers that fit, else of float32."""
+    whole = np.array_equal(array, np.rint(array)) and np.abs(array).max(initial=0) < 2**15
+    _write(Path(path), nib.Nifti1Image(array.astype(np.int16 if whole else np.float32), affine))
+
+
+def write_new_labels(path: str | Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
+    """Write labels (i, j, k) of values 0 to 255."""
+    _write(Path(path), nib.Nifti1Image(array.astype(np.uint8), affine))
+
+
+def _open(path: Path) -> IO[bytes]:
+    """The file as a stream of NIfTI bytes."""
+    if not path.is_file():
+        raise DataError("the file is missing", where=path.absolute(), remedy="mend the path or the link")
+    if path.stat().st_size == 0:
+        raise DataError("the file is empty", where=path, remedy="copy or export it again")
+    if not path.name.lower().endswith(".gz"):
+        return path.open("rb")
+    with path.open("rb") as file:
+        if file.read(2) != b"\x1f\x8b":
+            raise DataError(
+                "the file is named .gz but is not compressed", where=path, remedy="rename it to .nii, or compress it"
+            )
+    return gzip.open(path, "rb")
+
+
+def _damaged(path: Path, error: object) -> DataError:
+    return DataError(
+        "the file is truncated or damaged",
+        where=path,
+        found=error,
+        expected="a gzip stream that ends with its own checksum",
+        remedy="copy or export it again",
+    )
+
+
+def _header(file: IO[bytes], path: Path) -> NiftiHeader:
+    try:
+        return parse_header(file, path)
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise _damaged(path, error) from None
+
+
+def _check_length(path: Path, header: NiftiHeader, shape: tuple[int, int, int]) -> None:
+    """Refuse a file that cannot hold its voxels, before room for them is made."""
+    needed = int(header["vox_offset"]) + int(np.prod(shape, dtype=np.int64)) * header.get_data_dtype().itemsize
+    there = path.stat().st_size * (GZIP_LIMIT if path.name.lower().endswith(".gz") else 1)
+    if there < needed:
+        raise DataError(
+            "the file is shorter than its header says",
+            where=path,
+            found=f"{path.stat().st_size} bytes",
+            expected=f"{needed} bytes of header and voxels {shape}",
+            remedy="copy or export it again",
+        )
+
+
+def _voxels(file: IO[bytes], path: Path, header: NiftiHeader, shape: tuple[int, int, int]) -> NDArray[Any]:
+    """Voxels (i, j, k) as stored, and the rest of the stream read to its end."""
+    skipped = int(header["vox_offset"]) - bytes_of_header(header)
+    if skipped > 0:
+        file.read(skipped)
+    array = np.empty(int(np.prod(shape, dtype=np.int64)), header.get_data_dtype())
+    view, done = memoryview(array).cast("B"), 0
+    while done < len(view):
+        block = file.read(min(BLOCK, len(view) - done))
+        if not block:
+            raise DataError(
+                "the file is truncated",
+                where=path,
+                found=f"{done} bytes of voxels",
+                expected=f"{len(view)} bytes",
+                remedy="copy or export it again",
+            )
+        view[done : done + len(block)] = block
+        done += len(block)
+    tail = 0
+    while block := file.read(BLOCK):
+        tail += len(block)
+        if tail > LARGEST_TAIL:
+            raise DataError(
+                "the file goes on long after its voxels",
+                where=path,
+                expected=f"at most {LARGEST_TAIL} further bytes",
+                remedy="export it again",
+            )
+    return array.reshape(shape, order="F")
+
+
+def _scaling(header: NiftiHeader, path: Path) -> tuple[float, float]:
+    """Slope and intercept; a slope of 0 or NaN means none, as NIfTI has it."""
+    try:
+        slope, inter = header.get_slope_inter()
+    except HeaderDataError:
+        slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    slope, inter = 1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter)
+    if not (np.isfinite([slope, inter]).all() and 1e-12 < abs(slope) < 1e12 and abs(inter) < 1e12):
+        raise DataError(
+            "the intensity scaling of the header is absurd",
+            where=path,
+            found=f"scl_slope {slope}, scl_inter {inter}",
+            expected="finite values of ordinary size",
+            remedy="export the scan again",
+        )
+    return slope, inter
+
+
+def _as_image(raw: NDArray[Any], slope: float, inter: float, path: Path) -> NDArray[np.float32]:
+    with np.errstate(over="ignore", invalid="ignore"):
+        if slope == 1.0 and inter == 0.0:
+            array = np.asarray(raw, np.float32)
+        else:
+            array = (raw.astype(np.float64) * slope + inter).astype(np.float32)
+    wrong = array.size - int(np.count_nonzero(np.isfinite(array)))
+    if wrong:
+        nan = int(np.isnan(array).sum())
+        raise DataError(
+            "voxels are not finite",
+            where=path,
+            found=f"{nan} NaN and {wrong - nan} infinite of {array.size} voxels",
+            remedy="replace them, for example by the scan's lowest value, or export the scan again",
+        )
+    return np.asarray(array)
+
+
+def _as_labels(raw: NDArray[Any], slope: float, inter: float, path: Path) -> NDArray[np.integer]:
+    values = raw if (slope, inter) == (1.0, 0.0) and raw.dtype.kind in "iu" else raw.astype(np.float64) * slope + inter
+    if values.dtype.kind == "f":
+        with np.errstate(invalid="ignore"):
+            wrong = ~(np.isfinite(values) & (np.abs(values - np.rint(values)) < 1e-4))
+        if wrong.any():
+            raise DataError(
+                "labels are no whole numbers",
+                where=path,
+                found=f"{int(wrong.sum())} voxels, such as {values[wrong].flat[0]}",
+                remedy="export the labels with nearest-neighbour interpolation",
+            )
+        values = np.rint(values)
+    low, high = (values.min(), values.max()) if values.size else (0, 0)
+    if low < 0 or high > 65535:
+        raise DataError(
+            "labels are negative or too large",
+            where=path,
+            found=f"values {low} to {high}",
+            expected="the values of dataset.json",
+            remedy="mend the label file",
+        )
+    return np.asarray(values.astype(np.uint8 if high <= 255 else np.uint16))
+
+
+def _write_like(path: Path, array: NDArray[Any], like: Scan) -> None:
+    if array.shape != like.array.shape:
+        raise DataError("a result does not fit its scan", where=path, found=array.shape, expected=like.array.shape)
+    header = type(like.header)(endianness="<")
+    header.set_data_dtype(array.dtype)
+    header.set_data_shape(array.shape)
+    for key in ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
+                "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"):  # fmt: skip
+        header[key] = like.header[key]
+    header["pixdim"][:4] = like.header["pixdim"][:4]
+    image = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    _write(path, image(array, None, header))
+
+
+def _write(path: Path, image: Any) -> None:
+    content = image.to_bytes()
+    # Without a time stamp the same voxels give the same bytes.
+    atomic_write(path, gzip.compress(content, 5, mtime=0) if path.name.endswith(".gz") else content)
