@@ -170,6 +170,11 @@ class CaseStore:
             atomic_write(self._array("labels", case_id), _compress(labels.astype(np.uint8), ()))
         write_json(self._json(case_id), record.to_json(), indent=None)
 
+    def remove(self, case_id: str) -> None:
+        """Forget a case; its record goes first, so that half a case is never seen."""
+        for path in (self._json(case_id), self._array("image", case_id), self._array("labels", case_id)):
+            path.unlink(missing_ok=True)
+
     def case_ids(self) -> tuple[str, ...]:
         """Names of all complete cases, sorted. Other JSON files in the folder do not count."""
         names = (path.name.removesuffix(".json") for path in self.folder.glob("*.json"))

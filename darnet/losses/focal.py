@@ -16,7 +16,9 @@ def focal_from_log_probabilities(log_probabilities: Tensor, target: Tensor, gamm
         gamma: Focusing exponent.
     """
     picked = log_probabilities.gather(1, target.unsqueeze(1))
-    return -((1.0 - picked.exp()).clamp(min=0) ** gamma * picked).mean() / log_probabilities.shape[1]
+    # Above 0, so that an exponent below 1 keeps a finite gradient at certainty.
+    missing = (1.0 - picked.exp()).clamp(min=1e-7)
+    return -(missing**gamma * picked).mean() / log_probabilities.shape[1]
 
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:

@@ -1,0 +1,134 @@
+"""darnet_evaluate: compare predicted labels with reference labels."""
+
+from __future__ import annotations
+
+import functools
+import os
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from pathlib import Path
+
+from darnet.cli.common import add_common, entry, parser, say
+from darnet.errors import ConfigurationError, SomeCasesFailed
+
+SUMMARY = "summary.json"
+DATASET = "dataset.json"
+# Written beside predictions by darnet_predict, with the labels of the plan.
+PREDICTION = "prediction.json"
+
+
+def build_parser() -> ArgumentParser:
+    """The flags of darnet_evaluate."""
+    command = parser(
+        "darnet_evaluate",
+        "Dice and average symmetric surface distance (ASD) of predicted labels. A class that only prediction or only "
+        "reference has is a failure: Dice 0, ASD infinite. A class that neither has does not apply and is not counted.",
+    )
+    command.add_argument(
+        "-p", dest="predictions", required=True, metavar="FOLDER", help="predicted labels, CASE.nii.gz"
+    )
+    command.add_argument(
+        "-r", dest="references", required=True, metavar="FOLDER", help="reference labels, CASE.nii.gz of the same names"
+    )
+    command.add_argument("-o", dest="output", metavar="FILE", help=f"result; else {SUMMARY} beside the predictions")
+    command.add_argument(
+        "-l",
+        dest="labels",
+        metavar="FILE",
+        help=f"{DATASET} with the classes; else the one in or above the folder of the predictions or of the "
+        "references, else a class for each value found in the references",
+    )
+    add_common(command)
+    return command
+
+
+def run(args: Namespace) -> None:
+    """Check the paths, find the classes, evaluate, write and print."""
+    predictions, references = Path(args.predictions), Path(args.references)
+    for folder, flag in ((predictions, "-p"), (references, "-r")):
+        if not folder.is_dir():
+            raise ConfigurationError("there is no such folder", where=folder.absolute(), remedy=f"mend {flag}")
+    output = Path(args.output) if args.output else predictions / SUMMARY
+    _check_output(output)
+
+    from tqdm import tqdm
+
+    from darnet.evaluation import evaluate_folders, find_labels, format_table
+    from darnet.io import write_json
+
+    progress = functools.partial(tqdm, unit="case", disable=args.quiet, dynamic_ncols=True)
+    source = _find_classes(args.labels, predictions, references)
+    labels = _read_classes(source) if source else find_labels(references, functools.partial(progress, desc="read"))
+    say(args, f"classes of {source or 'the values in the references'}: {', '.join(labels)}")
+    summary = evaluate_folders(predictions, references, labels, functools.partial(progress, desc="evaluate"))
+    output.parent.mkdir(parents=True, exist_ok=True)
+    write_json(output, {"labels": labels, **summary.to_json()})
+    say(args, f"{format_table(summary)}\nall numbers are in {output}")
+    missing = [case.case_id for case in summary.cases if case.missing]
+    if missing:
+        raise SomeCasesFailed(
+            f"{len(missing)} of {len(summary.cases)} references have no prediction",
+            where=predictions,
+            found="none for " + ", ".join(missing[:10]) + (", ..." if missing[10:] else ""),
+            remedy="predict these cases too; they are counted as predicted empty",
+        )
+
+
+def _check_output(path: Path) -> None:
+    """Refuse, before anything is computed, a file that cannot be written or that is no earlier result.
+
+    Raises:
+        ConfigurationError: It is no JSON file, its folder cannot be written to, or it holds something else.
+    """
+    from darnet.io import read_json
+
+    if path.suffix != ".json" or path.is_dir():
+        raise ConfigurationError(
+            "the output is not a JSON file", where=path, expected=f"a name such as {SUMMARY}", remedy="mend -o"
+        )
+    parent = next(p for p in path.absolute().parents if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            "the result cannot be written",
+            where=path,
+            found=f"{parent} is not a folder open to writing",
+            remedy="give another file with -o",
+        )
+    if path.exists():
+        former = read_json(path)
+        if not isinstance(former, dict) or not {"mean", "classes", "cases"} <= former.keys():
+            raise ConfigurationError(
+                "the result would replace a file that is no evaluation", where=path, remedy="give another file with -o"
+            )
+
+
+def _find_classes(given: str | None, predictions: Path, references: Path) -> Path | None:
+    """The file that names the classes, None where there is none."""
+    if given is not None:
+        if not Path(given).is_file():
+            raise ConfigurationError("there is no such file", where=Path(given).absolute(), remedy="mend -l")
+        return Path(given)
+    places = [predictions / DATASET, predictions / PREDICTION, predictions.absolute().parent / DATASET]
+    places += [references / DATASET, references.absolute().parent / DATASET]
+    return next((path for path in places if path.is_file()), None)
+
+
+def _read_classes(path: Path) -> dict[str, int]:
+    """Value of each class by name, without the background."""
+    from darnet.io import read_dataset_json, read_json
+
+    if path.name == PREDICTION:
+        values = read_json(path)
+        labels = values.get("labels") if isinstance(values, dict) else None
+        if not isinstance(labels, dict) or not labels or any(type(v) is not int or v < 0 for v in labels.values()):
+            raise ConfigurationError(
+                "the record of the prediction has no labels", where=path, remedy=f"give a {DATASET} with -l"
+            )
+    else:
+        labels = read_dataset_json(path).labels
+    return {name: value for name, value in labels.items() if value != 0}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry of the console script."""
+    return entry(build_parser, run, argv)

@@ -1,0 +1,74 @@
+"""Predicted memory of a DAR-UNet training step, and the largest patch that fits."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Sequence
+
+from darnet.planning.topology import Shape, Stride, divisor, round_up
+
+BYTES = 4  # of a value in single precision
+# Values that the backward pass keeps for each channel and voxel of a level: convolutions' inputs, norms and
+# activations of an encoder block, its attention, and the decoder. Held to measured peaks by a benchmark.
+VALUES_A_CHANNEL = 13.0
+VALUES_A_HEAD = 14.0  # for each class and voxel at full size: side outputs, their upsampling, the losses
+VALUES_A_PARAMETER = 5.0  # the weight, its gradient, two moments, a copy
+
+
+def parameters_of(channels: Sequence[int]) -> int:
+    """Approximate number of weights of a DAR-UNet; 27 products for each pair of channels of a convolution."""
+    pairs = sum(4 * a * b + 7 * b * b for a, b in zip((channels[0], *channels), channels, strict=False))
+    return 27 * pairs
+
+
+def predict_memory(
+    patch_size: Shape, batch_size: int, channels: Sequence[int], strides: Sequence[Stride], num_classes: int
+) -> float:
+    """Memory in bytes of a training step without what the imported packages need.
+
+    Args:
+        patch_size: Voxels (D, H, W).
+        batch_size: Patches.
+        channels: Width of each level.
+        strides: Strides between the levels.
+        num_classes: Classes, background included.
+    """
+    voxels = float(math.prod(patch_size) * batch_size)
+    values = VALUES_A_HEAD * num_classes * voxels
+    for width, stride in zip(channels, (*strides, (1, 1, 1)), strict=True):
+        values += VALUES_A_CHANNEL * width * voxels
+        voxels /= math.prod(stride)
+    return BYTES * (values + VALUES_A_PARAMETER * parameters_of(channels))
+
+
+def largest_patch(
+    shape: Shape,
+    plane_limit: int,
+    fits: Callable[[Shape, tuple[Stride, ...]], bool],
+    strides_for: Callable[[int], tuple[Stride, ...]],
+) -> tuple[Shape, tuple[Stride, ...]]:
+    """The largest patch that fits, at first the whole plane and as many planes as fit, then smaller planes.
+
+    Args:
+        shape: Median voxels (D, H, W) of the planned volumes; a patch need not be larger.
+        plane_limit: Most pixels along an in-plane axis.
+        fits: Whether a patch with its strides fits.
+        strides_for: Strides for a number of planes.
+    """
+    planes = [min(n, plane_limit) for n in shape[1:]]
+    while True:
+        for depth in range(round_up(max(shape[0], 4), 4), 3, -4):
+            strides = strides_for(depth)
+            factor = divisor(strides)
+            patch = (
+                round_up(depth, factor[0]),
+                max(round_up(planes[0], factor[1]), factor[1]),
+                max(round_up(planes[1], factor[2]), factor[2]),
+            )
+            # A patch of fewer planes than a third of what the plane's width suggests sees too little context.
+            thin = depth < min(shape[0], 12)
+            if not thin and fits(patch, strides):
+                return patch, strides
+        if max(planes) <= 2 * factor[1]:
+            return patch, strides
+        planes = [max(int(n * 0.85), factor[1]) for n in planes]

@@ -1,0 +1,252 @@
+"""The plan, from the fingerprint and a preset alone. Each section says why."""
+
+from __future__ import annotations
+
+import math
+import re
+
+import numpy as np
+
+from darnet.io import DatasetInfo
+from darnet.planning.fingerprint import Fingerprint, Triple
+from darnet.planning.memory import largest_patch, predict_memory
+from darnet.planning.presets import Preset
+from darnet.planning.spacing import determine_source_depth, determine_spacing, determine_through_plane
+from darnet.planning.topology import determine_discriminator, determine_slice_size, determine_strides
+from darnet.plans import (
+    DomainPlan,
+    InferencePlan,
+    IntensityPlan,
+    Plans,
+    PreprocessingPlan,
+    SegmentationPlan,
+    SynthesisPlan,
+    TranslationPlan,
+    check_plans,
+)
+
+CT_WINDOW = (-125.0, 275.0)  # HU: soft tissue
+HU_RANGE = (-1024.0, 3071.0)
+PERCENTILE_RULE = (0.5, 99.5)
+ANISOTROPIC_PLANES = 1.5  # through-plane over in-plane spacing from which planes are interpolated linearly
+SINGLE_COMPONENT = 0.95
+MEMORY_TARGET_GB = 24.0
+BATCH_SIZE = 2
+TRANSLATION_BATCH = 4
+STYLES = 5
+
+
+def make_plans(fingerprint: Fingerprint, info: DatasetInfo, dataset: str, preset: Preset, seed: int = 0) -> Plans:
+    """Decide everything.
+
+    Args:
+        fingerprint: Of the data set.
+        info: Labels and modalities.
+        dataset: Its name.
+        preset: How much computing to spend.
+        seed: Seed of folds, training and synthesis.
+    """
+    preprocessing = plan_preprocessing(fingerprint, preset)
+    shape = median_shape(fingerprint, preprocessing)
+    segmentation, memory = plan_segmentation(fingerprint, info, preset, preprocessing.spacing, shape)
+    plans = Plans(
+        dataset=dataset,
+        preset=preset.name,
+        labels=info.labels,
+        source=DomainPlan(info.source_modality, intensity_rule(fingerprint, "source", info.source_modality)),
+        target=DomainPlan(info.target_modality, intensity_rule(fingerprint, "target", info.target_modality)),
+        preprocessing=preprocessing,
+        translation=plan_translation(fingerprint, info, preset, preprocessing),
+        synthesis=SynthesisPlan(
+            number_of_styles=STYLES,
+            why={"number_of_styles": "the paper's n_k", "choice": "the paper's: a random style of each cluster"},
+        ),
+        segmentation=segmentation,
+        inference=plan_inference(fingerprint, info),
+        seed=seed,
+        memory_target_gb=MEMORY_TARGET_GB,
+        predicted_memory_gb=round(memory / 2**30, 2),
+    )
+    check_plans(plans)
+    return plans
+
+
+def plan_preprocessing(fingerprint: Fingerprint, preset: Preset) -> PreprocessingPlan:
+    """Grid and crop."""
+    spacing, why_spacing = determine_spacing(fingerprint, preset)
+    through_plane, why_axis = determine_through_plane(fingerprint)
+    depth, why_depth = determine_source_depth(fingerprint)
+    ratio = max(
+        fingerprint.median(domain, "spacing")[0] / max(fingerprint.median(domain, "spacing")[1:])
+        for domain in ("source", "target")
+    )
+    return PreprocessingPlan(
+        spacing=spacing,
+        through_plane=through_plane,
+        anisotropic=ratio >= ANISOTROPIC_PLANES,
+        source_depth=depth,
+        why={
+            "spacing": why_spacing,
+            "through_plane": why_axis,
+            "anisotropic": f"through-plane spacing is up to {ratio:.2g} times that in plane; from {ANISOTROPIC_PLANES} on "
+            "planes are interpolated linearly",
+            "source_depth": why_depth,
+        },
+    )
+
+
+def median_shape(fingerprint: Fingerprint, plan: PreprocessingPlan) -> tuple[int, int, int]:
+    """Voxels (D, H, W) that the median body of the larger domain has on the planned grid; D of the smaller one."""
+    extents = np.array([fingerprint.median(d, "body_extent") for d in ("source", "target")])
+    extents[:, 0] = [fingerprint.median(d, "field_of_view")[0] for d in ("source", "target")]
+    extents[0, 0] = min(extents[0, 0], plan.source_depth or math.inf)
+    extent = (extents[:, 0].min(), extents[:, 1].max(), extents[:, 2].max())
+    d, h, w = (max(round(e / s), 1) for e, s in zip(extent, plan.spacing, strict=True))
+    return d, h, w
+
+
+def intensity_rule(fingerprint: Fingerprint, domain: str, modality: str) -> IntensityPlan:
+    """A fixed window for CT, percentiles of each scan for everything else."""
+    cases = fingerprint.of(domain)
+    median = float(np.median([case.percentiles[2] for case in cases]))
+    if not re.search(r"(?<![a-z])(cb)?ct(?![a-z])|computed", modality.lower()):
+        return IntensityPlan("percentile", *PERCENTILE_RULE, why=f"{modality} has no unit: percentiles of each scan's body")
+    if not HU_RANGE[0] < median < 400:
+        return IntensityPlan(
+            "percentile", *PERCENTILE_RULE, why=f"CT, but the median within the body is {median:.0f}: no Hounsfield units"
+        )
+    low, high = CT_WINDOW
+    labelled = [case.labelled_percentiles for case in cases if case.labelled_percentiles]
+    why = "CT: a window of soft tissue in Hounsfield units"
+    if labelled:
+        # The window must show what is labelled, as far as half of the cases have it.
+        low = max(min(low, 5 * math.floor(float(np.median([p[0] for p in labelled])) / 5)), HU_RANGE[0])
+        high = min(max(high, 5 * math.ceil(float(np.median([p[-1] for p in labelled])) / 5)), HU_RANGE[1])
+        why += ", wide enough for the labelled classes"
+    return IntensityPlan("window", low, high, why=why)
+
+
+def mirror_axes(fingerprint: Fingerprint, info: DatasetInfo, preset: Preset) -> tuple[tuple[int, ...], str]:
+    """Axes of (D, H, W) along which patches are mirrored: never one that swaps left and right labels."""
+    if not preset.mirror:
+        return (), "short runs learn no more from mirrored anatomy than from their own"
+    sided = [n for n in info.labels if re.search(r"(?<![a-z])(left|right|l|r|lt|rt)(?![a-z])", n.lower().replace("_", " "))]
+    axes = [{code for case in fingerprint.cases for code in case.body_axes[axis]} for axis in range(3)]
+    # Along D of axial planes neighbours are too unlike their mirror image; in plane as the paper does.
+    kept = tuple(a for a in (1, 2) if not (sided and axes[a] & {"L", "R"}))
+    why = "in-plane axes" + (f", but for left to right, which would swap {', '.join(sided)}" if sided else "")
+    return kept, why
+
+
+def plan_translation(
+    fingerprint: Fingerprint, info: DatasetInfo, preset: Preset, preprocessing: PreprocessingPlan
+) -> TranslationPlan:
+    """Slice size, discriminators and length of the translator's training."""
+    spacing = preprocessing.spacing
+    planes = []
+    for domain in ("source", "target"):
+        extent = fingerprint.median(domain, "body_extent")
+        planes.append((extent[1] / spacing[1], extent[2] / spacing[2]))
+    size, why_size = determine_slice_size(planes, None)
+    layers, scales, content_layers, why_maps = determine_discriminator(
+        size, preset.discriminator_layers, preset.discriminator_scales
+    )
+    slices = _source_slices(fingerprint, preprocessing)
+    if preset.translation_epochs is None:
+        iterations = round_to(preset.translation_pixels / (TRANSLATION_BATCH * math.prod(size)), 50)
+        why_length = f"{preset.translation_pixels:.2g} pixels in all: minutes on two cores"
+    else:
+        iterations = max(round(preset.translation_epochs * slices / TRANSLATION_BATCH), 100)
+        why_length = f"{preset.translation_epochs} epochs of {slices} source slices, {TRANSLATION_BATCH} an iteration"
+    mirrored, why_mirror = mirror_axes(fingerprint, info, preset)
+    return TranslationPlan(
+        slice_size=size,
+        width=preset.translator_width,
+        discriminator_layers=layers,
+        discriminator_scales=scales,
+        content_discriminator_layers=content_layers,
+        iterations=iterations,
+        batch_size=TRANSLATION_BATCH,
+        learning_rate_generator=preset.learning_rate_generator,
+        learning_rate_discriminator=2 * preset.learning_rate_generator,
+        mirror_axes=mirrored,
+        why={
+            "slice_size": why_size,
+            "width": f"preset {preset.name}",
+            "discriminator_layers": why_maps,
+            "iterations": why_length,
+            "learning_rate_generator": f"preset {preset.name}; the discriminators get twice as much (TTUR)",
+            "mirror_axes": why_mirror,
+        },
+    )
+
+
+def _source_slices(fingerprint: Fingerprint, plan: PreprocessingPlan) -> int:
+    """Planes of all source scans on the planned grid."""
+    limit = plan.source_depth or math.inf
+    return sum(max(round(min(case.field_of_view[0], limit) / plan.spacing[0]), 1) for case in fingerprint.of("source"))
+
+
+def plan_segmentation(
+    fingerprint: Fingerprint, info: DatasetInfo, preset: Preset, spacing: Triple, shape: tuple[int, int, int]
+) -> tuple[SegmentationPlan, float]:
+    """Patch, strides and length of the DAR-UNet's training, and its predicted memory in bytes."""
+    classes = len(info.labels)
+
+    def fits(patch: tuple[int, int, int], strides: tuple[tuple[int, int, int], ...]) -> bool:
+        memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, classes)
+        small = preset.patch_voxels is None or math.prod(patch) <= preset.patch_voxels
+        return memory <= MEMORY_TARGET_GB * 2**30 and small
+
+    patch, strides = largest_patch(shape, preset.patch_plane, fits, lambda planes: determine_strides(spacing, planes)[0])
+    if preset.segmentation_epochs is None:
+        iterations = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), 50)
+        why_length = f"{preset.segmentation_voxels:.2g} voxels in all: minutes on two cores"
+    else:
+        volumes = len(fingerprint.of("source")) * STYLES
+        iterations = max(round(preset.segmentation_epochs * volumes / BATCH_SIZE), 100)
+        why_length = f"{preset.segmentation_epochs} epochs of {volumes} translated volumes, {BATCH_SIZE} an iteration"
+    mirrored, why_mirror = mirror_axes(fingerprint, info, preset)
+    memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, classes)
+    plan = SegmentationPlan(
+        patch_size=patch,
+        batch_size=BATCH_SIZE,
+        channels=preset.channels,
+        strides=strides,
+        iterations=iterations,
+        learning_rate=preset.learning_rate,
+        appearance=preset.appearance,
+        mirror_axes=mirrored,
+        folds=preset.folds,
+        why={
+            "patch_size": f"the largest within {MEMORY_TARGET_GB:.0f} GB (predicted: {memory / 2**30:.2g} GB)"
+            + (f" and {preset.patch_voxels} voxels" if preset.patch_voxels else "")
+            + f", for volumes of about {shape[0]} x {shape[1]} x {shape[2]}",
+            "strides": determine_strides(spacing, patch[0])[1],
+            "channels": f"preset {preset.name}",
+            "iterations": why_length,
+            "learning_rate": f"preset {preset.name}",
+            "mirror_axes": why_mirror,
+        },
+    )
+    return plan, memory
+
+
+def plan_inference(fingerprint: Fingerprint, info: DatasetInfo) -> InferencePlan:
+    """Which labels are one piece in the source cases, so that smaller pieces are dropped from predictions."""
+    single = []
+    for name, value in info.labels.items():
+        shares = [case.class_largest[name] for case in fingerprint.of("source") if name in case.class_largest]
+        if value and shares and float(np.mean([share >= SINGLE_COMPONENT for share in shares])) >= 0.9:
+            single.append(value)
+    names = [name for name, value in info.labels.items() if value in single]
+    why = f"{', '.join(names) or 'no class'}: one piece in at least nine of ten source cases"
+    return InferencePlan(
+        largest_component=tuple(single),
+        why={"largest_component": why, "step_size": "the paper's: half a patch", "average": "each window counts alike"},
+    )
+
+
+def round_to(value: float, step: int) -> int:
+    """The nearest multiple, at least one."""
+    return max(round(value / step), 1) * step

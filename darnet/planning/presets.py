@@ -1,0 +1,101 @@
+"""Presets: how much computing a plan may spend."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from darnet.errors import ConfigurationError
+
+
+@dataclass(frozen=True)
+class Preset:
+    """What a preset decides; everything else follows from the data.
+
+    Attributes:
+        name: "paper" or "fast".
+        channels: Widths of the DAR-UNet.
+        translator_width: Width of the translator's first layer.
+        discriminator_scales: Most scales of the image discriminators.
+        discriminator_layers: Most layers of each.
+        plane_pixels: Pixels that the body fills along its longer in-plane axis; None keeps the data's own.
+        patch_voxels: Most voxels of a patch; None leaves it to the memory.
+        patch_plane: Most pixels of a patch along an in-plane axis.
+        translation_epochs: Passes over all source slices; None takes `translation_pixels`.
+        translation_pixels: Pixels of source slices seen in all.
+        segmentation_epochs: Passes over all synthetic volumes; None takes `segmentation_voxels`.
+        segmentation_voxels: Voxels of patches seen in all.
+        learning_rate_generator: Of the translator; its discriminators get twice that (TTUR).
+        learning_rate: Of the DAR-UNet at the start.
+        mirror: Whether patches and slices are mirrored at all.
+        appearance: Share of patches with a random intensity curve.
+        folds: Number of folds.
+    """
+
+    name: str
+    channels: tuple[int, ...]
+    translator_width: int
+    discriminator_scales: int
+    discriminator_layers: int
+    plane_pixels: int | None
+    patch_voxels: int | None
+    patch_plane: int
+    translation_epochs: int | None
+    translation_pixels: float
+    segmentation_epochs: int | None
+    segmentation_voxels: float
+    learning_rate_generator: float
+    learning_rate: float
+    mirror: bool
+    appearance: float
+    folds: int = 5
+
+
+PRESETS = {
+    "paper": Preset(
+        name="paper",
+        channels=(16, 32, 64, 128, 256),
+        translator_width=32,
+        discriminator_scales=3,
+        discriminator_layers=5,
+        plane_pixels=None,
+        patch_voxels=None,
+        patch_plane=256,
+        translation_epochs=50,
+        translation_pixels=0,
+        segmentation_epochs=100,
+        segmentation_voxels=0,
+        learning_rate_generator=1e-4,
+        learning_rate=5e-4,
+        mirror=True,
+        appearance=0.0,
+    ),
+    "fast": Preset(
+        name="fast",
+        channels=(8, 16, 32, 64, 128),
+        translator_width=16,
+        discriminator_scales=2,
+        discriminator_layers=4,
+        plane_pixels=108,
+        patch_voxels=150_000,
+        patch_plane=96,
+        translation_epochs=None,
+        translation_pixels=3.5e7,
+        segmentation_epochs=None,
+        segmentation_voxels=1.5e8,
+        learning_rate_generator=3e-4,
+        learning_rate=1e-3,
+        mirror=False,
+        appearance=0.0,
+    ),
+}
+
+
+def find_preset(name: str) -> Preset:
+    """A preset by its name.
+
+    Raises:
+        ConfigurationError: There is no such preset.
+    """
+    if name not in PRESETS:
+        raise ConfigurationError("there is no such preset", found=name, expected=" or ".join(PRESETS))
+    return PRESETS[name]

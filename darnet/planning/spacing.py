@@ -1,0 +1,89 @@
+"""The grid that both domains are brought to."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+import numpy as np
+
+from darnet.imaging.orientation import ANISOTROPIC_RATIO
+from darnet.planning.fingerprint import Fingerprint, Triple
+from darnet.planning.presets import Preset
+
+DEPTH_MARGIN = 20.0  # mm beyond the labels that a cropped source scan keeps
+LEAST_CLASS_VOXELS = 200  # a class must keep so many when the grid is made coarser
+
+
+def round_spacing(value: float) -> float:
+    """Two significant digits: a plan is read by people."""
+    return float(f"{value:.2g}")
+
+
+def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple, str]:
+    """Spacing (D, H, W) in mm for both domains and its reason.
+
+    The geometric mean of the two domains' medians, the same along both in-plane axes. A preset with a limit of pixels
+    makes planes coarser until the body fits, and planes no thinner than twice the in-plane spacing, unless the
+    smallest class would get too small.
+    """
+    source, target = fingerprint.median("source", "spacing"), fingerprint.median("target", "spacing")
+    plane = math.sqrt(math.sqrt(source[1] * source[2]) * math.sqrt(target[1] * target[2]))
+    through = math.sqrt(source[0] * target[0])
+    why = (
+        f"geometric mean of the medians: source {_text(source)}, target {_text(target)} mm (through plane, in plane)"
+    )
+    if preset.plane_pixels is not None:
+        extent = max(max(fingerprint.median(d, "body_extent")[1:]) for d in ("source", "target"))
+        coarse = max(plane, extent / preset.plane_pixels)
+        smallest = _smallest_class(fingerprint)
+        fine_enough = (smallest * 1000 / LEAST_CLASS_VOXELS / 2) ** (1 / 3)
+        limited = max(plane, min(coarse, fine_enough))
+        why += f"; made coarser so that the body of {extent:.0f} mm fills about {preset.plane_pixels} pixels"
+        if limited < coarse:
+            why += f", but not beyond {LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
+        plane, through = limited, max(through, 2 * limited)
+        why += ", and planes no thinner than two pixels"
+    plane, through = round_spacing(plane), round_spacing(max(through, plane))
+    return (through, plane, plane), why
+
+
+def determine_through_plane(fingerprint: Fingerprint) -> tuple[str, str]:
+    """Body axis that D follows in isotropic scans: that of most anisotropic ones, else S."""
+    axes = Counter(
+        {"I": "S", "S": "S", "P": "A", "A": "A", "L": "R", "R": "R"}[case.body_axes[0]]
+        for case in fingerprint.cases
+        if case.spacing[0] >= ANISOTROPIC_RATIO * max(case.spacing[1:])
+    )
+    if not axes:
+        return "S", "no scan is anisotropic: axial planes"
+    axis, count = axes.most_common(1)[0]
+    return axis, f"the planes of {count} of {axes.total()} anisotropic scans lie across this axis"
+
+
+def determine_source_depth(fingerprint: Fingerprint) -> tuple[float | None, str]:
+    """Extent in mm along D to which source scans are cropped about their labels, or None to keep all."""
+    target = fingerprint.median("target", "field_of_view")[0]
+    source = float(np.percentile([case.field_of_view[0] for case in fingerprint.of("source")], 90))
+    if source <= 1.1 * target:
+        return None, f"source scans (up to {source:.0f} mm) are no longer than target scans ({target:.0f} mm)"
+    labelled = float(np.percentile([case.label_depth for case in fingerprint.of("source")], 90)) + 2 * DEPTH_MARGIN
+    depth = round(max(target, labelled))
+    return float(depth), (
+        f"source scans (up to {source:.0f} mm) are longer than target scans ({target:.0f} mm): cropped about their labels to "
+        f"the target's field of view, or to the labels with {DEPTH_MARGIN:.0f} mm on both sides where that is more"
+    )
+
+
+def _smallest_class(fingerprint: Fingerprint) -> float:
+    """Median volume in ml of the smallest class, over the cases that show it."""
+    volumes: dict[str, list[float]] = {}
+    for case in fingerprint.of("source"):
+        for name, ml in case.class_ml.items():
+            if ml > 0:
+                volumes.setdefault(name, []).append(ml)
+    return min(float(np.median(v)) for v in volumes.values())
+
+
+def _text(spacing: Triple) -> str:
+    return " x ".join(f"{s:.2f}" for s in spacing)

@@ -1,0 +1,78 @@
+"""Strides of the DAR-UNet, patches that suit them, and the sizes of the 2D networks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+Stride = tuple[int, int, int]
+Shape = tuple[int, int, int]
+
+LEVELS = 4
+LEAST_PLANES = 4  # a stack of planes is never halved below this
+LEAST_MAP = 4  # nor does a map of a discriminator get smaller
+SLICE_MULTIPLE = 16
+CONTENT_DOWNSAMPLING = 4
+
+
+def determine_strides(spacing: Sequence[float], depth: int, levels: int = LEVELS) -> tuple[tuple[Stride, ...], str]:
+    """Strides of each level and their reason.
+
+    An axis is halved while its spacing is less than twice the finest, so voxels become cubes and stay so (section
+    III.B, anisotropic strides).
+
+    Args:
+        spacing: mm (D, H, W).
+        depth: Planes of the patch, or of the volumes where the patch is not chosen yet.
+        levels: Number of strided levels.
+    """
+    now, planes, strides = list(spacing), depth, []
+    for _ in range(levels):
+        finest = min(now)
+        halved = [s < 2 * finest * (1 - 1e-6) for s in now]
+        halved[0] = halved[0] and planes // 2 >= LEAST_PLANES and planes % 2 == 0
+        strides.append((1 + halved[0], 1 + halved[1], 1 + halved[2]))
+        now = [s * n for s, n in zip(now, strides[-1], strict=True)]
+        planes //= strides[-1][0]
+    why = (
+        f"an axis is halved while its spacing is below twice the finest (through plane to in plane "
+        f"{spacing[0] / min(spacing[1:]):.2g} to 1), and planes never get fewer than {LEAST_PLANES}"
+    )
+    return tuple(strides), why
+
+
+def divisor(strides: Sequence[Stride]) -> Shape:
+    """What a patch must be divisible by."""
+    d, h, w = (math.prod(stride[axis] for stride in strides) for axis in range(3))
+    return d, h, w
+
+
+def round_up(size: int, multiple: int) -> int:
+    """The next multiple."""
+    return -(-size // multiple) * multiple
+
+
+def determine_slice_size(planes: Sequence[tuple[float, float]], limit: int | None) -> tuple[tuple[int, int], str]:
+    """Size (H, W) of the translator's training slices, which covers the median body of both domains.
+
+    Args:
+        planes: Median in-plane extent in pixels of each domain.
+        limit: Most pixels along an axis, or None.
+    """
+    size = [max(round_up(math.ceil(max(p[axis] for p in planes)), SLICE_MULTIPLE), 2 * SLICE_MULTIPLE) for axis in (0, 1)]
+    if limit is not None:
+        size = [min(s, limit) for s in size]
+    return (size[0], size[1]), "covers the median body of both domains; larger slices are cut about their centre"
+
+
+def determine_discriminator(slice_size: tuple[int, int], layers: int, scales: int) -> tuple[int, int, int, str]:
+    """Layers and scales of the image discriminators, and layers of the content discriminator.
+
+    The largest numbers up to the given ones with which no map of scores gets smaller than 4x4; a smaller scale has a
+    layer less each time.
+    """
+    side = min(slice_size)
+    layers = max(min(layers, int(math.log2(side / LEAST_MAP))), 1)
+    scales = max(min(scales, layers), 1)
+    content = max(min(3, int(math.log2(side / CONTENT_DOWNSAMPLING / LEAST_MAP))), 1)
+    return layers, scales, content, f"no map of scores gets smaller than {LEAST_MAP} x {LEAST_MAP}"

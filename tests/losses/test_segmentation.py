@@ -1,0 +1,65 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch.nn import functional as F
+
+from darnet.losses import focal_loss, segmentation_loss, soft_dice_loss
+
+
+def outputs_and_target(count: int, classes: int = 3) -> tuple[list[torch.Tensor], torch.Tensor]:
+    rng = np.random.default_rng(count)
+    outputs = [torch.from_numpy(rng.normal(0, 2, (2, classes, 2, 3, 4)).astype(np.float32)) for _ in range(count)]
+    return outputs, torch.from_numpy(rng.integers(0, classes, (2, 2, 3, 4)))
+
+
+def numpy_loss(logits: torch.Tensor, target: torch.Tensor, weight: float, gamma: float) -> float:
+    z, labels = logits.numpy().astype(float), target.numpy()
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    y = np.stack([labels == k for k in range(z.shape[1])], axis=1).astype(float)
+    axes = (0, 2, 3, 4)
+    dice = (2 * (p * y).sum(axes) / ((p**2).sum(axes) + (y**2).sum(axes))).mean()
+    return float(1 - dice - weight * (y * (1 - p) ** gamma * np.log(p)).mean())
+
+
+@pytest.mark.parametrize(("weight", "gamma"), [(10.0, 2.0), (0.0, 2.0), (3.0, 1.0)])
+def test_one_output(weight, gamma):
+    (logits,), target = outputs_and_target(1)
+    found = segmentation_loss(logits, target, weight, gamma).item()
+    assert found == pytest.approx(numpy_loss(logits, target, weight, gamma), rel=1e-4)
+
+
+def test_focal_weight_is_ten_by_default():
+    (logits,), target = outputs_and_target(1)
+    expected = soft_dice_loss(logits, target) + 10 * focal_loss(logits, target)
+    torch.testing.assert_close(segmentation_loss(logits, target), expected)
+
+
+def test_all_six_outputs_count_the_same():
+    outputs, target = outputs_and_target(6)
+    expected = np.mean([numpy_loss(o, target, 10, 2) for o in outputs])
+    assert segmentation_loss(tuple(outputs), target).item() == pytest.approx(expected, rel=1e-4)
+    assert segmentation_loss(outputs[::-1], target).item() == pytest.approx(expected, rel=1e-4)
+
+
+def test_perfect_outputs_have_no_loss():
+    _, target = outputs_and_target(1)
+    logits = F.one_hot(target, 3).movedim(-1, 1).float() * 100
+    assert segmentation_loss([logits, logits], target).item() == pytest.approx(0, abs=1e-6)
+
+
+def test_one_bad_side_output_shows():
+    outputs, target = outputs_and_target(1)
+    good = F.one_hot(target, 3).movedim(-1, 1).float() * 100
+    single = segmentation_loss(outputs[0], target).item()
+    assert segmentation_loss([good, outputs[0]], target).item() == pytest.approx(single / 2, rel=1e-4)
+
+
+def test_every_output_gets_a_gradient_and_the_target_stays():
+    outputs, target = outputs_and_target(3)
+    before = target.clone()
+    leaves = [o.requires_grad_() for o in outputs]
+    segmentation_loss(leaves, target).backward()
+    assert all(leaf.grad.abs().max() > 0 for leaf in leaves)
+    assert torch.equal(target, before)
