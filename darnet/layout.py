@@ -98,7 +98,10 @@ def find_dataset(dataset: str, root: str | Path | None = None) -> DatasetLayout:
             return DatasetLayout(base, matches[0])
         if len(matches) > 1:
             raise ConfigurationError(
-                f"data set id {dataset} is not unique", where=base, found=", ".join(matches), remedy="give the full name"
+                f"data set id {dataset} is not unique",
+                where=base,
+                found=", ".join(matches),
+                remedy="give the full name",
             )
     path = Path(dataset)
     if path.is_dir():

@@ -28,6 +28,7 @@ ORDER = (
     ("training",),
     ("synthesis",),
     ("inference",),
+    ("pipeline",),
     ("demo",),
     ("cli",),
 )

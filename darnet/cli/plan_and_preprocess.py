@@ -7,8 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from darnet.cli.common import add_common, entry, parser, say, whole_number
-from darnet.errors import ConfigurationError
-from darnet.layout import DatasetLayout, find_dataset
+from darnet.layout import find_dataset
 from darnet.plans import Plans
 
 PRESET_NAMES = ("paper", "fast")
@@ -35,47 +34,30 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Carry out darnet_plan_and_preprocess."""
-    from darnet.planning import fingerprint_dataset, verify_dataset
-    from darnet.preprocessing import preprocess_dataset
+    from darnet import pipeline
+    from darnet.planning import find_preset, verify_dataset
+    from darnet.training import resolve_device
 
     layout = find_dataset(args.dataset, args.root)
-    dataset = verify_dataset(layout)
-    say(args, f"{layout.name}: {len(dataset.source)} labelled source scans, {len(dataset.target)} target scans")
+    preset = find_preset(args.preset or ("paper" if resolve_device(args.device).type == "cuda" else "fast"))
     if args.keep_plan:
-        plans = Plans.read(layout.plans)
-        _same_labels(plans, dataset.info.labels, layout)
+        dataset, plans = verify_dataset(layout), Plans.read(layout.plans)
+        pipeline.write_splits(layout, dataset, plans)
     else:
-        fingerprint = fingerprint_dataset(dataset, args.processes, args.quiet)
+        dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet)
         for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
             say(args, f"note: {note}")
+        say(args, f"{layout.name}: {len(dataset.source)} labelled source scans, {len(dataset.target)} target scans")
         if args.verify:
             say(args, "the data set is in order")
             return
-        plans = write_plans(args, layout, dataset, fingerprint)
+        plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed)
+        say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
     if args.plan_only:
         return
-    made, there = preprocess_dataset(dataset, layout, plans, args.processes, args.quiet)
+    made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet)
     say(args, f"{made} cases preprocessed, {there} were there; they are in {layout.preprocessed}")
     say(args, f"next: darnet_train {args.dataset} 0")
-
-
-def write_plans(args: Namespace, layout: DatasetLayout, dataset: object, fingerprint: object) -> Plans:
-    """Plan and write fingerprint.json, plans.json and splits.json."""
-    from darnet.io import write_json
-    from darnet.planning import Fingerprint, VerifiedDataset, find_preset, make_plans, make_splits
-    from darnet.training import resolve_device
-
-    assert isinstance(dataset, VerifiedDataset) and isinstance(fingerprint, Fingerprint)
-    name = args.preset or ("paper" if resolve_device(args.device).type == "cuda" else "fast")
-    plans = make_plans(fingerprint, dataset.info, layout.name, find_preset(name), args.seed)
-    layout.preprocessed.mkdir(parents=True, exist_ok=True)
-    write_json(layout.fingerprint, fingerprint.to_json())
-    write_json(layout.plans, plans.to_json())
-    splits = make_splits([files.case_id for files in dataset.source], plans.segmentation.folds, args.seed)
-    write_json(layout.splits, splits)
-    say(args, describe(plans))
-    say(args, f"the whole plan, each choice with its reason: {layout.plans}")
-    return plans
 
 
 def describe(plans: Plans) -> str:
@@ -95,17 +77,6 @@ def describe(plans: Plans) -> str:
         f"  strides       {' '.join(cross(map(str, s)) for s in seg.strides)}",
     ]
     return "\n".join(lines)
-
-
-def _same_labels(plans: Plans, labels: dict[str, int], layout: DatasetLayout) -> None:
-    if plans.labels != labels:
-        raise ConfigurationError(
-            "the plan was made for other labels",
-            where=layout.plans,
-            found=plans.labels,
-            expected=labels,
-            remedy="plan again, without --keep_plan",
-        )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

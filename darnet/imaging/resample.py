@@ -70,9 +70,7 @@ def resample_labels(labels: NDArray[Scalar], shape: Sequence[int]) -> NDArray[Sc
     return result
 
 
-def resample_probabilities(
-    probabilities: NDArray[np.floating] | Tensor, shape: Sequence[int]
-) -> NDArray[np.float32]:
+def resample_probabilities(probabilities: NDArray[np.floating] | Tensor, shape: Sequence[int]) -> NDArray[np.float32]:
     """Resample class probabilities linearly.
 
     Args:
@@ -134,9 +132,7 @@ def _axis_weights(
     ]
 
 
-def _slabs(
-    depth_weights: Tensor, old_shape: Sequence[int], new_shape: Sequence[int]
-) -> Iterator[tuple[slice, slice]]:
+def _slabs(depth_weights: Tensor, old_shape: Sequence[int], new_shape: Sequence[int]) -> Iterator[tuple[slice, slice]]:
     """Slabs of output planes, each with the input planes that it needs."""
     plane = max(old_shape[1] * old_shape[2], new_shape[1] * new_shape[2])
     planes = max(1, SLAB_VOXELS // plane)

@@ -116,9 +116,7 @@ def _pad(image: Tensor, patch_size: Sequence[int], value: float) -> tuple[Tensor
     return F.pad(image, padding, value=value), original
 
 
-def _windows(
-    shape: Sequence[int], patch_size: Sequence[int], step_fraction: float
-) -> list[tuple[slice, ...]]:
+def _windows(shape: Sequence[int], patch_size: Sequence[int], step_fraction: float) -> list[tuple[slice, ...]]:
     """Slices (all channels, D, H, W) of all windows of a volume."""
     starts = [window_starts(size, patch, step_fraction) for size, patch in zip(shape, patch_size, strict=True)]
     return [

@@ -78,7 +78,9 @@ class CaseRecord:
         try:
             return cls(**{name: _PARSERS[name](values[name]) for name in values})
         except (TypeError, ValueError) as error:
-            raise DataError("the record of a case has a wrong value", where=where, found=error, remedy=_REMEDY) from None
+            raise DataError(
+                "the record of a case has a wrong value", where=where, found=error, remedy=_REMEDY
+            ) from None
 
 
 def _exactly(value: Any, kind: type) -> Any:
@@ -238,7 +240,9 @@ class CaseStore:
         if labels and not record.has_labels:
             raise DataError(f"case {case_id} has no labels", where=path, remedy="only labelled source cases have them")
         if not all(0 <= start < stop <= size for (start, stop), size in zip(box, record.shape, strict=True)):
-            raise DataError("a patch lies outside of its case", where=path, found=box, expected=f"within {record.shape}")
+            raise DataError(
+                "a patch lies outside of its case", where=path, found=box, expected=f"within {record.shape}"
+            )
         region = tuple(slice(start, stop) for start, stop in box)
         try:
             stored = blosc2.open(str(path), mode="r", dparams={"nthreads": 1})
@@ -278,7 +282,7 @@ def _check(record: CaseRecord, image: NDArray[Any], labels: NDArray[Any] | None)
     largest = float(np.finfo(np.float16).max)
     if not (np.isfinite(image).all() and np.abs(image).max() <= largest):
         raise DataError("image values cannot be stored", where=where, expected=f"finite values up to {largest}")
-    if labels is not None and not (0 <= labels.min() and labels.max() <= 255):
+    if labels is not None and not (labels.min() >= 0 and labels.max() <= 255):
         raise DataError("labels cannot be stored", where=where, expected="values 0 to 255")
 
 

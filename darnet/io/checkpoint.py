@@ -38,15 +38,14 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], meta: Mappi
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     record = json.dumps(dict(meta), sort_keys=True)
     data = safetensors.torch.save(own, {META: record, HASH: _hash(own, record)})
-    with contextlib.ExitStack() as after:
-        with atomic_path(path, len(data)) as temporary:
-            with temporary.open("wb") as file:
-                file.write(data)
-            if path.exists():
-                # It takes its new name only after the new checkpoint is in place: the former may be the damaged one
-                # and `previous` the one that training went on from.
-                former = after.enter_context(atomic_path(previous_of(path), path.stat().st_size))
-                _link(path, former)
+    with contextlib.ExitStack() as after, atomic_path(path, len(data)) as temporary:
+        with temporary.open("wb") as file:
+            file.write(data)
+        if path.exists():
+            # It takes its new name only after the new checkpoint is in place: the former may be the damaged one
+            # and `previous` the one that training went on from.
+            former = after.enter_context(atomic_path(previous_of(path), path.stat().st_size))
+            _link(path, former)
 
 
 def load_checkpoint(
@@ -77,7 +76,9 @@ def load_checkpoint(
     if problem and previous.exists():
         second, tensors, meta = _read(previous)
         if not second:
-            notice(f"the checkpoint {path} cannot be used ({problem}); the previous one, {previous.name}, is used instead")
+            notice(
+                f"the checkpoint {path} cannot be used ({problem}); the previous one, {previous.name}, is used instead"
+            )
             problem = ""
     if problem:
         raise ConfigurationError(

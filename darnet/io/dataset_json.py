@@ -12,7 +12,20 @@ from darnet.errors import ConfigurationError, DarnetError, DataError, raise_toge
 from darnet.io.files import read_json
 
 FILE_ENDINGS = (".nii.gz", ".nii")
-SCAN_ENDINGS = (*FILE_ENDINGS, ".mha", ".mhd", ".nrrd", ".nhdr", ".img", ".hdr", ".mgz", ".mgh", ".mnc", ".dcm", ".gipl")
+SCAN_ENDINGS = (
+    *FILE_ENDINGS,
+    ".mha",
+    ".mhd",
+    ".nrrd",
+    ".nhdr",
+    ".img",
+    ".hdr",
+    ".mgz",
+    ".mgh",
+    ".mnc",
+    ".dcm",
+    ".gipl",
+)
 UNKNOWN = "unknown"
 
 _KEYS = """{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}"""
@@ -74,9 +87,7 @@ class _Document:
         self.path, self.values = path, values
 
     def wrong(self, key: str, what: str, found: object, expected: object, remedy: str | None = None) -> DataError:
-        return DataError(
-            f"dataset.json: {what}", where=self.place(key), found=found, expected=expected, remedy=remedy
-        )
+        return DataError(f"dataset.json: {what}", where=self.place(key), found=found, expected=expected, remedy=remedy)
 
     def place(self, key: str) -> str:
         """File, line and key."""
@@ -114,14 +125,29 @@ class _Document:
         labels = self.require("labels", dict, expected)
         values = list(labels.values())
         if any(isinstance(value, list) for value in values):
-            raise self.wrong("labels", "labels of regions are not supported", json.dumps(labels), expected,
-                             "give each class its own value")
+            raise self.wrong(
+                "labels",
+                "labels of regions are not supported",
+                json.dumps(labels),
+                expected,
+                "give each class its own value",
+            )
         if "ignore" in labels:
-            raise self.wrong("labels", "an ignore label is not supported", json.dumps(labels), expected,
-                             "label these voxels and remove the class")
+            raise self.wrong(
+                "labels",
+                "an ignore label is not supported",
+                json.dumps(labels),
+                expected,
+                "label these voxels and remove the class",
+            )
         if any(type(v) is not int for v in values) or sorted(values) != list(range(len(values))):
-            raise self.wrong("labels", "the values of the labels have gaps or are no whole numbers",
-                             json.dumps(labels), expected, "number the classes without gaps, in the label files too")
+            raise self.wrong(
+                "labels",
+                "the values of the labels have gaps or are no whole numbers",
+                json.dumps(labels),
+                expected,
+                "number the classes without gaps, in the label files too",
+            )
         if labels.get("background") != 0 or len(labels) < 2 or len(labels) > 256:
             raise self.wrong("labels", "background must be 0, beside 1 to 255 classes", json.dumps(labels), expected)
         return dict(sorted(labels.items(), key=lambda item: int(item[1])))
@@ -130,8 +156,13 @@ class _Document:
         expected = 'one channel, such as {"0": "CT"}'
         channels = self.require("channel_names", dict, expected)
         if len(channels) > 1:
-            raise self.wrong("channel_names", "scans of several channels are not supported", json.dumps(channels),
-                             expected, "keep one channel, as CASE_0000")
+            raise self.wrong(
+                "channel_names",
+                "scans of several channels are not supported",
+                json.dumps(channels),
+                expected,
+                "keep one channel, as CASE_0000",
+            )
         if list(channels) != ["0"] or not isinstance(channels["0"], str):
             raise self.wrong("channel_names", "the channel has a wrong number or name", json.dumps(channels), expected)
         return dict(channels)
@@ -148,8 +179,13 @@ class _Document:
     def file_ending(self) -> str:
         ending = self.values.get("file_ending", FILE_ENDINGS[0])
         if ending not in FILE_ENDINGS:
-            raise self.wrong("file_ending", "scans of this kind are not read", json.dumps(ending),
-                             " or ".join(FILE_ENDINGS), "convert the scans to NIfTI")
+            raise self.wrong(
+                "file_ending",
+                "scans of this kind are not read",
+                json.dumps(ending),
+                " or ".join(FILE_ENDINGS),
+                "convert the scans to NIfTI",
+            )
         return str(ending)
 
 
@@ -192,8 +228,11 @@ def _list(folder: Path, file_ending: str, images: bool) -> dict[str, Path]:
         key = f"{case_id}_{match[2]}".casefold() if match else case_id.casefold()
         if key in seen:
             fault = DataError(
-                f"case {case_id} is there twice", where=folder, found=f"{seen[key].name} and {path.name}",
-                expected="one file a case, names that differ by more than case", remedy="remove or rename one of them",
+                f"case {case_id} is there twice",
+                where=folder,
+                found=f"{seen[key].name} and {path.name}",
+                expected="one file a case, names that differ by more than case",
+                remedy="remove or rename one of them",
             )
         seen[key] = path
         if fault:
@@ -203,8 +242,10 @@ def _list(folder: Path, file_ending: str, images: bool) -> dict[str, Path]:
     raise_together(faults, f"{folder} has files that cannot be used")
     if not cases:
         raise DataError(
-            "the folder has no scan" if images else "the folder has no labels", where=folder.absolute(),
-            found=", ".join(p.name for p in files[:5]) or "no file", expected=f"files named {pattern}",
+            "the folder has no scan" if images else "the folder has no labels",
+            where=folder.absolute(),
+            found=", ".join(p.name for p in files[:5]) or "no file",
+            expected=f"files named {pattern}",
             remedy="mend the path, or rename the files",
         )
     return dict(sorted(cases.items()))
@@ -215,12 +256,25 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
     if not path.is_file():
         return DataError("a link leads nowhere", where=path, remedy="mend or remove the link")
     if not path.name.endswith(file_ending):
-        return DataError("a file has another ending", where=path, expected=pattern,
-                         remedy="convert or rename it, or mend file_ending in dataset.json")
+        return DataError(
+            "a file has another ending",
+            where=path,
+            expected=pattern,
+            remedy="convert or rename it, or mend file_ending in dataset.json",
+        )
     if images and channel is None:
-        return DataError("a scan's name has no channel number", where=path, expected=pattern,
-                         remedy=f"rename it to {path.name.removesuffix(file_ending)}_0000{file_ending}")
+        return DataError(
+            "a scan's name has no channel number",
+            where=path,
+            expected=pattern,
+            remedy=f"rename it to {path.name.removesuffix(file_ending)}_0000{file_ending}",
+        )
     if images and channel != "0000":
-        return DataError("a scan has a further channel", where=path, found=f"channel {channel}", expected=pattern,
-                         remedy="keep one channel for each case, as CASE_0000")
+        return DataError(
+            "a scan has a further channel",
+            where=path,
+            found=f"channel {channel}",
+            expected=pattern,
+            remedy="keep one channel for each case, as CASE_0000",
+        )
     return None

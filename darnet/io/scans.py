@@ -42,7 +42,7 @@ class Scan:
 
     @property
     def spacing(self) -> tuple[float, float, float]:
-        """mm along (i, j, k)."""
+        """Mm along (i, j, k)."""
         i, j, k = np.linalg.norm(self.affine[:3, :3], axis=0)
         return float(i), float(j), float(k)
 
@@ -83,7 +83,9 @@ def read_scan(path: str | Path, labels: bool = False) -> Scan:
     except (EOFError, zlib.error, gzip.BadGzipFile) as error:
         raise _damaged(path, error) from None
     except OSError as error:
-        raise DataError("the file cannot be read", where=path, found=error, remedy="mend the file or its rights") from None
+        raise DataError(
+            "the file cannot be read", where=path, found=error, remedy="mend the file or its rights"
+        ) from None
     slope, inter = _scaling(header, path)
     array = _as_labels(raw, slope, inter, path) if labels else _as_image(raw, slope, inter, path)
     return Scan(array, checked.affine, path, header, checked.notes)

@@ -39,7 +39,11 @@ class ResidualBlock(nn.Module):
         layers: list[nn.Module] = [group_norm(in_channels), nn.LeakyReLU(0.01)] if leading_norm else []
         layers.append(nn.Conv3d(in_channels, out_channels, 3, stride=stride, padding=1))
         for _ in range(2):
-            layers += [group_norm(out_channels), nn.LeakyReLU(0.01), nn.Conv3d(out_channels, out_channels, 3, padding=1)]
+            layers += [
+                group_norm(out_channels),
+                nn.LeakyReLU(0.01),
+                nn.Conv3d(out_channels, out_channels, 3, padding=1),
+            ]
         self.body = nn.Sequential(*layers)
         self.skip = nn.Sequential(
             nn.Conv3d(in_channels, out_channels, 3, stride=stride, padding=1), group_norm(out_channels)
@@ -172,9 +176,7 @@ class DARUNet(nn.Module):
         if not self.deep_supervision:
             return self.heads[0](levels[0])  # type: ignore[no-any-return]
         size = levels[0].shape[2:]
-        sides = tuple(
-            _resize(head(level), size) for head, level in zip(self.heads, levels, strict=True)
-        )
+        sides = tuple(_resize(head(level), size) for head, level in zip(self.heads, levels, strict=True))
         fused = self.fuse(torch.cat(sides, dim=1))
         return (fused, *sides) if self.training else fused
 

@@ -70,7 +70,9 @@ class StyleEncoder(nn.Module):
         super().__init__()
         self.stem = nn.Conv2d(1, width, 7)
         sizes = (width, 2 * width, 4 * width, 4 * width, 4 * width)
-        self.downs = nn.ModuleList(nn.Conv2d(i, o, 4, stride=2, padding=1) for i, o in zip(sizes, sizes[1:], strict=False))
+        self.downs = nn.ModuleList(
+            nn.Conv2d(i, o, 4, stride=2, padding=1) for i, o in zip(sizes, sizes[1:], strict=False)
+        )
         self.out = nn.Linear(sizes[-1], style_dim)
         self.norm = norm
 
@@ -151,9 +153,7 @@ class Decoder(nn.Module):
 class Translator(nn.Module):
     """All generating parts: G_enc_c, G_enc_s_a (source), G_enc_s_b (target) and G_dec."""
 
-    def __init__(
-        self, width: int = 32, style_dim: int = 8, residual_blocks: int = 4, style_norm: str = "none"
-    ) -> None:
+    def __init__(self, width: int = 32, style_dim: int = 8, residual_blocks: int = 4, style_norm: str = "none") -> None:
         super().__init__()
         self.content = ContentEncoder(width, residual_blocks)
         self.style_source = StyleEncoder(width, style_dim, style_norm)

@@ -202,7 +202,11 @@ def _with_labels(
         notes = (*notes, f"{case.case_id}: its labels show background only")
     voxel_ml = float(np.prod(case.spacing)) / 1000
     foreground = {name: value for name, value in classes.items() if value}
-    largest = {n: largest_fraction(np.asarray(crop(labels, box_of(labelled)) == v)) for n, v in foreground.items() if v in there}
+    largest = {
+        n: largest_fraction(np.asarray(crop(labels, box_of(labelled)) == v))
+        for n, v in foreground.items()
+        if v in there
+    }
     return dataclasses.replace(
         case,
         class_ml={name: there.get(value, 0) * voxel_ml for name, value in foreground.items()},

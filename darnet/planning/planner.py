@@ -110,10 +110,14 @@ def intensity_rule(fingerprint: Fingerprint, domain: str, modality: str) -> Inte
     cases = fingerprint.of(domain)
     median = float(np.median([case.percentiles[2] for case in cases]))
     if not re.search(r"(?<![a-z])(cb)?ct(?![a-z])|computed", modality.lower()):
-        return IntensityPlan("percentile", *PERCENTILE_RULE, why=f"{modality} has no unit: percentiles of each scan's body")
+        return IntensityPlan(
+            "percentile", *PERCENTILE_RULE, why=f"{modality} has no unit: percentiles of each scan's body"
+        )
     if not HU_RANGE[0] < median < 400:
         return IntensityPlan(
-            "percentile", *PERCENTILE_RULE, why=f"CT, but the median within the body is {median:.0f}: no Hounsfield units"
+            "percentile",
+            *PERCENTILE_RULE,
+            why=f"CT, but the median within the body is {median:.0f}: no Hounsfield units",
         )
     low, high = CT_WINDOW
     labelled = [case.labelled_percentiles for case in cases if case.labelled_percentiles]
@@ -130,7 +134,9 @@ def mirror_axes(fingerprint: Fingerprint, info: DatasetInfo, preset: Preset) -> 
     """Axes of (D, H, W) along which patches are mirrored: never one that swaps left and right labels."""
     if not preset.mirror:
         return (), "short runs learn no more from mirrored anatomy than from their own"
-    sided = [n for n in info.labels if re.search(r"(?<![a-z])(left|right|l|r|lt|rt)(?![a-z])", n.lower().replace("_", " "))]
+    sided = [
+        n for n in info.labels if re.search(r"(?<![a-z])(left|right|l|r|lt|rt)(?![a-z])", n.lower().replace("_", " "))
+    ]
     axes = [{code for case in fingerprint.cases for code in case.body_axes[axis]} for axis in range(3)]
     # Along D of axial planes neighbours are too unlike their mirror image; in plane as the paper does.
     kept = tuple(a for a in (1, 2) if not (sided and axes[a] & {"L", "R"}))
@@ -198,7 +204,9 @@ def plan_segmentation(
         small = preset.patch_voxels is None or math.prod(patch) <= preset.patch_voxels
         return memory <= MEMORY_TARGET_GB * 2**30 and small
 
-    patch, strides = largest_patch(shape, preset.patch_plane, fits, lambda planes: determine_strides(spacing, planes)[0])
+    patch, strides = largest_patch(
+        shape, preset.patch_plane, fits, lambda planes: determine_strides(spacing, planes)[0]
+    )
     if preset.segmentation_epochs is None:
         iterations = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), 50)
         why_length = f"{preset.segmentation_voxels:.2g} voxels in all: minutes on two cores"

@@ -30,9 +30,7 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
     source, target = fingerprint.median("source", "spacing"), fingerprint.median("target", "spacing")
     plane = math.sqrt(math.sqrt(source[1] * source[2]) * math.sqrt(target[1] * target[2]))
     through = math.sqrt(source[0] * target[0])
-    why = (
-        f"geometric mean of the medians: source {_text(source)}, target {_text(target)} mm (through plane, in plane)"
-    )
+    why = f"geometric mean of the medians: source {_text(source)}, target {_text(target)} mm (through plane, in plane)"
     if preset.plane_pixels is not None:
         extent = max(max(fingerprint.median(d, "body_extent")[1:]) for d in ("source", "target"))
         coarse = max(plane, extent / preset.plane_pixels)

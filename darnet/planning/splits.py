@@ -20,6 +20,4 @@ def make_splits(cases: Sequence[str], folds: int, seed: int) -> list[dict[str, l
     """
     shuffled = np.random.default_rng(seed).permutation(sorted(cases)).tolist()
     parts = [shuffled[k :: min(folds, len(shuffled))] for k in range(min(folds, len(shuffled)))]
-    return [
-        {"train": sorted(c for p in parts if p is not part for c in p), "val": sorted(part)} for part in parts
-    ]
+    return [{"train": sorted(c for p in parts if p is not part for c in p), "val": sorted(part)} for part in parts]

@@ -59,7 +59,9 @@ def determine_slice_size(planes: Sequence[tuple[float, float]], limit: int | Non
         planes: Median in-plane extent in pixels of each domain.
         limit: Most pixels along an axis, or None.
     """
-    size = [max(round_up(math.ceil(max(p[axis] for p in planes)), SLICE_MULTIPLE), 2 * SLICE_MULTIPLE) for axis in (0, 1)]
+    size = [
+        max(round_up(math.ceil(max(p[axis] for p in planes)), SLICE_MULTIPLE), 2 * SLICE_MULTIPLE) for axis in (0, 1)
+    ]
     if limit is not None:
         size = [min(s, limit) for s in size]
     return (size[0], size[1]), "covers the median body of both domains; larger slices are cut about their centre"

@@ -20,8 +20,6 @@ def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str
     if fold == "all":
         return tuple(sorted({case for f in folds for case in (*f["train"], *f["val"])})), ()
     if not str(fold).isdigit() or int(fold) >= len(folds):
-        raise ConfigurationError(
-            f"there is no fold {fold}", where=splits, expected=f"0 to {len(folds) - 1}, or all"
-        )
+        raise ConfigurationError(f"there is no fold {fold}", where=splits, expected=f"0 to {len(folds) - 1}, or all")
     chosen = folds[int(fold)]
     return tuple(chosen["train"]), tuple(chosen["val"])

@@ -90,7 +90,9 @@ class SliceLoader:
         """Slices (N, 1, H, W) in -1..1 and the cases they come from."""
         picks = rng.integers(len(self.table), size=self.plan.batch_size)
         cases = tuple(self.table.cases[i] for i in picks)
-        slices = [load_slice(self.store, self.table.cases[i], self.table.indices[i], self.plan.slice_size) for i in picks]
+        slices = [
+            load_slice(self.store, self.table.cases[i], self.table.indices[i], self.plan.slice_size) for i in picks
+        ]
         transform = sample_slice_transform(rng, self.plan, len(picks))
         return apply_slice_transform(torch.from_numpy(np.stack(slices))[:, None], transform), cases
 

@@ -34,7 +34,8 @@ def save_figure(figure: Figure, path: Path) -> None:
 
 def draw_losses(rows: Sequence[dict[str, Any]], path: Path) -> None:
     """Each loss of a log over the iterations, and the seconds each iteration takes."""
-    names = [n for n in rows[-1] if n not in NOT_LOSSES]
+    # From all rows: a row whose iterations were all skipped has no losses.
+    names = list(dict.fromkeys(n for r in rows for n in r if n not in NOT_LOSSES))
     figure = new_figure(10, 2.2 * (len(names) + 1))
     axes = np.atleast_1d(figure.subplots(len(names) + 1, 1, sharex=True))
     for axis, name in zip(axes, [*names, "seconds_per_iteration"], strict=True):
@@ -46,7 +47,9 @@ def draw_losses(rows: Sequence[dict[str, Any]], path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_grid(rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path: Path, side: Sequence[str] = ()) -> None:
+def draw_grid(
+    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path: Path, side: Sequence[str] = ()
+) -> None:
     """A grid of slices (H, W) in -1..1: `titles` above the columns, `side` left of the rows."""
     figure = new_figure(1.8 * len(titles), 1.9 * len(rows) + 0.3)
     axes = np.asarray(figure.subplots(len(rows), len(titles), squeeze=False))

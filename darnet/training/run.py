@@ -184,9 +184,7 @@ def train_segmentation(
     """
     train, held_out = fold
     loader = PatchLoader(images, labels, {case: variants[case] for case in train}, plans.segmentation)
-    step = SegmentationStep(
-        plans.segmentation, plans.num_classes, loader, options.device, plans.seed, fold_name
-    )
+    step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, fold_name)
     meta = {
         "dataset": plans.dataset,
         "stage": "segmentation",

@@ -42,9 +42,7 @@ class SegmentationStep:
         self.plan, self.loader, self.device, self.seed = plan, loader, device, seed
         self.stage = f"segmentation fold {fold}"
         seed_weights(seed, self.stage)
-        self.network = build_segmentation(plan, num_classes).to(
-            device=device, memory_format=torch.channels_last_3d
-        )
+        self.network = build_segmentation(plan, num_classes).to(device=device, memory_format=torch.channels_last_3d)
         self.optimizer = AdaBelief(
             self.network.parameters(),
             lr=plan.learning_rate,

@@ -88,9 +88,7 @@ def translate_both_ways(translator: Translator, a: Tensor, b: Tensor) -> Transla
     ).chunk(4)
     content_ab, content_ba = translator.content(torch.cat((ab, ba))).chunk(2)
     style_ab, style_ba = translator.style(ab, "target"), translator.style(ba, "source")
-    cycled_a, cycled_b = translator.decoder(
-        torch.cat((content_ab, content_ba)), torch.cat((style_a, style_b))
-    ).chunk(2)
+    cycled_a, cycled_b = translator.decoder(torch.cat((content_ab, content_ba)), torch.cat((style_a, style_b))).chunk(2)
     return Translations(
         a, b, content_a, content_b, style_a, style_b, reconstructed_a, reconstructed_b,
         ab, ba, content_ab, content_ba, style_ab, style_ba, cycled_a, cycled_b,
@@ -232,4 +230,3 @@ def initialise(module: nn.Module) -> None:
             nn.init.kaiming_normal_(part.weight, a=0.0, mode="fan_in")
             if part.bias is not None:
                 nn.init.zeros_(part.bias)
-

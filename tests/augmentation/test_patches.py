@@ -223,7 +223,7 @@ def test_noise_has_its_own_seed_and_leaves_the_global_generator():
     first = apply_patch_transform(image, labels, changed(noise=0.1, noise_seed=1))[0]
     second = apply_patch_transform(image, labels, changed(noise=0.1, noise_seed=2))[0]
     assert torch.equal(torch.random.get_rng_state(), state)
-    inside = (image.abs() < 0.5)
+    inside = image.abs() < 0.5
     assert (first - image)[inside].std().item() == pytest.approx(0.1, rel=0.2)
     assert not torch.equal(first, second)
 

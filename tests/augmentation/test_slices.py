@@ -67,7 +67,7 @@ def test_a_quarter_turn_is_a_quarter_turn_in_pixels(height, width):
     side = min(height, width)
     top, left = (height - side) // 2, (width - side) // 2
     middle = (slice(None), slice(None), slice(top, top + side), slice(left, left + side))
-    torch.testing.assert_close(found[middle], x[middle].rot90(1, (3, 2)), rtol=0, atol=1e-4)
+    torch.testing.assert_close(found[middle], x[middle].rot90(1, (2, 3)), rtol=0, atol=1e-4)
 
 
 def test_half_a_turn_flips_both_axes():
@@ -106,7 +106,9 @@ def test_each_slice_has_its_own_transform():
     transform = sample_slice_transform(np.random.default_rng(1), PLAN, 3)
     together = apply_slice_transform(x, transform)
     for i in range(3):
-        one = SliceTransform(*(v[i : i + 1] for v in (transform.angle, transform.scale, transform.shift, transform.flip)))
+        one = SliceTransform(
+            *(v[i : i + 1] for v in (transform.angle, transform.scale, transform.shift, transform.flip))
+        )
         torch.testing.assert_close(together[i : i + 1], apply_slice_transform(x[:1], one))
     assert not torch.allclose(together[0], together[1])
 

@@ -95,7 +95,9 @@ def test_help_and_version(capsys):
     assert __version__ in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(("text", "value"), [("1", 1), ("12", 12), ("0", None), ("-1", None), ("x", None), ("1.5", None)])
+@pytest.mark.parametrize(
+    ("text", "value"), [("1", 1), ("12", 12), ("0", None), ("-1", None), ("x", None), ("1.5", None)]
+)
 def test_whole_number(text, value, capsys):
     command = parser("p", "d")
     command.add_argument("-n", type=whole_number(1))

@@ -1,0 +1,163 @@
+"""The whole way on the phantoms, between its two baselines: no adaptation below, supervised training above."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from darnet import pipeline
+from darnet.demo.dataset import SUPERVISED, write_demo_dataset
+from darnet.evaluation import Summary, evaluate_folders
+from darnet.inference import FolderOptions, Predictor, predict_folder
+from darnet.io import list_cases, list_labels, write_json
+from darnet.layout import DatasetLayout
+from darnet.planning import Preset, find_preset
+from darnet.plans import Plans
+from darnet.training import CHECKPOINT, RunOptions
+
+DATASET = "Dataset900_Phantoms"
+FOLD = "all"
+
+# Smaller than the preset "fast": the phantoms are coarse and the demo should end within a coffee break.
+DEMO_PRESET = dataclasses.replace(
+    find_preset("fast"), plane_pixels=64, patch_plane=64, translation_pixels=1.0e7, segmentation_voxels=2.4e7
+)
+
+
+@dataclass(frozen=True)
+class DemoResult:
+    """What the demo found.
+
+    Attributes:
+        rows: Summary of each row: "no adaptation", "darnet", "supervised".
+        seconds: Time of each step.
+        pictures: What to look at, and where it lies.
+    """
+
+    rows: dict[str, Summary]
+    seconds: dict[str, float]
+    pictures: dict[str, Path]
+
+    @property
+    def gap(self) -> float:
+        """Mean Dice of supervised training minus that of no adaptation."""
+        return self.rows["supervised"].mean.dice_mean - self.rows["no adaptation"].mean.dice_mean
+
+    @property
+    def closed(self) -> float:
+        """Share of the gap that darnet closes; nan where there is none."""
+        if self.gap <= 0:
+            return math.nan
+        return (self.rows["darnet"].mean.dice_mean - self.rows["no adaptation"].mean.dice_mean) / self.gap
+
+
+def run_demo(
+    root: Path,
+    options: RunOptions,
+    seed: int = 0,
+    preset: Preset = DEMO_PRESET,
+    cases: tuple[int, int, int] = (10, 10, 4),
+    processes: int = 2,
+    notice: Callable[[str], None] = print,
+) -> DemoResult:
+    """Write the phantoms, adapt, train both baselines, segment the test scans and compare.
+
+    A demo that was interrupted goes on where it was.
+
+    Args:
+        root: Root folder of the demo's own data.
+        options: Device and quiet.
+        seed: Of the phantoms and of training.
+        preset: How much to compute.
+        cases: Number of source, target and test scans.
+        processes: Cases preprocessed at once.
+        notice: Gets a sentence at each step.
+
+    Raises:
+        DarnetError: A step failed.
+    """
+    layout = DatasetLayout(root, DATASET)
+    seconds: dict[str, float] = {}
+
+    def timed(step: str, work: Callable[[], object]) -> None:
+        notice(f"demo: {step}")
+        start = time.monotonic()
+        work()
+        seconds[step] = round(time.monotonic() - start, 1)
+
+    if not layout.dataset_json.exists():
+        timed("drawing phantoms", lambda: write_demo_dataset(layout.raw, seed, *cases))
+    dataset, fingerprint = pipeline.verify(layout, processes, options.quiet)
+    plans = pipeline.plan(layout, dataset, fingerprint, preset, seed)
+    timed("preprocessing", lambda: pipeline.preprocess(layout, dataset, plans, processes, options.quiet))
+    labelled = pipeline.as_labelled(
+        dataset, list_cases(layout.raw / SUPERVISED / "imagesTr"), list_labels(layout.raw / SUPERVISED / "labelsTr")
+    )
+    results = {
+        "no adaptation": layout.results / pipeline.NO_ADAPTATION,
+        "darnet": layout.results,
+        "supervised": layout.results / pipeline.SUPERVISED,
+    }
+    train: dict[str, Callable[[RunOptions], object]] = {
+        "no adaptation": lambda o: pipeline.train_without_adaptation(layout, plans, FOLD, o),
+        "darnet": lambda o: pipeline.train(layout, plans, FOLD, o),
+        "supervised": lambda o: pipeline.train_supervised(layout, labelled, plans, o, processes),
+    }
+    rows = {}
+    for name, folder in results.items():
+        resume = (folder / "segmentation" / f"fold_{FOLD}" / CHECKPOINT).exists()
+        chosen = dataclasses.replace(options, resume=resume)
+        timed(f"training, {name}", lambda name=name, chosen=chosen: train[name](chosen))  # type: ignore[misc]
+        notice(f"demo: segmenting the test scans, {name}")
+        rows[name] = _predict_and_evaluate(layout, folder, plans, options)
+    pictures = {
+        "translations while training": layout.translation / "previews",
+        "one slice in all styles": layout.synthetic / "styles.png",
+        "the style space": layout.synthetic / "style_space.png",
+        "masks over the test scans": layout.results / "predictions",
+        "training curves": layout.segmentation(FOLD) / "progress.png",
+    }
+    result = DemoResult(rows, seconds, pictures)
+    write_json(layout.results / "demo.json", _to_json(result))
+    return result
+
+
+def _predict_and_evaluate(layout: DatasetLayout, folder: Path, plans: Plans, options: RunOptions) -> Summary:
+    predictor = Predictor.from_results(folder, folds=(FOLD,), device=options.device)
+    output = folder / "predictions"
+    show = FolderOptions(preview=True, quiet=options.quiet)
+    predict_folder(layout.raw / "imagesTs", output, predictor, show, notice=lambda _: None)
+    return evaluate_folders(output, layout.raw / "labelsTs", plans.foreground)
+
+
+def _to_json(result: DemoResult) -> dict[str, object]:
+    return {
+        "rows": {name: summary.to_json() for name, summary in result.rows.items()},
+        "gap": result.gap,
+        "closed": result.closed if result.gap > 0 else None,
+        "seconds": result.seconds,
+    }
+
+
+def format_demo(result: DemoResult) -> str:
+    """One table of Dice and surface distance for each organ and row, the gap, and where the pictures lie."""
+    names = list(result.rows)
+    organs = [*result.rows[names[0]].classes, "mean"]
+    lines = [f"{'':14}" + "".join(f"{name:>24}" for name in names)]
+    lines.append(f"{'':14}" + "".join(f"{'Dice':>12}{'ASD mm':>12}" for _ in names))
+    for organ in organs:
+        cells = ""
+        for summary in result.rows.values():
+            scores = summary.mean if organ == "mean" else summary.classes[organ]
+            cells += f"{scores.dice_mean:12.3f}{scores.asd_mm_mean:12.2f}"
+        lines.append(f"{organ:14}{cells}")
+    lines.append("")
+    share = "there is none to close" if math.isnan(result.closed) else f"darnet closes {result.closed:.0%} of it"
+    lines.append(f"Dice gap between no adaptation and supervised: {result.gap:.3f}; {share}")
+    lines.append("ASD inf: an organ was missed altogether in some case")
+    lines += ["", "Pictures:"] + [f"  {what:28} {path}" for what, path in result.pictures.items()]
+    return "\n".join(lines)

@@ -1,0 +1,181 @@
+"""The stages in their order, as the commands run them: plan and preprocess, train, train the two baselines."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from pathlib import Path
+
+from darnet.errors import ConfigurationError
+from darnet.io import CaseStore, write_json
+from darnet.layout import DatasetLayout
+from darnet.planning import (
+    CaseFiles,
+    Fingerprint,
+    Preset,
+    VerifiedDataset,
+    fingerprint_dataset,
+    make_plans,
+    make_splits,
+    verify_dataset,
+)
+from darnet.plans import Plans
+from darnet.preprocessing import preprocess_dataset
+from darnet.synthesis import synthesis_hash, synthesize
+from darnet.training import (
+    CHECKPOINT,
+    RunOptions,
+    load_translator,
+    read_fold,
+    train_segmentation,
+    train_translation,
+)
+
+Notice = Callable[[str], None]
+
+STAGES = ("all", "translation", "synthesis", "segmentation")
+NO_ADAPTATION = "no_adaptation"
+SUPERVISED = "supervised"
+
+
+def verify(layout: DatasetLayout, processes: int = 1, quiet: bool = True) -> tuple[VerifiedDataset, Fingerprint]:
+    """Check a raw data set to its last voxel.
+
+    Raises:
+        DataError: Everything that is wrong, at once.
+    """
+    dataset = verify_dataset(layout)
+    return dataset, fingerprint_dataset(dataset, processes, quiet)
+
+
+def plan(
+    layout: DatasetLayout, dataset: VerifiedDataset, fingerprint: Fingerprint, preset: Preset, seed: int = 0
+) -> Plans:
+    """Plan a data set; writes fingerprint.json, plans.json and splits.json."""
+    plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed)
+    layout.preprocessed.mkdir(parents=True, exist_ok=True)
+    write_json(layout.fingerprint, fingerprint.to_json())
+    write_json(layout.plans, plans.to_json())
+    write_splits(layout, dataset, plans)
+    return plans
+
+
+def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) -> None:
+    """Write the folds over the source cases."""
+    cases = [files.case_id for files in dataset.source]
+    write_json(layout.splits, make_splits(cases, plans.segmentation.folds, plans.seed))
+
+
+def preprocess(
+    layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans, processes: int = 1, quiet: bool = True
+) -> tuple[int, int]:
+    """Fill the case stores; returns how many cases were made and how many were there.
+
+    Raises:
+        ConfigurationError: The plan was made for other labels.
+        DataError: Everything that is wrong with any case, at once; the other cases are kept.
+    """
+    if plans.labels != dataset.info.labels:
+        raise ConfigurationError(
+            "the plan was made for other labels",
+            where=layout.plans,
+            found=plans.labels,
+            expected=dataset.info.labels,
+            remedy="plan again",
+        )
+    return preprocess_dataset(dataset, layout, plans, processes, quiet)
+
+
+def train(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions, stage: str = "all") -> None:
+    """Train one fold from the case stores: translator, synthetic volumes, DAR-UNet.
+
+    The translator and the synthetic volumes are shared by all folds; a finished one is used as it is, an unfinished
+    one is gone on with.
+
+    Args:
+        layout: Where the data set lies.
+        plans: Its plan.
+        fold: 0 to 4, or "all".
+        options: Device, resume, quiet.
+        stage: "all", or the only one to do.
+
+    Raises:
+        ConfigurationError: No such fold or stage, or a checkpoint that cannot be gone on with.
+        DataError: The translation has collapsed.
+    """
+    if stage not in STAGES:
+        raise ConfigurationError("there is no such stage", found=stage, expected=", ".join(STAGES))
+    split = read_fold(layout.splits, fold)
+    source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
+    publish_plans(plans, layout.results)
+    checkpoint = layout.translation / CHECKPOINT
+    if stage in ("all", "translation"):
+        # Folds after the first find the translator there; they must not be refused for it.
+        resume = dataclasses.replace(options, resume=checkpoint.exists())
+        train_translation(plans, source, target, layout.translation, resume)
+    if stage == "translation":
+        return
+    translator, done = load_translator(plans, layout.translation, options.device)
+    if done < plans.translation.iterations:
+        raise ConfigurationError(
+            "the translator is not trained to its end",
+            where=checkpoint,
+            found=f"{done} iterations",
+            expected=plans.translation.iterations,
+            remedy="run darnet_train without --stage, or with --stage translation",
+        )
+    synthetic = CaseStore(layout.synthetic)
+    origin = synthesis_hash(plans, checkpoint)
+    variants = synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet)
+    if stage == "synthesis":
+        return
+    train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), options)
+
+
+def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
+    """The lower baseline: the same DAR-UNet and budget on the source volumes as they are. Returns its results."""
+    return _train_as_they_are(layout, plans, fold, options, layout.results / NO_ADAPTATION)
+
+
+def train_supervised(
+    layout: DatasetLayout, labelled: VerifiedDataset, plans: Plans, options: RunOptions, processes: int = 1
+) -> Path:
+    """The upper baseline: the same DAR-UNet and budget on labelled target scans. Returns its results.
+
+    Args:
+        layout: The data set that is adapted.
+        labelled: Target scans with labels, as if they were source scans.
+        plans: The plan of the data set that is adapted.
+        options: Device, resume, quiet.
+        processes: Cases preprocessed at once.
+    """
+    own = DatasetLayout(layout.root, f"{layout.name}_{SUPERVISED}")
+    as_source = dataclasses.replace(plans, source=plans.target)
+    own.preprocessed.mkdir(parents=True, exist_ok=True)
+    preprocess(own, labelled, as_source, processes, options.quiet)
+    write_splits(own, labelled, as_source)
+    return _train_as_they_are(own, as_source, "all", options, layout.results / SUPERVISED)
+
+
+def as_labelled(info_of: VerifiedDataset, images: dict[str, Path], labels: dict[str, Path]) -> VerifiedDataset:
+    """Labelled scans of any kind as the source of a data set with the same classes and no target."""
+    cases = tuple(CaseFiles(case, "source", images[case], labels[case]) for case in sorted(images))
+    return VerifiedDataset(info_of.info, cases, (), ())
+
+
+def _train_as_they_are(
+    layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions, results: Path
+) -> Path:
+    source = CaseStore(layout.cases("source"))
+    split = read_fold(layout.splits, fold)
+    publish_plans(plans, results)
+    variants = {case: (case,) for case in source.case_ids()}
+    folder = results / "segmentation" / f"fold_{fold}"
+    train_segmentation(plans, source, source, variants, split, str(fold), folder, options)
+    return results
+
+
+def publish_plans(plans: Plans, folder: Path) -> None:
+    """Put the plan beside the weights, so that the results folder alone is enough to predict."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "plans.json", plans.to_json())

@@ -1,0 +1,235 @@
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from darnet.errors import DataError
+from darnet.io import CaseStore
+from darnet.io.case_store import CaseRecord
+from darnet.plans import SegmentationPlan, TranslationPlan
+from darnet.training.loaders import (
+    PatchLoader,
+    SliceLoader,
+    SliceTable,
+    fit_slice,
+    foreground_fractions,
+    list_slices,
+    load_slice,
+)
+
+SHAPE = (6, 20, 24)
+STILL_SLICES = TranslationPlan(
+    slice_size=(16, 32), width=4, batch_size=3, rotation_degrees=0.0, scale=0.0, shift=0.0, mirror_axes=()
+)
+STILL_PATCHES = SegmentationPlan(
+    patch_size=(3, 5, 7),
+    batch_size=2,
+    channels=(8, 16),
+    strides=((1, 1, 1),),
+    rotation_degrees=0.0,
+    scale=0.0,
+    shift=0.0,
+    elastic=0.0,
+    contrast=0.0,
+)
+
+
+def write_case(store: CaseStore, name: str, image: np.ndarray, labels: np.ndarray | None = None) -> None:
+    locations = {}
+    if labels is not None:
+        locations = {f"class{k}": np.argwhere(labels == k).tolist() for k in (1, 2)}
+    d, h, w = image.shape
+    record = CaseRecord(
+        case_id=name,
+        content_hash="0",
+        original_shape=(w, h, d),
+        affine=((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
+        axes=(2, 1, 0),
+        flips=(False, False, False),
+        spacing=(1.0, 1.0, 1.0),
+        crop_box=((0, d), (0, h), (0, w)),
+        cropped_shape=(d, h, w),
+        shape=(d, h, w),
+        body_axes=("S", "P", "L"),
+        has_labels=labels is not None,
+        class_locations=locations,
+    )
+    store.write(record, image[None].astype(np.float32), labels)
+
+
+def numbered_volume() -> np.ndarray:
+    # Values that half precision holds exactly and that tell where a voxel lies.
+    return ((np.arange(np.prod(SHAPE)) % 1024) / 1024).reshape(SHAPE)
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CaseStore:
+    store = CaseStore(tmp_path / "store")
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[1, 2, 3] = 1
+    labels[4, 15:19, 18:22] = 2
+    write_case(store, "a", numbered_volume(), labels)
+    empty_ends = np.full(SHAPE, -1.0)
+    empty_ends[2:4] = 0.5
+    empty_ends[1, :2, :] = 0.5
+    write_case(store, "b", empty_ends, np.zeros(SHAPE, np.uint8))
+    return store
+
+
+def test_foreground_fractions():
+    volume = np.full((1, 3, 2, 4), -1.0)
+    volume[0, 1, 0, :] = 0.0
+    volume[0, 2] = -0.89
+    assert foreground_fractions(volume).tolist() == [0.0, 0.5, 1.0]
+
+
+@pytest.mark.parametrize(
+    ("size", "where", "part"),
+    [
+        ((4, 6), np.s_[0:4, 0:6], np.s_[0:4, 0:6]),
+        ((8, 10), np.s_[2:6, 2:8], np.s_[0:4, 0:6]),
+        ((2, 2), np.s_[0:2, 0:2], np.s_[1:3, 2:4]),
+        ((5, 3), np.s_[0:4, 0:3], np.s_[0:4, 1:4]),
+    ],
+)
+def test_fit_slice_centres(size, where, part):
+    image = np.arange(24, dtype=np.float32).reshape(4, 6)
+    expected = np.full(size, -1.0, np.float32)
+    expected[where] = image[part]
+    np.testing.assert_array_equal(fit_slice(image, size), expected)
+
+
+def test_slices_with_enough_foreground(store):
+    table = list_slices(store, 0.05)
+    assert len(table) == 6 + 3
+    assert [i for c, i in zip(table.cases, table.indices, strict=True) if c == "b"] == [1, 2, 3]
+    assert [i for c, i in zip(*dataclasses.astuple(list_slices(store, 0.5)), strict=True) if c == "b"] == [2, 3]
+
+
+def test_no_slice_at_all(store):
+    with pytest.raises(DataError, match="no slice shows enough foreground"):
+        list_slices(store, 1.1)
+
+
+def test_load_slice(store):
+    found = load_slice(store, "a", 3, (16, 32))
+    np.testing.assert_array_equal(found, fit_slice(numbered_volume()[3].astype(np.float32), (16, 32)))
+
+
+def test_batches_of_slices(store):
+    table = SliceTable(("a", "b"), (3, 2))
+    loader = SliceLoader(store, table, STILL_SLICES)
+    seen = set()
+    for seed in range(6):
+        batch, cases = loader.batch(np.random.default_rng(seed))
+        assert batch.shape == (3, 1, 16, 32)
+        assert batch.dtype == torch.float32
+        for image, case in zip(batch, cases, strict=True):
+            wanted = load_slice(store, case, dict(zip(table.cases, table.indices, strict=True))[case], (16, 32))
+            np.testing.assert_allclose(image[0].numpy(), wanted, atol=1e-5)
+        seen.update(cases)
+    assert seen == {"a", "b"}
+
+
+def test_slices_are_drawn_from_the_generator(store):
+    plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0)
+    loader = SliceLoader(store, list_slices(store, 0.05), plan)
+    (first, names), (second, again), (other, _) = (loader.batch(np.random.default_rng(s)) for s in (1, 1, 2))
+    assert torch.equal(first, second)
+    assert names == again
+    assert not torch.equal(first, other)
+
+
+def patch_loader(store: CaseStore, **changes: object) -> PatchLoader:
+    return PatchLoader(store, store, {"a": ["a"]}, dataclasses.replace(STILL_PATCHES, **changes))
+
+
+def test_patch_is_a_part_of_the_volume_with_its_labels(store):
+    loader = patch_loader(store)
+    volume, labels = store.image("a")[0], store.labels("a")
+    for seed in range(8):
+        image, found, name = loader.patch(np.random.default_rng(seed))
+        assert name == "a"
+        assert image.shape == (1, 3, 5, 7)
+        places = [
+            index
+            for index in np.ndindex(*(s - p + 1 for s, p in zip(SHAPE, (3, 5, 7), strict=True)))
+            if abs(volume[index] - image[0, 0, 0, 0].item()) < 1e-4
+        ]
+        boxes = [tuple(slice(i, i + p) for i, p in zip(index, (3, 5, 7), strict=True)) for index in places]
+        hits = [b for b in boxes if np.abs(volume[b] - image[0].numpy()).max() < 1e-4]
+        assert any(np.array_equal(labels[b], found.numpy()) for b in hits)
+
+
+def test_every_patch_shows_foreground_where_all_are_centred_on_it(store):
+    loader = patch_loader(store, foreground_fraction=1.0)
+    drawn = [loader.patch(np.random.default_rng(s))[1] for s in range(60)]
+    assert all((labels > 0).any() for labels in drawn)
+    # The small class is chosen as often as the large one.
+    share = np.mean([bool((labels == 1).any()) for labels in drawn])
+    assert 0.3 < share < 0.7
+
+
+def test_share_of_patches_centred_on_foreground(store):
+    def share(fraction: float) -> float:
+        loader = patch_loader(store, foreground_fraction=fraction, patch_size=(1, 1, 1))
+        return float(np.mean([bool((loader.patch(np.random.default_rng(s))[1] > 0).any()) for s in range(150)]))
+
+    # A patch of one voxel shows foreground by chance in 17 of 2880 voxels.
+    assert share(0.0) < 0.05
+    assert 0.2 < share(1 / 3) < 0.48
+    assert share(1.0) == 1.0
+
+
+def test_case_without_foreground_is_sampled_anywhere(store):
+    loader = PatchLoader(store, store, {"b": ["b"]}, dataclasses.replace(STILL_PATCHES, foreground_fraction=1.0))
+    _, labels, name = loader.patch(np.random.default_rng(0))
+    assert name == "b"
+    assert not labels.any()
+
+
+def test_small_volumes_are_padded_with_background(store):
+    loader = patch_loader(store, patch_size=(8, 20, 30))
+    image, labels, _ = loader.patch(np.random.default_rng(0))
+    assert image.shape == (1, 8, 20, 30)
+    np.testing.assert_allclose(image[0, 1:7, :, 3:27].numpy(), store.image("a")[0], atol=1e-4)
+    assert np.array_equal(labels[1:7, :, 3:27].numpy(), store.labels("a"))
+    for outside in (image[0, 0], image[0, 7], image[0, :, :, :3], image[0, :, :, 27:]):
+        assert (outside == -1).all()
+    assert (labels > 0).sum() == 17
+
+
+def test_variants_share_the_labels_of_their_source(store, tmp_path):
+    styled = CaseStore(tmp_path / "styled")
+    for index, value in enumerate((0.25, 0.75)):
+        write_case(styled, f"a_{index}", np.full(SHAPE, value))
+    loader = PatchLoader(
+        styled, store, {"a": ["a_0", "a_1"]}, dataclasses.replace(STILL_PATCHES, foreground_fraction=1)
+    )
+    seen = {}
+    for seed in range(12):
+        image, labels, name = loader.patch(np.random.default_rng(seed))
+        seen[name] = round(image.mean().item(), 3)
+        assert (labels > 0).any()
+    assert seen == {"a_0": 0.25, "a_1": 0.75}
+
+
+def test_batches_of_patches(store):
+    loader = patch_loader(store)
+    images, labels, cases = loader.batch(np.random.default_rng(0))
+    assert images.shape == (2, 1, 3, 5, 7)
+    assert labels.shape == (2, 3, 5, 7)
+    assert labels.dtype == torch.int64
+    assert cases == ("a", "a")
+    again = loader.batch(np.random.default_rng(0))
+    assert torch.equal(images, again[0])
+    assert torch.equal(labels, again[1])
+
+
+def test_loader_without_cases(store):
+    with pytest.raises(DataError, match="no case to train on"):
+        PatchLoader(store, store, {}, STILL_PATCHES)
