@@ -120,6 +120,8 @@ class SegmentationPlan:
     elastic: float = 0.05
     contrast: float = 0.25
     appearance: float = 0.0
+    random_convolution: float = 0.0
+    class_gain: float = 0.0
     mirror_axes: tuple[int, ...] = ()
     folds: int = 5
     why: dict[str, str] = field(default_factory=dict)

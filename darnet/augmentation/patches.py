@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from darnet.augmentation.appearance import class_gains, random_convolution
 from darnet.plans import SegmentationPlan
 
 BACKGROUND = -1.0
@@ -29,7 +30,9 @@ class PatchTransform:
         gain: Contrast factor.
         offset: Brightness in the unit of the image.
         noise: Standard deviation of added noise.
-        noise_seed: Seed of the noise.
+        noise_seed: Seed of the noise, and of convolution and gains.
+        convolve: Whether a random shallow network changes the appearance.
+        class_gain: Strength of the gains of single classes.
     """
 
     matrix: np.ndarray
@@ -40,6 +43,8 @@ class PatchTransform:
     offset: float
     noise: float
     noise_seed: int
+    convolve: bool = False
+    class_gain: float = 0.0
 
 
 def sample_patch_transform(rng: np.random.Generator, plan: SegmentationPlan) -> PatchTransform:
@@ -68,6 +73,8 @@ def sample_patch_transform(rng: np.random.Generator, plan: SegmentationPlan) -> 
         offset=float(rng.uniform(-strength, strength)) * 0.5,
         noise=float(rng.uniform(0, 0.2 * strength)),
         noise_seed=int(rng.integers(2**31)),
+        convolve=bool(rng.random() < plan.random_convolution),
+        class_gain=plan.class_gain,
     )
 
 
@@ -99,12 +106,18 @@ def apply_patch_transform(image: Tensor, labels: Tensor, transform: PatchTransfo
     grid = _grid(transform, tuple(labels.shape), image.device)
     moved = F.grid_sample((image - BACKGROUND)[None], grid, align_corners=False)[0] + BACKGROUND
     picked = F.grid_sample(labels[None, None].float(), grid, mode="nearest", align_corners=False)[0, 0]
-    return _intensities(moved, transform), picked.to(labels.dtype)
+    picked = picked.to(labels.dtype)
+    return _intensities(moved, picked, transform), picked
 
 
-def _intensities(image: Tensor, transform: PatchTransform) -> Tensor:
-    """Curve, contrast, brightness and noise within -1..1; background stays background."""
+def _intensities(image: Tensor, labels: Tensor, transform: PatchTransform) -> Tensor:
+    """Appearance, curve, contrast, brightness and noise within -1..1; background stays background."""
     background = image <= BACKGROUND + 1e-3
+    generator = torch.Generator().manual_seed(transform.noise_seed)
+    if transform.class_gain > 0:
+        image = class_gains(image, labels, transform.class_gain, generator)
+    if transform.convolve:
+        image = random_convolution(image, generator)
     if transform.curve is not None:
         knots = np.concatenate([[0.0], np.cumsum(transform.curve)]) * 2 - 1
         position = ((image.clamp(-1, 1) + 1) * (CURVE_POINTS / 2)).clamp(max=CURVE_POINTS - 1e-4)
@@ -114,6 +127,5 @@ def _intensities(image: Tensor, transform: PatchTransform) -> Tensor:
         image = low + (table[index + 1] - low) * (position - index)
     image = image * transform.gain + transform.offset
     if transform.noise > 0:
-        generator = torch.Generator().manual_seed(transform.noise_seed)
         image = image + transform.noise * torch.randn(image.shape, generator=generator).to(image.device)
     return torch.where(background, torch.full_like(image, BACKGROUND), image.clamp(-1, 1))

@@ -7,12 +7,12 @@ from collections.abc import Callable, Sequence
 
 from darnet.planning.topology import Shape, Stride, divisor, round_up
 
-BYTES = 4  # of a value in single precision
-# Values that the backward pass keeps for each channel and voxel of a level: convolutions' inputs, norms and
-# activations of an encoder block, its attention, and the decoder. Held to measured peaks by a benchmark.
-VALUES_A_CHANNEL = 13.0
-VALUES_A_HEAD = 14.0  # for each class and voxel at full size: side outputs, their upsampling, the losses
+# Values that a step keeps at its peak for each channel and voxel of a level: inputs of convolutions, norms, activations
+# and attention, forward and backward. Found from measured peaks, which `benchmarks/memory.py` measures again.
+VALUES_A_CHANNEL = 60.0
 VALUES_A_PARAMETER = 5.0  # the weight, its gradient, two moments, a copy
+SINGLE_PRECISION = 4.0  # bytes a value
+MIXED_PRECISION = 3.0  # under autocast about half of the values have two bytes
 
 
 def parameters_of(channels: Sequence[int]) -> int:
@@ -22,7 +22,11 @@ def parameters_of(channels: Sequence[int]) -> int:
 
 
 def predict_memory(
-    patch_size: Shape, batch_size: int, channels: Sequence[int], strides: Sequence[Stride], num_classes: int
+    patch_size: Shape,
+    batch_size: int,
+    channels: Sequence[int],
+    strides: Sequence[Stride],
+    value_bytes: float = SINGLE_PRECISION,
 ) -> float:
     """Memory in bytes of a training step without what the imported packages need.
 
@@ -31,14 +35,13 @@ def predict_memory(
         batch_size: Patches.
         channels: Width of each level.
         strides: Strides between the levels.
-        num_classes: Classes, background included.
+        value_bytes: Bytes of a value of the features.
     """
-    voxels = float(math.prod(patch_size) * batch_size)
-    values = VALUES_A_HEAD * num_classes * voxels
+    voxels, values = float(math.prod(patch_size) * batch_size), 0.0
     for width, stride in zip(channels, (*strides, (1, 1, 1)), strict=True):
         values += VALUES_A_CHANNEL * width * voxels
         voxels /= math.prod(stride)
-    return BYTES * (values + VALUES_A_PARAMETER * parameters_of(channels))
+    return value_bytes * values + SINGLE_PRECISION * VALUES_A_PARAMETER * parameters_of(channels)
 
 
 def largest_patch(

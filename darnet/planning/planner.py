@@ -197,10 +197,9 @@ def plan_segmentation(
     fingerprint: Fingerprint, info: DatasetInfo, preset: Preset, spacing: Triple, shape: tuple[int, int, int]
 ) -> tuple[SegmentationPlan, float]:
     """Patch, strides and length of the DAR-UNet's training, and its predicted memory in bytes."""
-    classes = len(info.labels)
 
     def fits(patch: tuple[int, int, int], strides: tuple[tuple[int, int, int], ...]) -> bool:
-        memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, classes)
+        memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes)
         small = preset.patch_voxels is None or math.prod(patch) <= preset.patch_voxels
         return memory <= MEMORY_TARGET_GB * 2**30 and small
 
@@ -215,7 +214,7 @@ def plan_segmentation(
         iterations = max(round(preset.segmentation_epochs * volumes / BATCH_SIZE), 100)
         why_length = f"{preset.segmentation_epochs} epochs of {volumes} translated volumes, {BATCH_SIZE} an iteration"
     mirrored, why_mirror = mirror_axes(fingerprint, info, preset)
-    memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, classes)
+    memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes)
     plan = SegmentationPlan(
         patch_size=patch,
         batch_size=BATCH_SIZE,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from darnet.errors import ConfigurationError
+from darnet.planning.memory import MIXED_PRECISION, SINGLE_PRECISION
 
 
 @dataclass(frozen=True)
@@ -28,6 +29,7 @@ class Preset:
         learning_rate: Of the DAR-UNet at the start.
         mirror: Whether patches and slices are mirrored at all.
         appearance: Share of patches with a random intensity curve.
+        value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
         folds: Number of folds.
     """
 
@@ -47,6 +49,7 @@ class Preset:
     learning_rate: float
     mirror: bool
     appearance: float
+    value_bytes: float
     folds: int = 5
 
 
@@ -68,6 +71,7 @@ PRESETS = {
         learning_rate=5e-4,
         mirror=True,
         appearance=0.0,
+        value_bytes=MIXED_PRECISION,
     ),
     "fast": Preset(
         name="fast",
@@ -86,6 +90,7 @@ PRESETS = {
         learning_rate=1e-3,
         mirror=False,
         appearance=0.0,
+        value_bytes=SINGLE_PRECISION,
     ),
 }
 
