@@ -141,5 +141,3 @@ def write_results():
         return folder
 
     return write
-
-

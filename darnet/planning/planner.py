@@ -159,7 +159,7 @@ def plan_translation(
     )
     slices = _source_slices(fingerprint, preprocessing)
     if preset.translation_epochs is None:
-        iterations = round_to(preset.translation_pixels / (TRANSLATION_BATCH * math.prod(size)), 50)
+        iterations = round_to(preset.translation_pixels / (TRANSLATION_BATCH * math.prod(size)), preset.least_iterations)
         why_length = f"{preset.translation_pixels:.2g} pixels in all: minutes on two cores"
     else:
         iterations = max(round(preset.translation_epochs * slices / TRANSLATION_BATCH), 100)
@@ -207,7 +207,7 @@ def plan_segmentation(
         shape, preset.patch_plane, fits, lambda planes: determine_strides(spacing, planes)[0]
     )
     if preset.segmentation_epochs is None:
-        iterations = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), 50)
+        iterations = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), preset.least_iterations)
         why_length = f"{preset.segmentation_voxels:.2g} voxels in all: minutes on two cores"
     else:
         volumes = len(fingerprint.of("source")) * STYLES
@@ -223,6 +223,8 @@ def plan_segmentation(
         iterations=iterations,
         learning_rate=preset.learning_rate,
         appearance=preset.appearance,
+        random_convolution=preset.random_convolution,
+        class_gain=preset.class_gain,
         mirror_axes=mirrored,
         folds=preset.folds,
         why={
@@ -234,6 +236,9 @@ def plan_segmentation(
             "iterations": why_length,
             "learning_rate": f"preset {preset.name}",
             "mirror_axes": why_mirror,
+            "random_convolution": "made-up contrasts besides the translator's, so that shape counts more than intensity"
+            if preset.random_convolution
+            else f"preset {preset.name}: the paper's augmentations alone",
         },
     )
     return plan, memory

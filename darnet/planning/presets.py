@@ -29,8 +29,11 @@ class Preset:
         learning_rate: Of the DAR-UNet at the start.
         mirror: Whether patches and slices are mirrored at all.
         appearance: Share of patches with a random intensity curve.
+        random_convolution: Share of patches that a random shallow network changes.
+        class_gain: Strength of the gains of single classes in patches.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
         folds: Number of folds.
+        least_iterations: Fewest iterations of either training.
     """
 
     name: str
@@ -49,8 +52,11 @@ class Preset:
     learning_rate: float
     mirror: bool
     appearance: float
+    random_convolution: float
+    class_gain: float
     value_bytes: float
     folds: int = 5
+    least_iterations: int = 50
 
 
 PRESETS = {
@@ -71,6 +77,8 @@ PRESETS = {
         learning_rate=5e-4,
         mirror=True,
         appearance=0.0,
+        random_convolution=0.0,
+        class_gain=0.0,
         value_bytes=MIXED_PRECISION,
     ),
     "fast": Preset(
@@ -90,6 +98,8 @@ PRESETS = {
         learning_rate=1e-3,
         mirror=False,
         appearance=0.0,
+        random_convolution=0.5,
+        class_gain=0.3,
         value_bytes=SINGLE_PRECISION,
     ),
 }

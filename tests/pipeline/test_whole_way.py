@@ -1,0 +1,164 @@
+"""The whole way on tiny phantoms, through the commands: plan, train, predict, evaluate; then what may go wrong on it."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from pathlib import Path
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from darnet.cli import evaluate, plan_and_preprocess, predict, train
+from darnet.demo import DEMO_PRESET, DemoResult, format_demo, run_demo, write_demo_dataset
+from darnet.demo.dataset import Protocol
+from darnet.evaluation import CaseScores, Scores, summarize
+from darnet.io import write_json
+from darnet.plans import Plans
+from darnet.training import RunOptions, resolve_device
+
+NAME = "Dataset007_Tiny"
+SOURCE = Protocol("CT", (16, 40, 40), (10.0, 8.0, 8.0), "LPS")
+TARGET = Protocol("MR", (14, 40, 40), (12.0, 8.0, 8.0), "ARI")
+
+
+def shrink(path: Path) -> None:
+    """Make the plan so small that each stage takes seconds."""
+    plans = Plans.read(path)
+    small = dataclasses.replace(
+        plans,
+        translation=dataclasses.replace(
+            plans.translation, width=4, iterations=4, batch_size=2, discriminator_width=4, residual_blocks=1
+        ),
+        synthesis=dataclasses.replace(plans.synthesis, number_of_styles=2),
+        segmentation=dataclasses.replace(plans.segmentation, channels=(8, 8, 8, 8, 8), iterations=4),
+    )
+    write_json(path, small.to_json())
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory):
+    """A root folder after all commands; the exit codes of all of them are checked here."""
+    root = tmp_path_factory.mktemp("root")
+    raw = root / "raw" / NAME
+    write_demo_dataset(raw, 1, 3, 2, 1, source=SOURCE, target=TARGET)
+    common = ["--root", str(root), "-device", "cpu", "--quiet"]
+    assert plan_and_preprocess.main(["-d", "7", "--preset", "fast", "--plan_only", "-np", "1", *common]) == 0
+    shrink(root / "preprocessed" / NAME / "plans.json")
+    assert plan_and_preprocess.main(["-d", "7", "--keep_plan", "-np", "1", *common]) == 0
+    assert train.main(["7", "0", *common]) == 0
+    assert predict.main(["-i", str(raw / "imagesTs"), "-o", str(root / "out"), "-d", "7", "--preview", *common]) == 0
+    assert evaluate.main(["-p", str(root / "out"), "-r", str(raw / "labelsTs"), "--quiet"]) == 0
+    return root
+
+
+def test_every_stage_leaves_what_it_should(root):
+    results, preprocessed = root / "results" / NAME, root / "preprocessed" / NAME
+    expected = [
+        preprocessed / "fingerprint.json",
+        preprocessed / "splits.json",
+        preprocessed / "synthetic" / "style_bank.json",
+        preprocessed / "synthetic" / "style_space.png",
+        preprocessed / "synthetic" / "styles.png",
+        results / "plans.json",
+        results / "translation" / "checkpoint.safetensors",
+        results / "translation" / "log.jsonl",
+        results / "translation" / "progress.png",
+        results / "segmentation" / "fold_0" / "checkpoint.safetensors",
+        results / "segmentation" / "fold_0" / "validation.json",
+        results / "segmentation" / "fold_0" / "progress.png",
+    ]
+    assert [str(path) for path in expected if not path.is_file()] == []
+    assert list((results / "translation" / "previews").glob("*.png"))
+
+
+def test_masks_lie_on_the_grid_of_the_scan(root):
+    for mask in (root / "out").glob("*.nii.gz"):
+        scan = nib.load(root / "raw" / NAME / "imagesTs" / mask.name.replace(".nii.gz", "_0000.nii.gz"))
+        result = nib.load(mask)
+        assert result.shape == scan.shape
+        np.testing.assert_allclose(result.affine, scan.affine, atol=1e-5)
+        assert set(np.unique(np.asarray(result.dataobj))) <= set(range(5))
+
+
+def test_summary_has_every_class(root):
+    summary = json.loads((root / "out" / "summary.json").read_text())
+    assert set(summary["classes"]) == {"liver", "right_kidney", "left_kidney", "spleen"}
+
+
+def test_training_again_is_refused_and_continuing_is_not(root, capsys):
+    common = ["--root", str(root), "-device", "cpu", "--quiet"]
+    assert train.main(["7", "0", *common]) == 2
+    assert "--continue" in capsys.readouterr().err
+    assert train.main(["7", "0", "--continue", *common]) == 0
+
+
+def test_continuing_what_was_never_begun_is_refused(root, capsys):
+    assert train.main(["7", "1", "--continue", "--root", str(root), "-device", "cpu", "--quiet"]) == 2
+    assert "checkpoint" in capsys.readouterr().err
+
+
+def test_no_adaptation_and_its_prediction(root):
+    common = ["--root", str(root), "-device", "cpu", "--quiet"]
+    assert train.main(["7", "0", "--no_adaptation", *common]) == 0
+    scans, model = root / "raw" / NAME / "imagesTs", root / "results" / NAME / "no_adaptation"
+    assert predict.main(["-i", str(scans), "-o", str(root / "plain"), "-m", str(model), *common]) == 0
+    assert list((root / "plain").glob("*.nii.gz"))
+
+
+def test_a_second_preprocessing_keeps_what_is_there(root, capsys):
+    command = ["-d", "7", "--keep_plan", "-np", "1", "--root", str(root), "-device", "cpu"]
+    assert plan_and_preprocess.main(command) == 0
+    assert "0 cases preprocessed, 5 were there" in capsys.readouterr().out
+
+
+def test_another_plan_is_refused_by_the_checkpoint(root, capsys):
+    path = root / "preprocessed" / NAME / "plans.json"
+    before = path.read_text()
+    plans = Plans.read(path)
+    changed = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, learning_rate=0.5))
+    write_json(path, changed.to_json())
+    try:
+        assert train.main(["7", "0", "--continue", "--root", str(root), "-device", "cpu", "--quiet"]) == 2
+    finally:
+        path.write_text(before)
+    assert "another plan" in capsys.readouterr().err
+
+
+def test_demo(tmp_path):
+    preset = dataclasses.replace(
+        DEMO_PRESET,
+        channels=(8, 8, 8, 8, 8),
+        translator_width=4,
+        plane_pixels=36,
+        patch_plane=32,
+        translation_pixels=1,
+        segmentation_voxels=1,
+        least_iterations=3,
+    )
+    said: list[str] = []
+    options = RunOptions(resolve_device("cpu"), quiet=True)
+    result = run_demo(tmp_path, options, preset=preset, cases=(2, 2, 1), processes=1, notice=said.append)
+    assert set(result.rows) == {"no adaptation", "darnet", "supervised"}
+    assert (tmp_path / "results").is_dir()
+    for path in result.pictures.values():
+        assert path.exists(), path
+    text = format_demo(result)
+    assert "left_kidney" in text and "Pictures" in text
+    again = run_demo(tmp_path, options, preset=preset, cases=(2, 2, 1), processes=1, notice=said.append)
+    assert again.rows["darnet"].mean.dice_mean == result.rows["darnet"].mean.dice_mean
+
+
+def test_share_of_the_gap():
+    def row(value: float):
+        return summarize([CaseScores("a", {"liver": Scores(value, 1.0, 1.0)})])
+
+    result = DemoResult({"no adaptation": row(0.2), "darnet": row(0.6), "supervised": row(0.7)}, {}, {})
+    assert result.gap == pytest.approx(0.5)
+    assert result.closed == pytest.approx(0.8)
+    assert "closes 80%" in format_demo(result)
+    none = DemoResult({"no adaptation": row(0.7), "darnet": row(0.6), "supervised": row(0.7)}, {}, {})
+    assert math.isnan(none.closed)
+    assert "none to close" in format_demo(none)
