@@ -35,6 +35,7 @@ Notice = Callable[[str], None]
 
 STAGES = ("all", "translation", "synthesis", "segmentation")
 NO_ADAPTATION = "no_adaptation"
+NO_TRANSLATION = "no_translation"
 SUPERVISED = "supervised"
 
 
@@ -133,8 +134,22 @@ def train(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOpti
 
 
 def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
-    """The lower baseline: the same DAR-UNet and budget on the source volumes as they are. Returns its results."""
-    return _train_as_they_are(layout, plans, fold, options, layout.results / NO_ADAPTATION)
+    """The lower baseline: the same DAR-UNet and budget on the source volumes as they are. Returns its results.
+
+    Made-up contrasts are part of adaptation, so this baseline has the paper's augmentations alone.
+    """
+    return _train_as_they_are(layout, without_contrasts(plans), fold, options, layout.results / NO_ADAPTATION)
+
+
+def train_without_translation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
+    """Made-up contrasts without a translator: the planned augmentations on the source volumes as they are."""
+    return _train_as_they_are(layout, plans, fold, options, layout.results / NO_TRANSLATION)
+
+
+def without_contrasts(plans: Plans) -> Plans:
+    """The plan with the paper's augmentations alone."""
+    plain = dataclasses.replace(plans.segmentation, appearance=0.0, random_convolution=0.0, class_gain=0.0)
+    return dataclasses.replace(plans, segmentation=plain)
 
 
 def train_supervised(
@@ -150,7 +165,7 @@ def train_supervised(
         processes: Cases preprocessed at once.
     """
     own = DatasetLayout(layout.root, f"{layout.name}_{SUPERVISED}")
-    as_source = dataclasses.replace(plans, source=plans.target)
+    as_source = dataclasses.replace(without_contrasts(plans), source=plans.target)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, labelled, as_source, processes, options.quiet)
     write_splits(own, labelled, as_source)

@@ -141,3 +141,43 @@ def write_results():
         return folder
 
     return write
+
+
+@pytest.fixture(scope="session")
+def case_fingerprint():
+    """Make the fingerprint of a case; what is not given is that of an ordinary axial CT scan."""
+    from darnet.planning import CaseFingerprint
+
+    def make(domain="source", case_id="case", **fields):
+        spacing = fields.get("spacing", (4.0, 1.0, 1.0))
+        extent = fields.pop("extent", (128.0, 200.0, 240.0))
+        labelled = domain == "source"
+        values = {
+            "content_hash": f"{domain}{case_id}".ljust(32, "0"),
+            "shape": tuple(max(round(e / s), 1) for e, s in zip(extent, spacing, strict=True)),
+            "spacing": spacing,
+            "body_axes": ("S", "P", "L"),
+            "field_of_view": extent,
+            "body_extent": extent,
+            "percentiles": (-90.0, -50.0, 40.0, 90.0, 200.0),
+            "class_ml": {"liver": 1200.0, "spleen": 200.0} if labelled else {},
+            "class_largest": {"liver": 1.0, "spleen": 1.0} if labelled else {},
+            "labelled_percentiles": (0.0, 30.0, 60.0, 90.0, 150.0) if labelled else (),
+            "label_depth": 100.0 if labelled else 0.0,
+        }
+        return CaseFingerprint(case_id=case_id, domain=domain, **(values | fields))
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def fingerprint_of(case_fingerprint):
+    """Make a fingerprint of so many equal cases in each domain; fields may be given for each domain."""
+    from darnet.planning import Fingerprint
+
+    def make(source=None, target=None, count=4):
+        cases = [case_fingerprint("source", f"s{n}", **(source or {})) for n in range(count)]
+        cases += [case_fingerprint("target", f"t{n}", **(target or {})) for n in range(count)]
+        return Fingerprint(tuple(cases))
+
+    return make

@@ -20,10 +20,16 @@ def build_parser() -> ArgumentParser:
     command.add_argument("fold", help="0 to 4, or all to train on every source case")
     command.add_argument("--continue", dest="resume", action="store_true", help="go on from the last checkpoint")
     command.add_argument("--stage", choices=STAGES, default="all", help="do only this stage")
-    command.add_argument(
+    baseline = command.add_mutually_exclusive_group()
+    baseline.add_argument(
         "--no_adaptation",
         action="store_true",
-        help="train on the untranslated source scans, as a baseline; goes to results/.../no_adaptation",
+        help="a baseline: train on the source scans as they are; goes to results/.../no_adaptation",
+    )
+    baseline.add_argument(
+        "--no_translation",
+        action="store_true",
+        help="as --no_adaptation, but with the planned made-up contrasts; goes to results/.../no_translation",
     )
     command.add_argument("--seed", type=int, default=None, help="seed of everything random; the plan's if not given")
     add_common(command)
@@ -32,7 +38,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Carry out darnet_train."""
-    from darnet.pipeline import train, train_without_adaptation
+    from darnet.pipeline import train, train_without_adaptation, train_without_translation
     from darnet.training import RunOptions, resolve_device
 
     layout = find_dataset(args.dataset, args.root)
@@ -43,6 +49,8 @@ def run(args: Namespace) -> None:
     say(args, f"{layout.name}, preset {plans.preset}, fold {args.fold}, on {options.device}")
     if args.no_adaptation:
         train_without_adaptation(layout, plans, args.fold, options)
+    elif args.no_translation:
+        train_without_translation(layout, plans, args.fold, options)
     else:
         train(layout, plans, args.fold, options, args.stage)
     say(args, f"results are in {layout.results}")

@@ -116,7 +116,7 @@ def _shape(header: NiftiHeader, path: Path) -> tuple[int, int, int]:
 def _check_type(header: NiftiHeader, path: Path) -> None:
     try:
         kind = header.get_data_dtype()
-    except HeaderDataError:
+    except (HeaderDataError, KeyError):
         kind = None
     if kind is None or kind.kind not in "iuf" or kind.itemsize == 0:
         raise DataError(

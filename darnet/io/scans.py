@@ -10,7 +10,6 @@ from typing import IO, Any
 
 import nibabel as nib
 import numpy as np
-from nibabel.spatialimages import HeaderDataError
 from numpy.typing import NDArray
 
 from darnet.errors import DataError
@@ -199,11 +198,9 @@ def _voxels(file: IO[bytes], path: Path, header: NiftiHeader, shape: tuple[int, 
 
 def _scaling(header: NiftiHeader, path: Path) -> tuple[float, float]:
     """Slope and intercept; a slope of 0 or NaN means none, as NIfTI has it."""
-    try:
-        slope, inter = header.get_slope_inter()
-    except HeaderDataError:
-        slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
-    slope, inter = 1.0 if slope is None else float(slope), 0.0 if inter is None else float(inter)
+    slope, inter = float(header["scl_slope"]), float(header["scl_inter"])
+    if slope == 0 or np.isnan(slope):
+        return 1.0, 0.0
     if not (np.isfinite([slope, inter]).all() and 1e-12 < abs(slope) < 1e12 and abs(inter) < 1e12):
         raise DataError(
             "the intensity scaling of the header is absurd",

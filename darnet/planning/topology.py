@@ -28,9 +28,11 @@ def determine_strides(spacing: Sequence[float], depth: int, levels: int = LEVELS
     """
     now, planes, strides = list(spacing), depth, []
     for _ in range(levels):
-        finest = min(now)
+        enough = planes // 2 >= LEAST_PLANES and planes % 2 == 0
+        # Planes that can get no fewer no longer hold the other axes back.
+        finest = min(now if enough else now[1:])
         halved = [s < 2 * finest * (1 - 1e-6) for s in now]
-        halved[0] = halved[0] and planes // 2 >= LEAST_PLANES and planes % 2 == 0
+        halved[0] = halved[0] and enough
         strides.append((1 + halved[0], 1 + halved[1], 1 + halved[2]))
         now = [s * n for s, n in zip(now, strides[-1], strict=True)]
         planes //= strides[-1][0]

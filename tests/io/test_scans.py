@@ -181,16 +181,16 @@ def test_a_single_slice_is_a_volume(tmp_path):
     assert read_scan(write(tmp_path, content_of(array))).array.shape == (5, 4, 1)
 
 
-@pytest.mark.parametrize("datatype", [0, 1, 32, 128, 1536, 1792, 2048, 2304, 999])
+@pytest.mark.parametrize("datatype", [0, 1, 32, 128, 1792, 2048, 2304, 999, -1])
 def test_types_that_are_not_read(tmp_path, datatype):
-    # Unknown, binary, complex64, RGB, 128 bit float where it is unknown, complex128, complex256, RGBA, nonsense.
-    if datatype == 1536:
-        pytest.skip("depends on the machine")
+    # Unknown, binary, complex64, RGB, complex128, complex256, RGBA, and numbers that mean nothing.
     path = write(tmp_path, content_of(voxels(), datatype=datatype) + bytes(4000))
     assert "voxels of this type" in refusal(path)
 
 
-@pytest.mark.parametrize("dtype", ["u1", "i1", "<i2", ">i2", "<u2", "<i4", ">i4", "<u4", "<i8", ">i8", "<u8", "<f4", ">f4", "<f8", ">f8"])
+@pytest.mark.parametrize(
+    "dtype", ["u1", "i1", "<i2", ">i2", "<u2", "<i4", ">i4", "<u4", "<i8", ">i8", "<u8", "<f4", ">f4", "<f8", ">f8"]
+)
 def test_every_type_gives_the_same_voxels(tmp_path, dtype):
     array = voxels(dtype)
     header = nib.Nifti1Header(endianness=">" if dtype[0] == ">" else "<")
@@ -240,32 +240,32 @@ NAN, INF = float("nan"), float("inf")
 @pytest.mark.parametrize(
     ("fields", "message"),
     [
-        (dict(pixdim=pixdim(0, 1.5, 3), sform_code=0, qform_code=0), "undefined"),
-        (dict(pixdim=pixdim(2, NAN, 3), sform_code=0, qform_code=0), "undefined"),
-        (dict(pixdim=pixdim(2, -1.5, 3), sform_code=0, qform_code=0), "undefined"),
-        (dict(pixdim=pixdim(2, INF, 3), sform_code=0, qform_code=0), "undefined"),
-        (dict(pixdim=pixdim(0, 1.5, 3), sform_code=0), "undefined"),
-        (dict(pixdim=pixdim(2, NAN, 3), sform_code=0), "undefined"),
-        (dict(pixdim=pixdim(NAN, NAN, NAN), qform_code=0), "contradicts itself about the spacing"),
-        (dict(pixdim=pixdim(0, 0, 0), qform_code=0), "contradicts itself about the spacing"),
-        (dict(pixdim=pixdim(2, 1.5, 3.5), qform_code=0), "contradicts itself about the spacing"),
-        (dict(pixdim=pixdim(2, 1.5, 3.5)), "contradicts itself about the spacing"),
-        (dict(quatern_b=NAN, sform_code=0), "undefined"),
-        (dict(quatern_b=0.9, quatern_c=0.9, sform_code=0), "undefined"),
-        (dict(srow_x=[NAN, 0, 0, 0]), "undefined"),
-        (dict(srow_x=[-2, 0, 0, INF]), "undefined"),
-        (dict(srow_x=[0, 0, 0, 0]), "undefined"),
+        ({"pixdim": pixdim(0, 1.5, 3), "sform_code": 0, "qform_code": 0}, "undefined"),
+        ({"pixdim": pixdim(2, NAN, 3), "sform_code": 0, "qform_code": 0}, "undefined"),
+        ({"pixdim": pixdim(2, -1.5, 3), "sform_code": 0, "qform_code": 0}, "undefined"),
+        ({"pixdim": pixdim(2, INF, 3), "sform_code": 0, "qform_code": 0}, "undefined"),
+        ({"pixdim": pixdim(0, 1.5, 3), "sform_code": 0}, "undefined"),
+        ({"pixdim": pixdim(2, NAN, 3), "sform_code": 0}, "undefined"),
+        ({"pixdim": pixdim(NAN, NAN, NAN), "qform_code": 0}, "contradicts itself about the spacing"),
+        ({"pixdim": pixdim(0, 0, 0), "qform_code": 0}, "contradicts itself about the spacing"),
+        ({"pixdim": pixdim(2, 1.5, 3.5), "qform_code": 0}, "contradicts itself about the spacing"),
+        ({"pixdim": pixdim(2, 1.5, 3.5)}, "contradicts itself about the spacing"),
+        ({"quatern_b": NAN, "sform_code": 0}, "undefined"),
+        ({"quatern_b": 0.9, "quatern_c": 0.9, "sform_code": 0}, "undefined"),
+        ({"srow_x": [NAN, 0, 0, 0]}, "undefined"),
+        ({"srow_x": [-2, 0, 0, INF]}, "undefined"),
+        ({"srow_x": [0, 0, 0, 0]}, "undefined"),
         (srow(np.zeros((3, 4))), "undefined"),
         (srow(AFFINE * 1e6, pixdim=pixdim(2e6, 1.5e6, 3e6)), "undefined"),
         # Two axes in one direction.
         (srow(np.array([[2.0, 1.5, 0, 0], [0, 0, 3.0, 0], [0, 0, 0, 0]])), "not at right angles"),
         (srow(sheared(0.02), pixdim=pixdim(1, 1, 2), qform_code=0), "not at right angles"),
         (srow(sheared(-0.3), pixdim=pixdim(1, 1, 2), qform_code=0), "not at right angles"),
-        (dict(vox_offset=100), "wrong place of the voxels"),
-        (dict(vox_offset=-1), "wrong place of the voxels"),
-        (dict(vox_offset=NAN), "wrong place of the voxels"),
-        (dict(vox_offset=1e12), "wrong place of the voxels"),
-        (dict(vox_offset=4096), "shorter"),
+        ({"vox_offset": 100}, "wrong place of the voxels"),
+        ({"vox_offset": -1}, "wrong place of the voxels"),
+        ({"vox_offset": NAN}, "wrong place of the voxels"),
+        ({"vox_offset": 1e12}, "wrong place of the voxels"),
+        ({"vox_offset": 4096}, "shorter"),
     ],
 )
 def test_geometry_that_is_refused(tmp_path, fields, message):
@@ -274,7 +274,9 @@ def test_geometry_that_is_refused(tmp_path, fields, message):
 
 
 def test_slight_shear_of_rounding_is_read(tmp_path):
-    scan = read_scan(write(tmp_path, content_of(voxels(), **srow(sheared(0.005), pixdim=pixdim(1, 1, 2), qform_code=0))))
+    scan = read_scan(
+        write(tmp_path, content_of(voxels(), **srow(sheared(0.005), pixdim=pixdim(1, 1, 2), qform_code=0)))
+    )
     np.testing.assert_allclose(scan.affine, sheared(0.005), rtol=1e-6)
 
 

@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import json
+import math
+
+import pytest
+
+from darnet.io import DatasetInfo
+from darnet.networks import build_discriminators, build_segmentation, build_translator
+from darnet.planning import PRESETS, Fingerprint, find_preset, make_plans
+from darnet.planning.planner import (
+    intensity_rule,
+    median_shape,
+    mirror_axes,
+    plan_inference,
+    plan_preprocessing,
+    round_to,
+)
+from darnet.planning.topology import divisor
+from darnet.plans import Plans, check_plans
+
+LABELS = {"background": 0, "liver": 1, "spleen": 2}
+
+
+def info_of(labels=None, source="CT", target="MR T2-SPIR"):
+    return DatasetInfo("Abdomen", labels or LABELS, source, target, ".nii.gz", {"0": source})
+
+
+def plans_of(fingerprint, preset="paper", info=None):
+    return make_plans(fingerprint, info or info_of(), "Dataset101_Abdomen", PRESETS[preset], seed=4)
+
+
+@pytest.mark.parametrize("preset", list(PRESETS))
+@pytest.mark.parametrize(
+    ("spacing", "extent"),
+    [
+        ((4.0, 1.0, 1.0), (128.0, 256.0, 256.0)),
+        ((1.0, 1.0, 1.0), (160.0, 200.0, 180.0)),
+        ((9.0, 1.4, 1.4), (90.0, 180.0, 300.0)),
+        ((8.0, 1.0, 1.0), (24.0, 40.0, 30.0)),
+        ((1.0, 1.0, 1.0), (5.0, 100.0, 100.0)),
+        ((0.1, 0.05, 0.05), (3.0, 4.0, 5.0)),
+    ],
+)
+def test_every_plan_can_be_carried_out(fingerprint_of, preset, spacing, extent):
+    fields = {"spacing": spacing, "extent": extent, "class_ml": {"liver": 1.0, "spleen": 0.5}}
+    plans = plans_of(fingerprint_of(fields, fields), preset)
+    check_plans(plans)
+    segmentation = plans.segmentation
+    assert all(p % d == 0 for p, d in zip(segmentation.patch_size, divisor(segmentation.strides), strict=True))
+    assert segmentation.patch_size[0] // divisor(segmentation.strides)[0] >= 4
+    assert plans.predicted_memory_gb <= plans.memory_target_gb
+    assert segmentation.iterations > 0
+    assert plans.translation.iterations > 0
+    build_translator(plans.translation)
+    build_discriminators(plans.translation)
+    build_segmentation(segmentation, plans.num_classes)
+    assert Plans.from_json(json.loads(json.dumps(plans.to_json()))) == plans
+
+
+def test_every_choice_has_its_reason(fingerprint_of):
+    plans = plans_of(fingerprint_of())
+    parts = (plans.preprocessing, plans.translation, plans.synthesis, plans.segmentation, plans.inference)
+    for part in parts:
+        assert part.why
+        assert all(reason and hasattr(part, key) for key, reason in part.why.items())
+    assert plans.source.intensity.why
+    assert plans.target.intensity.why
+
+
+def test_a_plan_follows_from_fingerprint_and_preset_alone(fingerprint_of):
+    assert plans_of(fingerprint_of()) == plans_of(fingerprint_of())
+    assert plans_of(fingerprint_of()).seed == 4
+
+
+def test_strides_and_widths_of_the_paper(fingerprint_of):
+    fields = {"spacing": (4.0, 1.0, 1.0), "extent": (128.0, 250.0, 250.0)}
+    segmentation = plans_of(fingerprint_of(fields, fields)).segmentation
+    assert segmentation.strides == ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
+    assert segmentation.channels == (16, 32, 64, 128, 256)
+    assert segmentation.batch_size == 2
+
+
+def test_length_of_the_paper_preset(fingerprint_of):
+    fields = {"spacing": (4.0, 1.0, 1.0), "extent": (128.0, 250.0, 250.0)}
+    plans = plans_of(fingerprint_of(fields, fields, count=8))
+    assert plans.translation.iterations == 50 * 8 * 32 // 4  # 50 epochs of 8 scans of 32 planes, 4 an iteration
+    assert plans.segmentation.iterations == 100 * 8 * 5 // 2  # 100 epochs of 8 scans in 5 styles, 2 an iteration
+
+
+def test_fast_patches_are_small(fingerprint_of):
+    segmentation = plans_of(fingerprint_of(), "fast").segmentation
+    assert math.prod(segmentation.patch_size) <= 150_000
+    assert max(segmentation.patch_size[1:]) <= 112
+
+
+@pytest.mark.parametrize(
+    ("modality", "rule"),
+    [
+        ("CT", "window"),
+        ("ct", "window"),
+        ("contrast-enhanced CT", "window"),
+        ("CT_venous", "window"),
+        ("CBCT", "window"),
+        ("computed tomography", "window"),
+        ("MR", "percentile"),
+        ("MR T2-SPIR", "percentile"),
+        ("contrast-enhanced T1", "percentile"),
+        ("spect", "percentile"),
+        ("SPECT", "percentile"),
+        ("ectopic", "percentile"),
+        ("PET", "percentile"),
+        ("unknown", "percentile"),
+        ("bSSFP", "percentile"),
+    ],
+)
+def test_intensity_rule_by_modality(fingerprint_of, modality, rule):
+    plan = intensity_rule(fingerprint_of(), "source", modality)
+    assert plan.rule == rule
+    assert (plan.low, plan.high) == ((-125.0, 275.0) if rule == "window" else (0.5, 99.5))
+    assert plan.why
+
+
+@pytest.mark.parametrize(
+    ("labelled", "low", "high"),
+    [
+        ((0.0, 1.0, 2.0, 3.0, 150.0), -125.0, 275.0),
+        ((-903.0, 1.0, 2.0, 3.0, 150.0), -905.0, 275.0),
+        ((-10.0, 1.0, 2.0, 3.0, 741.0), -125.0, 745.0),
+        ((-5000.0, 1.0, 2.0, 3.0, 9000.0), -1024.0, 3071.0),
+        ((), -125.0, 275.0),
+    ],
+)
+def test_window_shows_what_is_labelled(fingerprint_of, labelled, low, high):
+    plan = intensity_rule(fingerprint_of({"labelled_percentiles": labelled}), "source", "CT")
+    assert (plan.rule, plan.low, plan.high) == ("window", low, high)
+
+
+@pytest.mark.parametrize("median", [900.0, 400.0, -1500.0])
+def test_ct_without_hounsfield_units(fingerprint_of, median):
+    fingerprint = fingerprint_of({"percentiles": (0.0, 1.0, median, 2.0, 3.0)})
+    plan = intensity_rule(fingerprint, "source", "CT")
+    assert plan.rule == "percentile"
+    assert "no Hounsfield units" in plan.why
+
+
+@pytest.mark.parametrize(
+    ("names", "axes", "expected"),
+    [
+        (("liver", "spleen"), ("S", "P", "L"), (1, 2)),
+        (("left_kidney", "right_kidney"), ("S", "P", "L"), (1,)),
+        (("Left Atrium", "myocardium"), ("S", "P", "L"), (1,)),
+        (("kidney-L", "kidney-R"), ("S", "P", "L"), (1,)),
+        (("kidney_lt", "kidney_rt"), ("S", "P", "L"), (1,)),
+        (("cleft", "bright", "lateral", "artery"), ("S", "P", "L"), (1, 2)),
+        # Coronal planes have left and right along W too; sagittal ones along D, which is never mirrored.
+        (("kidney left", "liver"), ("A", "I", "L"), (1,)),
+        (("kidney left", "liver"), ("R", "I", "P"), (1, 2)),
+    ],
+)
+def test_mirror_axes(fingerprint_of, names, axes, expected):
+    info = info_of({"background": 0} | {name: n for n, name in enumerate(names, 1)})
+    fingerprint = fingerprint_of({"body_axes": axes}, {"body_axes": axes})
+    assert mirror_axes(fingerprint, info, PRESETS["paper"])[0] == expected
+    assert mirror_axes(fingerprint, info, PRESETS["fast"])[0] == ()
+
+
+def test_one_scan_with_left_to_right_elsewhere_is_enough(case_fingerprint):
+    # Oblique stacks may have left and right along either in-plane axis.
+    cases = [case_fingerprint("source", "a"), case_fingerprint("target", "b", body_axes=("S", "R", "P"))]
+    info = info_of({"background": 0, "left kidney": 1, "right kidney": 2})
+    assert mirror_axes(Fingerprint(tuple(cases)), info, PRESETS["paper"])[0] == ()
+
+
+def test_plans_never_mirror_left_to_right(fingerprint_of):
+    info = info_of({"background": 0, "left kidney": 1, "spleen": 2})
+    plans = plans_of(fingerprint_of(), "paper", info)
+    assert 2 not in plans.segmentation.mirror_axes
+    assert 2 not in plans.translation.mirror_axes
+
+
+@pytest.mark.parametrize(
+    ("shares", "expected"),
+    [
+        ([1.0] * 10, (1,)),
+        ([0.95] * 10, (1,)),
+        ([0.94] * 10, ()),
+        ([1.0] * 9 + [0.2], (1,)),
+        ([1.0] * 8 + [0.2] * 2, ()),
+        ([1.0] * 4 + [None] * 6, (1,)),
+        ([None] * 10, ()),
+    ],
+)
+def test_single_components(case_fingerprint, shares, expected):
+    cases = [
+        case_fingerprint("source", f"s{n}", class_largest={"spleen": 0.5} | ({} if s is None else {"liver": s}))
+        for n, s in enumerate(shares)
+    ]
+    plan = plan_inference(Fingerprint(tuple(cases)), info_of())
+    assert plan.largest_component == expected
+    assert 0 not in plan.largest_component
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "expected"),
+    [
+        ((1.0, 1.0, 1.0), (1.4, 1.0, 1.0), False),
+        ((1.0, 1.0, 1.0), (1.5, 1.0, 1.0), True),
+        ((5.0, 1.0, 1.0), (1.0, 1.0, 1.0), True),
+    ],
+)
+def test_planes_of_anisotropic_scans_are_interpolated_linearly(fingerprint_of, source, target, expected):
+    fingerprint = fingerprint_of({"spacing": source}, {"spacing": target})
+    assert plan_preprocessing(fingerprint, PRESETS["paper"]).anisotropic is expected
+
+
+def test_median_shape_counts_the_cropped_source(fingerprint_of):
+    fingerprint = fingerprint_of({"extent": (600.0, 100.0, 100.0)}, {"extent": (200.0, 300.0, 200.0)})
+    plan = plan_preprocessing(fingerprint, PRESETS["paper"])
+    assert plan.source_depth == 200.0
+    assert median_shape(fingerprint, plan) == (50, 300, 200)
+
+
+@pytest.mark.parametrize(("value", "expected"), [(0.0, 50), (74.0, 50), (76.0, 100), (1000.0, 1000)])
+def test_round_to(value, expected):
+    assert round_to(value, 50) == expected
+
+
+def test_presets_by_name():
+    assert find_preset("fast") is PRESETS["fast"]
+    from darnet.errors import ConfigurationError
+
+    with pytest.raises(ConfigurationError, match="no such preset"):
+        find_preset("slow")

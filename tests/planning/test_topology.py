@@ -1,0 +1,110 @@
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from darnet.networks import ContentDiscriminator, ImageDiscriminator
+from darnet.planning.topology import (
+    LEAST_MAP,
+    LEAST_PLANES,
+    determine_discriminator,
+    determine_slice_size,
+    determine_strides,
+    divisor,
+    round_up,
+)
+
+HALF, PLANES = (2, 2, 2), (1, 2, 2)
+
+
+@pytest.mark.parametrize(
+    ("spacing", "depth", "expected"),
+    [
+        ((4.0, 1.0, 1.0), 32, (PLANES, PLANES, HALF, HALF)),
+        ((5.0, 1.25, 1.25), 64, (PLANES, PLANES, HALF, HALF)),
+        ((1.0, 1.0, 1.0), 128, (HALF, HALF, HALF, HALF)),
+        ((1.9, 1.0, 1.0), 128, (HALF, HALF, HALF, HALF)),
+        ((2.0, 1.0, 1.0), 128, (PLANES, HALF, HALF, HALF)),
+        ((3.0, 1.0, 1.0), 128, (PLANES, HALF, HALF, HALF)),
+        ((8.0, 1.0, 1.0), 128, (PLANES, PLANES, PLANES, HALF)),
+        ((40.0, 1.0, 1.0), 128, (PLANES, PLANES, PLANES, PLANES)),
+        # Stacks too thin to be halved as often.
+        ((1.0, 1.0, 1.0), 4, (PLANES, PLANES, PLANES, PLANES)),
+        ((1.0, 1.0, 1.0), 8, (HALF, PLANES, PLANES, PLANES)),
+        ((1.0, 1.0, 1.0), 20, (HALF, HALF, PLANES, PLANES)),
+        ((4.0, 1.0, 1.0), 8, (PLANES, PLANES, HALF, PLANES)),
+        ((1.0, 1.0, 1.0), 3, (PLANES, PLANES, PLANES, PLANES)),
+        # Planes finer than their pixels.
+        ((1.0, 2.0, 2.0), 64, ((2, 1, 1), HALF, HALF, HALF)),
+    ],
+)
+def test_strides(spacing, depth, expected):
+    strides, why = determine_strides(spacing, depth)
+    assert strides == expected
+    assert why
+
+
+@settings(max_examples=200, deadline=None, derandomize=True, database=None)
+@given(
+    spacing=st.tuples(st.floats(0.3, 12), st.floats(0.3, 3)),
+    depth=st.integers(1, 200),
+    levels=st.integers(1, 6),
+)
+def test_strides_keep_planes_and_cubes(spacing, depth, levels):
+    through, plane = spacing
+    strides, _ = determine_strides((through, plane, plane), depth, levels)
+    assert len(strides) == levels
+    now, planes = [through, plane, plane], depth
+    for stride in strides:
+        before = max(now) / min(now)
+        now = [s * n for s, n in zip(now, stride, strict=True)]
+        if stride[0] == 2:
+            assert planes % 2 == 0
+            planes //= 2
+            assert planes >= LEAST_PLANES
+        if depth > 2 ** (levels + 3) and depth % 2**levels == 0:
+            # With planes enough, voxels never get further from cubes, but within a factor of two.
+            assert max(now) / min(now) <= max(before, 2) * (1 + 1e-6)
+    assert divisor(strides)[0] == depth // planes if depth % planes == 0 else True
+    assert divisor(strides) == tuple(math.prod(s[a] for s in strides) for a in range(3))
+
+
+@pytest.mark.parametrize(("size", "multiple", "expected"), [(1, 16, 16), (16, 16, 16), (17, 16, 32), (0, 4, 0)])
+def test_round_up(size, multiple, expected):
+    assert round_up(size, multiple) == expected
+
+
+@pytest.mark.parametrize(
+    ("planes", "limit", "expected"),
+    [
+        ([(100.0, 90.0), (80.0, 120.5)], None, (112, 128)),
+        ([(16.0, 16.0), (3.0, 3.0)], None, (32, 32)),
+        ([(256.0, 256.1), (1.0, 1.0)], None, (256, 272)),
+        ([(256.0, 256.1), (1.0, 1.0)], 256, (256, 256)),
+    ],
+)
+def test_slice_size(planes, limit, expected):
+    size, why = determine_slice_size(planes, limit)
+    assert size == expected
+    assert why
+
+
+@pytest.mark.parametrize("size", [(32, 32), (32, 160), (48, 48), (64, 112), (96, 80), (128, 128), (272, 256)])
+@pytest.mark.parametrize(("layers", "scales"), [(5, 3), (4, 2), (1, 1), (5, 5)])
+def test_no_map_of_a_discriminator_is_too_small(size, layers, scales):
+    chosen, chosen_scales, content, _ = determine_discriminator(size, layers, scales)
+    assert 1 <= chosen <= layers
+    assert 1 <= chosen_scales <= scales
+    with torch.no_grad():
+        maps = ImageDiscriminator(2, chosen, chosen_scales)(torch.zeros(1, 1, *size))
+        maps += ContentDiscriminator(2, content)(torch.zeros(1, 2, size[0] // 4, size[1] // 4))
+    assert len(maps) == chosen_scales + 1
+    assert min(n for scores in maps for n in scores.shape[2:]) >= LEAST_MAP
+
+
+def test_large_slices_get_the_layers_of_the_paper():
+    assert determine_discriminator((256, 256), 5, 3)[:3] == (5, 3, 3)
