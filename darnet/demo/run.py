@@ -24,7 +24,12 @@ FOLD = "all"
 
 # Smaller than the preset "fast": the phantoms are coarse and the demo should end within a coffee break.
 DEMO_PRESET = dataclasses.replace(
-    find_preset("fast"), plane_pixels=64, patch_plane=64, translation_pixels=1.0e7, segmentation_voxels=2.4e7
+    find_preset("fast"),
+    plane_pixels=64,
+    patch_plane=48,
+    patch_voxels=40_000,
+    translation_pixels=6.2e6,
+    segmentation_voxels=2.2e7,
 )
 
 

@@ -55,4 +55,7 @@ def _otsu(counts: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
     sum_above = (counts * centres).sum() - sum_below
     with np.errstate(divide="ignore", invalid="ignore"):
         between = below * above * (sum_below / below - sum_above / above) ** 2
-    return float(edges[1:-1][int(np.argmax(np.nan_to_num(between)))])
+    between = np.nan_to_num(between)
+    # All edges within a gap without voxels are equally good; its middle keeps away from the noise of air.
+    best = np.flatnonzero(between == between.max())
+    return float(edges[1:-1][best[len(best) // 2]])

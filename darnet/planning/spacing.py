@@ -35,7 +35,8 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
         extent = max(max(fingerprint.median(d, "body_extent")[1:]) for d in ("source", "target"))
         coarse = max(plane, extent / preset.plane_pixels)
         smallest = _smallest_class(fingerprint)
-        fine_enough = (smallest * 1000 / LEAST_CLASS_VOXELS / 2) ** (1 / 3)
+        voxel = smallest * 1000 / LEAST_CLASS_VOXELS  # mm3, of planes that are two pixels thick or as thick as they are
+        fine_enough = min((voxel / 2) ** (1 / 3), math.sqrt(voxel / through))
         limited = max(plane, min(coarse, fine_enough))
         why += f"; made coarser so that the body of {extent:.0f} mm fills about {preset.plane_pixels} pixels"
         if limited < coarse:

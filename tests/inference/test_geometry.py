@@ -59,7 +59,10 @@ def blocky_case(rng, shape, block):
     coarse = rng.integers(0, 3, [-(-n // block) for n in shape])
     labels = coarse.repeat(block, 0).repeat(block, 1).repeat(block, 2)[: shape[0], : shape[1], : shape[2]]
     body = np.zeros(shape, bool)
-    body[tuple(slice(int(rng.integers(0, n // 3 + 1)), n - int(rng.integers(0, n // 4 + 1))) for n in shape)] = True
+    lows = [max(n // 6, int(n > 2)) for n in shape]  # air enough to tell it from the body
+    starts = [int(rng.integers(low, max(n // 3, low) + 1)) for n, low in zip(shape, lows, strict=True)]
+    stops = [n - int(rng.integers(0, n // 4 + 1)) for n in shape]
+    body[tuple(slice(start, stop) for start, stop in zip(starts, stops, strict=True))] = True
     labels = np.where(body, labels, 0).astype(np.uint8)
     return labels, np.where(body, TISSUE + STEP * labels.astype(np.int16), AIR).astype(np.int16)
 
