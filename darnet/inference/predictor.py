@@ -289,6 +289,9 @@ def _load_network(path: Path, plans: Plans, notice: Callable[[str], None]) -> nn
                 expected=expected,
                 remedy="use the checkpoint with the plan that lies beside it",
             )
+    done = int(meta.get("iteration", plans.segmentation.iterations))
+    if done < plans.segmentation.iterations:
+        notice(f"{path}: trained for {done} of {plans.segmentation.iterations} iterations; darnet_train goes on with it")
     network = build_segmentation(plans.segmentation, plans.num_classes)
     load_module("network", network, tensors)
     return network

@@ -1,92 +1,103 @@
 from __future__ import annotations
 
+import importlib
 import os
-import signal
-import time
+import sys
 
 import pytest
 
 from darnet.errors import DataError, ResourceError
 from darnet.io.workers import run_cases
 
+# Worker processes must find the functions, which they could not in a test module.
+TASKS = """
+import os, signal
+from pathlib import Path
+from darnet.errors import DataError
 
 def double(value):
     if value < 0:
         raise DataError("a value is negative", where=f"case of {value}")
     return 2 * value
 
-
 def divide(value):
     return 1 / value
 
-
 def process_of(value):
-    time.sleep(0.2)
     return os.getpid()
 
-
-def die(value):
-    # As the kernel does when memory runs out.
+def die(value):  # as the kernel does it when memory runs out
     if value == "dies":
         os.kill(os.getpid(), signal.SIGKILL)
     return value
 
-
-def die_once(path):
-    if not path.exists():
-        path.write_text("died")
+def die_once(value):
+    mark = Path(value)
+    if not mark.parent.exists():
+        raise DataError("there is no such folder", where=mark)
+    if not mark.exists():
+        mark.write_text("died")
         os.kill(os.getpid(), signal.SIGKILL)
     return "lived"
+"""
+needs_kill = pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
 
 
-def run(function, tasks, processes):
-    return dict(run_cases(function, tasks, processes, "test", quiet=True))
+@pytest.fixture
+def tasks(tmp_path, monkeypatch):
+    (tmp_path / "functions_of_workers.py").write_text(TASKS)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield importlib.import_module("functions_of_workers")
+    monkeypatch.delitem(sys.modules, "functions_of_workers")
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_errors_are_values(processes):
-    results = run(double, {"a": 1, "b": -2, "c": 3}, processes)
+def run(function, cases, processes):
+    return dict(run_cases(function, cases, processes, "test", quiet=True))
+
+
+def test_errors_are_values(tasks):
+    results = run(tasks.double, {"a": 1, "b": -2, "c": 3}, 1)
     assert (results["a"], results["c"]) == (2, 6)
     assert isinstance(results["b"], DataError)
     assert results["b"].where == "case of -2"
     assert results["b"].exit_code == 3
 
 
-@pytest.mark.parametrize("processes", [1, 2])
-def test_other_errors_are_raised(processes):
+def test_other_errors_are_raised(tasks):
     with pytest.raises(ZeroDivisionError):
-        run(divide, {"a": 1, "b": 0}, processes)
+        run(tasks.divide, {"a": 1, "b": 0}, 1)
 
 
 @pytest.mark.parametrize("processes", [1, 4])
-def test_no_cases(processes):
-    assert run(double, {}, processes) == {}
+def test_no_cases(tasks, processes):
+    assert run(tasks.double, {}, processes) == {}
 
 
-def test_one_process_is_this_one():
-    assert run(process_of, {"a": 1}, 1) == {"a": os.getpid()}
-    # Nor is a process started for a single case.
-    assert run(process_of, {"a": 1}, 8) == {"a": os.getpid()}
+@pytest.mark.parametrize("processes", [1, 8])
+def test_a_single_case_needs_no_other_process(tasks, processes):
+    assert run(tasks.process_of, {"a": 1}, processes) == {"a": os.getpid()}
 
 
-def test_progress_bar_can_be_switched_off(capfd):
-    list(run_cases(double, {"a": 1}, 1, "a description", quiet=True))
+def test_progress_bar_can_be_switched_off(tasks, capfd):
+    list(run_cases(tasks.double, {"a": 1}, 1, "a description", quiet=True))
     assert capfd.readouterr().err == ""
-    list(run_cases(double, {"a": 1}, 1, "a description", quiet=False))
+    list(run_cases(tasks.double, {"a": 1}, 1, "a description", quiet=False))
     assert "a description" in capfd.readouterr().err
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_killed_worker_names_its_case():
+@needs_kill
+def test_killed_worker_names_its_case(tasks):
     with pytest.raises(ResourceError) as caught:
-        run(die, {"fine": "lives", "large": "dies"}, 2)
+        run(tasks.die, {"fine": "lives", "large": "dies"}, 2)
     assert "a worker process was killed" in caught.value.what
     assert "case large" in str(caught.value.where)
     assert "memory" in caught.value.remedy
     assert caught.value.exit_code == 4
 
 
-@pytest.mark.skipif(os.name != "posix", reason="needs SIGKILL")
-def test_cases_of_a_killed_worker_are_tried_again(tmp_path):
-    results = run(die_once, {"a": tmp_path / "a", "b": tmp_path / "a"}, 2)
-    assert results == {"a": "lived", "b": "lived"}
+@needs_kill
+def test_cases_of_a_killed_worker_are_tried_again(tasks, tmp_path):
+    results = run(tasks.die_once, {"a": str(tmp_path / "a"), "b": str(tmp_path / "no" / "b")}, 2)
+    assert results["a"] == "lived"
+    assert isinstance(results["b"], DataError)  # errors come back from other processes too
+    assert results["b"].where == tmp_path / "no" / "b"
