@@ -31,6 +31,7 @@ PERCENTILE_RULE = (0.5, 99.5)
 ANISOTROPIC_PLANES = 1.5  # through-plane over in-plane spacing from which planes are interpolated linearly
 SINGLE_COMPONENT = 0.95
 MEMORY_TARGET_GB = 24.0
+MEMORY_SHARE = 0.9  # of the target; the rest is left to the packages and the device's own needs
 BATCH_SIZE = 2
 TRANSLATION_BATCH = 4
 STYLES = 5
@@ -201,7 +202,7 @@ def plan_segmentation(
     def fits(patch: tuple[int, int, int], strides: tuple[tuple[int, int, int], ...]) -> bool:
         memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes)
         small = preset.patch_voxels is None or math.prod(patch) <= preset.patch_voxels
-        return memory <= MEMORY_TARGET_GB * 2**30 and small
+        return memory <= MEMORY_SHARE * MEMORY_TARGET_GB * 2**30 and small
 
     patch, strides = largest_patch(
         shape, preset.patch_plane, fits, lambda planes: determine_strides(spacing, planes)[0]

@@ -232,3 +232,11 @@ def test_presets_by_name():
 
     with pytest.raises(ConfigurationError, match="no such preset"):
         find_preset("slow")
+
+
+def test_the_patch_on_scans_like_those_of_the_paper(fingerprint_of):
+    fields = {"spacing": (4.0, 1.0, 1.0), "extent": (240.0, 256.0, 256.0)}
+    plans = plans_of(fingerprint_of(fields, fields), "paper")
+    assert plans.segmentation.patch_size == (32, 256, 256)
+    assert plans.segmentation.batch_size == 2
+    assert plans.segmentation.strides == ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
