@@ -1,6 +1,6 @@
 """Distance transform of edt against SciPy's, in pairs in one process.
 
-    python benchmarks/distance_transform.py
+python benchmarks/distance_transform.py
 """
 
 from __future__ import annotations

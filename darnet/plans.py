@@ -190,7 +190,7 @@ class Plans:
                 expected=SCHEMA_VERSION,
                 remedy="plan again with darnet_plan_and_preprocess",
             )
-        plans = _build(cls, values, str(where), "")
+        plans: Plans = _build(cls, values, str(where), "")
         check_plans(plans, where)
         return plans
 
@@ -241,7 +241,8 @@ def _build(kind: Any, values: Any, where: str, key: str) -> Any:
             )
         hints = typing.get_type_hints(kind)
         prefix = f"{key}." if key else ""
-        return kind(**{name: _build(hints[name], values[name], where, prefix + name) for name in fields})
+        make: Any = kind
+        return make(**{name: _build(hints[name], values[name], where, prefix + name) for name in fields})
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if values is None:

@@ -20,8 +20,8 @@ ROBUST = (0.005, 0.995)  # quantiles within the body that are brought to -1 and 
 def random_convolution(image: Tensor, generator: torch.Generator) -> Tensor:
     """Mix an image with what a random shallow network makes of it (Ouyang et al. 2022, "GIN").
 
-    The network has a few layers of random 1x1 or 3x3 kernels in plane with LeakyReLU between them; its output is brought
-    to the norm of the input and mixed with it in a random proportion. The result fills -1..1 again.
+    The network has a few layers of random 1x1 or 3x3 kernels in plane with LeakyReLU between them; its output is
+    brought to the norm of the input and mixed with it in a random proportion. The result fills -1..1 again.
 
     Args:
         image: (1, D, H, W) in -1..1; voxels at -1 are background and stay so.

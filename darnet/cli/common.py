@@ -58,6 +58,7 @@ def whole_number(minimum: int) -> Callable[[str], int]:
     """An argparse type: an integer not below `minimum`."""
 
     def convert(text: str) -> int:
+        """Read the number or refuse it."""
         try:
             value = int(text)
         except ValueError:

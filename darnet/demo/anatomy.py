@@ -183,9 +183,9 @@ def _draw_bowel(canvas: _Canvas, size: float, cavity: BoolArray) -> None:
     rng = canvas.rng
     fillings = (Tissue.BOWEL_PASTE, Tissue.BOWEL_WALL, Tissue.BOWEL_FLUID)
     for _ in range(int(rng.integers(22, 36))):
-        centre = (rng.uniform(-110, 15), rng.uniform(-62, 12) * size, rng.uniform(-80, 80) * size)
-        radii = rng.uniform(9, 21, 3)
-        level = canvas.level(centre, radii * (1.3, 1, 1.2), turn=rng.uniform(0, np.pi))
+        place = (rng.uniform(-110, 15), rng.uniform(-62, 12) * size, rng.uniform(-80, 80) * size)
+        a, b, c = rng.uniform(9, 21, 3)
+        level = canvas.level(place, (1.3 * a, b, 1.2 * c), turn=rng.uniform(0, np.pi))
         free = cavity & (canvas.tissue == Tissue.FAT)
         canvas.paint(free & (level < 1), Tissue.BOWEL_WALL)
         canvas.paint(free & (level < 0.78), fillings[rng.integers(len(fillings))])

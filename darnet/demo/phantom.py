@@ -112,14 +112,16 @@ def render(
     if modality not in ("CT", "MR"):
         raise ValueError(f"modality must be 'CT' or 'MR', not {modality!r}")
     shape = tissue.shape
-    image = np.asarray(style.intensities, np.float32)[tissue]
+    image: FloatArray = np.asarray(style.intensities, np.float32)[tissue]
     solid = ~np.isin(tissue, (Tissue.AIR, Tissue.LUNG))
     grain = 0.6 * smooth_field(rng, shape, spacing, 12) + 0.8 * smooth_field(rng, shape, spacing, 30)
-    image = image + style.texture * grain * solid
+    image = np.asarray(image + style.texture * grain * solid, np.float32)
     # Planes are sharp in themselves: the blur along D is that of the slice profile, which the thick voxel already is.
-    image = ndimage.gaussian_filter(image, [0.0, style.blur / spacing[1] / 2, style.blur / spacing[2] / 2])
+    blur = [0.0, style.blur / spacing[1] / 2, style.blur / spacing[2] / 2]
+    image = np.asarray(ndimage.gaussian_filter(image, blur), np.float32)
     if modality == "CT":
-        return np.asarray(image + style.noise * rng.standard_normal(shape), np.float32) * np.float32(style.gain)
-    image = np.maximum(image, 0) * np.exp(style.bias * smooth_field(rng, shape, spacing, 150))
+        noisy = np.asarray(image + style.noise * rng.standard_normal(shape), np.float32)
+        return np.asarray(noisy * np.float32(style.gain))
+    bright = np.maximum(image, 0) * np.exp(style.bias * smooth_field(rng, shape, spacing, 150))
     real, imaginary = style.noise * rng.standard_normal((2, *shape))
-    return np.asarray(style.gain * np.hypot(image + real, imaginary), np.float32)
+    return np.asarray(style.gain * np.hypot(bright + real, imaginary), np.float32)

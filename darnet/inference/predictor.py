@@ -291,7 +291,8 @@ def _load_network(path: Path, plans: Plans, notice: Callable[[str], None]) -> nn
             )
     done = int(meta.get("iteration", plans.segmentation.iterations))
     if done < plans.segmentation.iterations:
-        notice(f"{path}: trained for {done} of {plans.segmentation.iterations} iterations; darnet_train goes on with it")
+        wanted_iterations = plans.segmentation.iterations
+        notice(f"{path}: trained for {done} of {wanted_iterations} iterations; darnet_train --continue goes on")
     network = build_segmentation(plans.segmentation, plans.num_classes)
     load_module("network", network, tensors)
     return network

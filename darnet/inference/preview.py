@@ -41,7 +41,7 @@ def write_preview(
         axes.imshow(colours[masks[index]], aspect=row / column)
         axes.set_title(f"plane {index}", fontsize=9)
         axes.axis("off")
-    handles = [Patch(color=colours[value, :3], label=name) for name, value in plans.foreground.items()]
+    handles = [Patch(color=tuple(colours[value, :3].tolist()), label=name) for name, value in plans.foreground.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, fontsize=9)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80, format="png")

@@ -248,7 +248,8 @@ class CaseStore:
             stored = blosc2.open(str(path), mode="r", dparams={"nthreads": 1})
             if labels:
                 return np.asarray(stored[region])
-            return np.asarray(stored[(slice(0, 1), *region)]).astype(np.float32)
+            with_channel = (slice(0, 1), *region)
+            return np.asarray(stored[with_channel]).astype(np.float32)
         except (RuntimeError, ValueError, OSError) as error:
             raise DataError("a stored array cannot be read", where=path, found=error, remedy=_REMEDY) from None
 

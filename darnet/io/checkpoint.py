@@ -10,7 +10,7 @@ import shutil
 import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import safetensors
 import safetensors.torch
@@ -121,7 +121,7 @@ def _hash(tensors: Mapping[str, Tensor], record: str) -> str:
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
-        digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+        digest.update(memoryview(cast(Any, tensor.reshape(-1).view(torch.uint8).numpy())))
     return digest.hexdigest()
 
 

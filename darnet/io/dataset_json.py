@@ -58,7 +58,7 @@ def read_dataset_json(path: str | Path) -> DatasetInfo:
     """Read dataset.json. Keys that darnet does not use are ignored.
 
     Raises:
-        DataError: It is missing, malformed (with its line), of the old nnU-Net layout, or asks for what darnet cannot do.
+        DataError: It is missing, malformed (with its line), of the old nnU-Net layout, or asks for what darnet has not.
     """
     path = Path(path)
     try:
@@ -95,7 +95,7 @@ class _Document:
         number = next((n for n, line in enumerate(lines, 1) if re.search(rf'"{re.escape(key)}"\s*:', line)), None)
         return f"{self.path}, " + (f"line {number}, " if number else "") + f'key "{key}"'
 
-    def require(self, key: str, kind: type, expected: str) -> Any:
+    def _require(self, key: str, kind: type, expected: str) -> Any:
         if key not in self.values:
             raise self.wrong(key, f'the key "{key}" is missing', None, expected, f'add "{key}"')
         value = self.values[key]
@@ -104,6 +104,7 @@ class _Document:
         return value
 
     def refuse_old_layout(self) -> None:
+        """Refuse `modality` and labels by value, with what to write instead."""
         labels = self.values.get("labels")
         inverted = isinstance(labels, dict) and bool(labels) and all(str(k).isdecimal() for k in labels)
         if "modality" not in self.values and not inverted:
@@ -121,8 +122,9 @@ class _Document:
         )
 
     def labels(self) -> dict[str, int]:
+        """Value of each class by name, in the order of the values."""
         expected = '{"background": 0, "liver": 1, ...} with the values 0, 1, 2, ...'
-        labels = self.require("labels", dict, expected)
+        labels = self._require("labels", dict, expected)
         values = list(labels.values())
         if any(isinstance(value, list) for value in values):
             raise self.wrong(
@@ -153,8 +155,9 @@ class _Document:
         return dict(sorted(labels.items(), key=lambda item: int(item[1])))
 
     def channel_names(self) -> dict[str, str]:
+        """The one channel by its number."""
         expected = 'one channel, such as {"0": "CT"}'
-        channels = self.require("channel_names", dict, expected)
+        channels = self._require("channel_names", dict, expected)
         if len(channels) > 1:
             raise self.wrong(
                 "channel_names",
@@ -177,6 +180,7 @@ class _Document:
         return domains.get("source", channel), domains.get("target", UNKNOWN)
 
     def file_ending(self) -> str:
+        """Ending of all scans and labels."""
         ending = self.values.get("file_ending", FILE_ENDINGS[0])
         if ending not in FILE_ENDINGS:
             raise self.wrong(
@@ -190,7 +194,7 @@ class _Document:
 
 
 def list_cases(folder: str | Path, file_ending: str = ".nii.gz") -> dict[str, Path]:
-    """Scans of a folder, named CASE_0000 and `file_ending`, by case and sorted. Hidden files and other files are ignored.
+    """Scans of a folder, named CASE_0000 and `file_ending`, by case and sorted. Hidden and other files are ignored.
 
     Raises:
         DataError: No folder, no scan, another ending, no _0000, a second channel, a case twice, a dangling link.

@@ -19,7 +19,7 @@ LARGEST_SCAN = 2**31  # voxels
 SHEAR_TOLERANCE = 0.01  # cosine between two axes, about half a degree
 SPACING_TOLERANCE = 0.01  # relative
 AFFINE_TOLERANCE = 0.01  # mm
-_SIZES = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
+_SIZES: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 
 
 @dataclass(frozen=True)

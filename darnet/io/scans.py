@@ -1,4 +1,4 @@
-"""NIfTI scans and labels: read with every check that a header, a checksum and voxels allow; written whole or not at all."""
+"""NIfTI scans and labels: read with all checks that header, checksum and voxels allow; written whole or not at all."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import gzip
 import zlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, cast
 
 import nibabel as nib
 import numpy as np
@@ -109,12 +109,12 @@ def write_image(path: str | Path, array: NDArray[np.floating], like: Scan) -> No
 def write_new_image(path: str | Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
     """Write voxels (i, j, k) as a scan of int16 where they are whole numbers that fit, else of float32."""
     whole = np.array_equal(array, np.rint(array)) and np.abs(array).max(initial=0) < 2**15
-    _write(Path(path), nib.Nifti1Image(array.astype(np.int16 if whole else np.float32), affine))
+    _write(Path(path), _image(array.astype(np.int16 if whole else np.float32), affine))
 
 
 def write_new_labels(path: str | Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
     """Write labels (i, j, k) of values 0 to 255."""
-    _write(Path(path), nib.Nifti1Image(array.astype(np.uint8), affine))
+    _write(Path(path), _image(array.astype(np.uint8), affine))
 
 
 def _open(path: Path) -> IO[bytes]:
@@ -130,7 +130,7 @@ def _open(path: Path) -> IO[bytes]:
             raise DataError(
                 "the file is named .gz but is not compressed", where=path, remedy="rename it to .nii, or compress it"
             )
-    return gzip.open(path, "rb")
+    return cast("IO[bytes]", gzip.open(path, "rb"))
 
 
 def _damaged(path: Path, error: object) -> DataError:
@@ -170,7 +170,7 @@ def _voxels(file: IO[bytes], path: Path, header: NiftiHeader, shape: tuple[int, 
     if skipped > 0:
         file.read(skipped)
     array = np.empty(int(np.prod(shape, dtype=np.int64)), header.get_data_dtype())
-    view, done = memoryview(array).cast("B"), 0
+    view, done = memoryview(cast(Any, array)).cast("B"), 0
     while done < len(view):
         block = file.read(min(BLOCK, len(view) - done))
         if not block:
@@ -265,8 +265,13 @@ def _write_like(path: Path, array: NDArray[Any], like: Scan) -> None:
                 "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"):  # fmt: skip
         header[key] = like.header[key]
     header["pixdim"][:4] = like.header["pixdim"][:4]
-    image = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
-    _write(path, image(array, None, header))
+    _write(path, _image(array, None, header))
+
+
+def _image(array: NDArray[Any], affine: NDArray[np.float64] | None, header: NiftiHeader | None = None) -> Any:
+    """An image of nibabel, whose stubs have no types."""
+    image: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
+    return image(array, affine, header)
 
 
 def _write(path: Path, image: Any) -> None:

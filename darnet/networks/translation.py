@@ -39,7 +39,7 @@ class PreActivationBlock(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv_0(F.relu(F.instance_norm(x)))
         y = self.conv_1(F.relu(F.instance_norm(y)))
-        return (x + y) * math.sqrt(0.5)
+        return torch.mul(x + y, math.sqrt(0.5))
 
 
 class ContentEncoder(nn.Module):

@@ -193,7 +193,8 @@ def _with_labels(
         )
     there = dict(zip((int(v) for v in values), (int(n) for n in counts), strict=True))
     labelled = labels > 0
-    notes, depth, percentiles = case.notes, 0.0, ()
+    notes, depth = case.notes, 0.0
+    percentiles: tuple[float, ...] = ()
     if labelled.any():
         (start, stop), *_ = box_of(labelled)
         depth = (stop - start) * case.spacing[0]

@@ -89,8 +89,8 @@ def plan_preprocessing(fingerprint: Fingerprint, preset: Preset) -> Preprocessin
         why={
             "spacing": why_spacing,
             "through_plane": why_axis,
-            "anisotropic": f"through-plane spacing is up to {ratio:.2g} times that in plane; from {ANISOTROPIC_PLANES} on "
-            "planes are interpolated linearly",
+            "anisotropic": f"through-plane spacing is up to {ratio:.2g} times that in plane; from {ANISOTROPIC_PLANES} "
+            "on planes are interpolated linearly",
             "source_depth": why_depth,
         },
     )
@@ -160,7 +160,8 @@ def plan_translation(
     )
     slices = _source_slices(fingerprint, preprocessing)
     if preset.translation_epochs is None:
-        iterations = round_to(preset.translation_pixels / (TRANSLATION_BATCH * math.prod(size)), preset.least_iterations)
+        a_batch = TRANSLATION_BATCH * math.prod(size)
+        iterations = round_to(preset.translation_pixels / a_batch, preset.least_iterations)
         why_length = f"{preset.translation_pixels:.2g} pixels in all: minutes on two cores"
     else:
         iterations = max(round(preset.translation_epochs * slices / TRANSLATION_BATCH), 100)

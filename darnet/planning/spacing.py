@@ -69,8 +69,9 @@ def determine_source_depth(fingerprint: Fingerprint) -> tuple[float | None, str]
     labelled = float(np.percentile([case.label_depth for case in fingerprint.of("source")], 90)) + 2 * DEPTH_MARGIN
     depth = round(max(target, labelled))
     return float(depth), (
-        f"source scans (up to {source:.0f} mm) are longer than target scans ({target:.0f} mm): cropped about their labels to "
-        f"the target's field of view, or to the labels with {DEPTH_MARGIN:.0f} mm on both sides where that is more"
+        f"source scans (up to {source:.0f} mm) are longer than target scans ({target:.0f} mm): cropped about their "
+        "labels to the target's field of view, or to the labels with "
+        f"{DEPTH_MARGIN:.0f} mm on both sides where that is more"
     )
 
 

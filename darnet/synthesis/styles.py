@@ -100,8 +100,8 @@ def choose_styles(bank: StyleBank, choice: str, rng: np.random.Generator) -> np.
         rng: Seeded by the source case, so that a volume gets the same styles again.
     """
     if choice == "mean":
-        return bank.codes.mean(axis=0, keepdims=True)
+        return np.asarray(bank.codes.mean(axis=0, keepdims=True))
     if choice == "medoid":
-        return bank.codes[bank.medoids]
+        return np.asarray(bank.codes[bank.medoids])
     picks = [rng.choice(np.flatnonzero(bank.clusters == k)) for k in range(bank.number_of_styles)]
-    return bank.codes[picks]
+    return np.asarray(bank.codes[picks])

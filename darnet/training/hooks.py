@@ -61,7 +61,7 @@ class JsonLinesLog(Hook):
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             if not self._failed:
-                print(f"the log {self.path} cannot be written ({error}); training goes on without it")
+                tqdm.write(f"the log {self.path} cannot be written ({error}); training goes on without it")
             self._failed = True
 
 

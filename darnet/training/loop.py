@@ -15,9 +15,10 @@ MOST_BAD_ITERATIONS = 10
 
 
 class TrainingStep(Protocol):
-    """One iteration of a stage: sampling, forward, losses, backward, optimizer."""
+    """One iteration of a stage: sampling, forward, losses, backward, optimizer. `stage` is its name."""
 
-    stage: str
+    @property
+    def stage(self) -> str: ...
 
     def update(self, iteration: int) -> Losses:
         """Run iteration `iteration`, counted from 0. Non-finite losses leave the weights as they were."""
@@ -30,9 +31,10 @@ class TrainingStep(Protocol):
 
 
 class Losses(Protocol):
-    """The record of one iteration: plain floats, no tensors."""
+    """The record of one iteration: plain floats, no tensors. `cases` names the cases that it saw."""
 
-    cases: tuple[str, ...]
+    @property
+    def cases(self) -> tuple[str, ...]: ...
 
     def values(self) -> dict[str, float]:
         """Name and value of each loss."""

@@ -54,8 +54,9 @@ class AdaBelief(torch.optim.Optimizer):
             for step, members in by_step.items():
                 self._update(members, step, group)
 
-    def _update(self, parameters: list[nn.Parameter], step: int, group: dict[str, Any]) -> None:
+    def _update(self, members: list[nn.Parameter], step: int, group: dict[str, Any]) -> None:
         beta_1, beta_2 = group["betas"]
+        parameters: list[Tensor] = list(members)
         gradients: list[Tensor] = [p.grad for p in parameters if p.grad is not None]
         means = [self.state[p]["mean"] for p in parameters]
         variances = [self.state[p]["variance"] for p in parameters]

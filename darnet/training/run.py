@@ -16,9 +16,9 @@ from darnet.errors import ConfigurationError
 from darnet.io import CaseStore, load_checkpoint, write_json
 from darnet.networks import Translator, build_translator
 from darnet.plans import Plans
-from darnet.training.hooks import Checkpoint, Hook, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
+from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.loaders import PatchLoader, SliceLoader, list_slices, load_slice
-from darnet.training.loop import TrainingStep, run_training
+from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
 from darnet.training.state import load_module

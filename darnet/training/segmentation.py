@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import torch
 from torch import Tensor
@@ -42,7 +43,8 @@ class SegmentationStep:
         self.plan, self.loader, self.device, self.seed = plan, loader, device, seed
         self.stage = f"segmentation fold {fold}"
         seed_weights(seed, self.stage)
-        self.network = build_segmentation(plan, num_classes).to(device=device, memory_format=torch.channels_last_3d)
+        self.network = build_segmentation(plan, num_classes)
+        cast(Any, self.network).to(device=device, memory_format=torch.channels_last_3d)
         self.optimizer = AdaBelief(
             self.network.parameters(),
             lr=plan.learning_rate,

@@ -6,6 +6,7 @@ import copy
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -114,7 +115,7 @@ class TranslationStep:
         for module in self.discriminators.as_module().values():
             initialise(module)
         for module in (self.translator, *self.discriminators.as_module().values()):
-            module.to(device=device, memory_format=torch.channels_last)
+            cast(Any, module).to(device=device, memory_format=torch.channels_last)
         self.average = ExponentialMovingAverage(self.translator, copy.deepcopy(self.translator), plan.ema_decay)
         self.generator_optimizer = AdaBelief(
             self.translator.parameters(), lr=plan.learning_rate_generator, betas=BETAS, eps=1e-16
@@ -212,7 +213,7 @@ class TranslationStep:
 
     @torch.no_grad()
     def preview(self, a: Tensor, b: Tensor) -> list[list[np.ndarray]]:
-        """Rows of pictures (H, W) of the averaged weights: input, reconstruction, translation, cycle; both directions."""
+        """Rows of pictures (H, W) by the averaged weights: input, reconstruction, translation, cycle; both ways."""
         t = translate_both_ways(self.average.average, a.to(self.device), b.to(self.device))  # type: ignore[arg-type]
         columns_a = (t.a, t.reconstructed_a, t.ab, t.cycled_a)
         columns_b = (t.b, t.reconstructed_b, t.ba, t.cycled_b)

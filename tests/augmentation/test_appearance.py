@@ -24,7 +24,7 @@ def test_convolution_keeps_background_and_range(seed):
     changed = random_convolution(image, seeded(seed))
     assert changed.shape == image.shape
     assert bool((changed[image == -1] == -1).all())
-    assert -1 <= float(changed.min()) and float(changed.max()) <= 1
+    assert float(changed.min()) >= -1 and float(changed.max()) <= 1
     assert float(changed.max()) > 0.9
     assert not torch.allclose(changed, image, atol=0.02)
 

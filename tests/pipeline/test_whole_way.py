@@ -1,4 +1,4 @@
-"""The whole way on tiny phantoms, through the commands: plan, train, predict, evaluate; then what may go wrong on it."""
+"""The whole way on tiny phantoms, through the commands: plan, train, predict, evaluate; and what may go wrong."""
 
 from __future__ import annotations
 
