@@ -12,7 +12,7 @@ from darnet.imaging import gaussian_weights, sliding_window, window_starts
 
 @pytest.mark.parametrize(
     ("size", "patch", "step", "expected"),
-    [(10, 10, 0.5, [0]), (4, 10, 0.5, [0]), (20, 10, 0.5, [0, 5, 10]), (21, 10, 0.5, [0, 4, 7, 11]), (30, 10, 1, [0, 10, 20])],
+    [(10, 10, 0.5, [0]), (4, 10, 0.5, [0]), (20, 10, 0.5, [0, 5, 10]), (30, 10, 1, [0, 10, 20])],
 )  # fmt: skip
 def test_starts(size, patch, step, expected):
     assert window_starts(size, patch, step) == expected

@@ -1,0 +1,128 @@
+from __future__ import annotations
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+
+from darnet.errors import DataError
+from darnet.io import CaseRecord, CaseStore
+
+SHAPE = (11, 6, 7)
+RECORD = CaseRecord(
+    case_id="case one",
+    content_hash="abc",
+    original_shape=(7, 6, 11),
+    affine=((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 2.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
+    axes=(2, 1, 0),
+    flips=(False, True, True),
+    spacing=(2.0, 1.0, 1.0),
+    crop_box=((0, 11), (0, 6), (0, 7)),
+    cropped_shape=SHAPE,
+    shape=SHAPE,
+    body_axes=("S", "P", "L"),
+    has_labels=True,
+    class_voxels={"liver": 3},
+    class_locations={"liver": [[1, 2, 3]]},
+)
+
+
+def arrays() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.uniform(-1, 1, (1, *SHAPE)).astype(np.float32), rng.integers(0, 3, SHAPE).astype(np.uint8)
+
+
+@pytest.fixture
+def store(tmp_path):
+    store = CaseStore(tmp_path / "cases")
+    store.write(RECORD, *arrays())
+    return store
+
+
+def test_round_trip(store):
+    image, labels = arrays()
+    assert store.case_ids() == ("case one",)
+    assert store.record("case one") == RECORD
+    np.testing.assert_allclose(store.image("case one"), image, atol=1e-3)
+    np.testing.assert_array_equal(store.labels("case one"), labels)
+    box = ((2, 10), (1, 4), (3, 7))
+    np.testing.assert_array_equal(store.read_patch("case one", box), store.image("case one")[:, 2:10, 1:4, 3:7])
+    np.testing.assert_array_equal(store.read_patch("case one", box, labels=True), labels[2:10, 1:4, 3:7])
+
+
+def test_the_same_case_gives_the_same_bytes(store, tmp_path):
+    other = CaseStore(tmp_path / "other")
+    other.write(RECORD, *arrays())
+    for path in store.folder.iterdir():
+        assert path.read_bytes() == (other.folder / path.name).read_bytes()
+
+
+def test_what_counts_as_there(store):
+    assert store.has("case one", "abc")
+    assert not store.has("case one", "another")
+    assert not store.has("case two", "abc")
+    (store.folder / "case one_labels.b2nd").unlink()
+    assert not store.has("case one", "abc")
+
+
+def test_a_case_without_record_does_not_count(store):
+    (store.folder / "case one.json").unlink()
+    assert store.case_ids() == ()
+    with pytest.raises(DataError, match="not in the case store"):
+        store.record("case one")
+
+
+def test_replaced_and_removed(store):
+    image, _ = arrays()
+    store.write(dataclasses.replace(RECORD, has_labels=False, content_hash="new"), image + 0, None)
+    assert store.has("case one", "new")
+    with pytest.raises(DataError, match="no labels"):
+        store.labels("case one")
+    store.remove("case one")
+    assert list(store.folder.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: {**v, "extra": 1}, "other keys"),
+        (lambda v: {k: w for k, w in v.items() if k != "axes"}, "other keys"),
+        (lambda v: {**v, "shape": [1, 2]}, "wrong value"),
+        (lambda v: {**v, "flips": [0, 1, 1]}, "wrong value"),
+    ],
+)
+def test_damaged_records(store, change, message):
+    path = store.folder / "case one.json"
+    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+    with pytest.raises(DataError, match=message):
+        CaseStore(store.folder).record("case one")
+
+
+def test_damaged_arrays(store):
+    path = store.folder / "case one_image.b2nd"
+    path.write_bytes(path.read_bytes()[:40])
+    with pytest.raises(DataError, match="cannot be read"):
+        store.image("case one")
+
+
+def test_patches_outside(store):
+    with pytest.raises(DataError, match="outside"):
+        store.read_patch("case one", ((0, 12), (0, 6), (0, 7)))
+
+
+@pytest.mark.parametrize(
+    ("image", "labels", "message"),
+    [
+        (np.zeros((1, 2, 3, 4)), np.zeros(SHAPE, int), "do not fit"),
+        (np.zeros((1, *SHAPE)), None, "whether there are labels"),
+        (np.full((1, *SHAPE), np.nan), np.zeros(SHAPE, int), "image values"),
+        (np.full((1, *SHAPE), 1e6), np.zeros(SHAPE, int), "image values"),
+        (np.zeros((1, *SHAPE)), np.full(SHAPE, 300), "labels cannot"),
+    ],
+)
+def test_what_cannot_be_stored(tmp_path, image, labels, message):
+    store = CaseStore(tmp_path)
+    with pytest.raises(DataError, match=message):
+        store.write(RECORD, image, labels)
+    assert list(tmp_path.iterdir()) == []
