@@ -1,0 +1,132 @@
+from __future__ import annotations
+
+import nibabel as nib
+import numpy as np
+import pytest
+import torch
+
+from darnet.errors import ConfigurationError, DataError, SomeCasesFailed
+from darnet.inference import FolderOptions, InputCase, Predictor, check_output, find_inputs, predict_folder, select_part
+
+AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
+
+
+def brightness(x):
+    """Class 1 where the patch is bright."""
+    return torch.cat((-10 * x, 10 * x, torch.full_like(x, -20)), 1)
+
+
+@pytest.fixture
+def scans(tmp_path, small_scan):
+    folder = tmp_path / "scans"
+    folder.mkdir()
+    for seed, case in enumerate(("a", "b", "c")):
+        nib.Nifti1Image(small_scan(seed)[0], AFFINE).to_filename(folder / f"{case}_0000.nii.gz")
+    return folder
+
+
+@pytest.fixture
+def predictor(make_small_plans):
+    return Predictor(make_small_plans(spacing=(5.0, 2.0, 2.0), low=-100.0, high=300.0), [brightness])
+
+
+QUIET = FolderOptions(quiet=True)
+
+
+def predict(scans, output, predictor, options=QUIET):
+    said: list[str] = []
+    return predict_folder(scans, output, predictor, options, notice=said.append), said
+
+
+def test_a_folder(scans, tmp_path, predictor):
+    paths, _ = predict(scans, tmp_path / "out", predictor)
+    assert [p.name for p in paths] == ["a.nii.gz", "b.nii.gz", "c.nii.gz"]
+    assert nib.load(paths[0]).shape == nib.load(scans / "a_0000.nii.gz").shape
+
+
+def test_one_scan_of_any_name(scans, tmp_path, predictor):
+    (scans / "c_0000.nii.gz").rename(tmp_path / "patient 7.nii.gz")
+    paths, _ = predict(tmp_path / "patient 7.nii.gz", tmp_path / "out", predictor)
+    assert paths == [tmp_path / "out" / "patient 7.nii.gz"]
+    assert paths[0].exists()
+
+
+def test_probabilities_and_previews(scans, tmp_path, predictor):
+    options = FolderOptions(save_probabilities=True, preview=True, quiet=True)
+    predict(scans / "a_0000.nii.gz", tmp_path / "out", predictor, options)
+    stored = np.load(tmp_path / "out" / "a.npz")["probabilities"]
+    labels = np.asarray(nib.load(tmp_path / "out" / "a.nii.gz").dataobj)
+    assert stored.shape == (3, *labels.shape)
+    assert (stored.argmax(0) == labels).mean() > 0.99
+    assert (tmp_path / "out" / "a.png").read_bytes()[:4] == b"\x89PNG"
+
+
+def test_a_damaged_scan_does_not_stop_the_others(scans, tmp_path, predictor):
+    data = (scans / "b_0000.nii.gz").read_bytes()
+    (scans / "b_0000.nii.gz").write_bytes(data[: len(data) // 2])
+    with pytest.raises(SomeCasesFailed, match="1 of 3") as caught:
+        predict(scans, tmp_path / "out", predictor)
+    assert "b_0000.nii.gz" in str(caught.value)
+    assert sorted(p.name for p in (tmp_path / "out").glob("*.nii.gz")) == ["a.nii.gz", "c.nii.gz"]
+
+
+def test_damaged_scans_alone(scans, tmp_path, predictor):
+    for path in scans.iterdir():
+        path.write_bytes(b"nothing")
+    with pytest.raises(DataError, match="3 faults"):
+        predict(scans, tmp_path / "out", predictor)
+    assert not (tmp_path / "out").exists()
+
+
+def test_no_mask_is_written_from_values_that_are_not_finite(scans, tmp_path, make_small_plans):
+    broken = Predictor(make_small_plans(), [lambda x: torch.full((len(x), 3, *x.shape[2:]), float("nan"))])
+    with pytest.raises(DataError, match="not finite"):
+        predict(scans / "a_0000.nii.gz", tmp_path / "out", broken)
+    assert not list(tmp_path.glob("out/*.nii.gz"))
+
+
+def test_going_on(scans, tmp_path, predictor):
+    predict(scans, tmp_path / "out", predictor)
+    (tmp_path / "out" / "b.nii.gz").unlink()
+    before = (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns
+    _, said = predict(scans, tmp_path / "out", predictor, FolderOptions(resume=True, quiet=True))
+    assert "2 of 3 cases are done already" in said[0]
+    assert (tmp_path / "out" / "b.nii.gz").exists()
+    assert (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns == before
+
+
+@pytest.mark.parametrize("num_parts", [1, 2, 3, 7])
+def test_parts_are_all_cases_once(num_parts):
+    cases = [InputCase(str(n), None, ".nii.gz") for n in range(5)]
+    parts = [case for part in range(num_parts) for case in select_part(cases, num_parts, part)]
+    assert sorted(case.case_id for case in parts) == [case.case_id for case in cases]
+    with pytest.raises(ConfigurationError, match="no such part"):
+        select_part(cases, num_parts, num_parts)
+
+
+def test_files_that_are_no_predictions_are_never_replaced(scans, tmp_path, predictor):
+    output = tmp_path / "labels"
+    output.mkdir()
+    (output / "b.nii.gz").write_bytes(b"drawn by hand")
+    with pytest.raises(ConfigurationError, match="would replace"):
+        predict(scans, output, predictor)
+    assert [p.name for p in output.iterdir()] == ["b.nii.gz"]
+
+
+def test_outputs_that_are_no_folder(scans, tmp_path):
+    cases = find_inputs(scans)
+    (tmp_path / "file").write_text("x")
+    for output in (tmp_path / "file", tmp_path / "mask.nii.gz"):
+        with pytest.raises(ConfigurationError, match="not a folder"):
+            check_output(output, cases, QUIET)
+
+
+def test_inputs_that_are_none(tmp_path):
+    with pytest.raises(ConfigurationError, match="does not exist"):
+        find_inputs(tmp_path / "none")
+    (tmp_path / "a.png").write_bytes(b"x")
+    with pytest.raises(DataError, match="not a scan"):
+        find_inputs(tmp_path / "a.png")
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match="no scan"):
+        find_inputs(tmp_path / "empty")

@@ -1,0 +1,144 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from darnet.errors import ConfigurationError, DataError, ResourceError
+from darnet.imaging import Orientation
+from darnet.inference import Geometry, Predictor, choose_folds, labels_on_input_grid, probabilities_on_input_grid
+from darnet.inference.strategy import is_out_of_memory, strategies
+
+
+class Constant:
+    """A network that always says the same."""
+
+    def __init__(self, *logits: float) -> None:
+        self.logits = torch.tensor(logits, dtype=torch.float32)
+
+    def __call__(self, x: torch.Tensor) -> torch.Tensor:
+        return self.logits[None, :, None, None, None].expand(len(x), -1, *x.shape[2:])
+
+
+def volume(shape=(8, 20, 22)) -> np.ndarray:
+    return np.random.default_rng(0).uniform(-1, 1, (1, *shape)).astype(np.float32)
+
+
+def test_networks_are_averaged(make_small_plans):
+    networks = [Constant(0, 2, -1), Constant(1, -1, 0)]
+    found = Predictor(make_small_plans(), networks).probabilities(volume())
+    expected = np.mean([n.logits.softmax(0).numpy() for n in networks], axis=0)
+    np.testing.assert_allclose(found[:, 3, 4, 5], expected, atol=1e-6)
+    assert found.shape == (3, 8, 20, 22)
+
+
+def test_memory_that_runs_out_is_met_by_smaller_batches(make_small_plans):
+    class Greedy(Constant):
+        def __call__(self, x):
+            if len(x) > 1:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(x)
+
+    said: list[str] = []
+    predictor = Predictor(make_small_plans(), [Greedy(0, 1, 0)], notice=said.append)
+    assert (predictor.probabilities(volume()).argmax(0) == 1).all()
+    assert len(said) == 1 and "out of memory" in said[0]
+
+
+def test_memory_that_never_suffices(make_small_plans):
+    def hungry(x):
+        raise MemoryError
+
+    with pytest.raises(ResourceError, match="ran out of memory"):
+        Predictor(make_small_plans(), [hungry], notice=lambda _: None).probabilities(volume())
+
+
+def test_other_errors_are_raised_as_they_are(make_small_plans):
+    def broken(x):
+        raise RuntimeError("shapes do not match")
+
+    with pytest.raises(RuntimeError, match="shapes"):
+        Predictor(make_small_plans(), [broken]).probabilities(volume())
+
+
+def test_what_counts_as_out_of_memory():
+    assert is_out_of_memory(MemoryError())
+    assert is_out_of_memory(RuntimeError("[enforce fail] DefaultCPUAllocator: can't allocate memory: 4 bytes"))
+    assert not is_out_of_memory(RuntimeError("size mismatch"))
+    assert not is_out_of_memory(ValueError("out of memory"))
+
+
+def test_ways_to_compute():
+    cpu, gpu = torch.device("cpu"), torch.device("cuda")
+    assert [(w.compute.type, w.collect.type, w.batch_size) for w in strategies(gpu, 4)] == [
+        ("cuda", "cuda", 4),
+        ("cuda", "cuda", 1),
+        ("cuda", "cpu", 1),
+        ("cpu", "cpu", 1),
+    ]
+    assert len(strategies(cpu, 1)) == 1
+
+
+def test_arrays_need_a_spacing_and_files_have_one(make_small_plans, tmp_path):
+    predictor = Predictor(make_small_plans(), [Constant(0, 1, 0)])
+    with pytest.raises(ConfigurationError, match="spacing"):
+        predictor.predict(np.zeros((4, 4, 4)))
+    with pytest.raises(ConfigurationError, match="spacing belongs"):
+        predictor.predict(tmp_path / "a.nii.gz", spacing=(1, 1, 1))
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        predictor.predict(np.zeros((4, 4)), spacing=(1, 1, 1))
+    with pytest.raises(DataError, match="constant"):
+        predictor.predict(np.zeros((4, 4, 4), np.float32), spacing=(3.0, 1.0, 1.0))
+    with pytest.raises(ConfigurationError, match="at least one network"):
+        Predictor(make_small_plans(), [])
+
+
+def test_arrays_come_back_in_their_own_shape(make_small_plans):
+    scan = np.zeros((6, 30, 28), np.float32)
+    scan[1:5, 5:25, 4:24] = 500
+    labels = Predictor(make_small_plans(), [Constant(0, 1, 0)]).predict(scan, spacing=(4.0, 1.5, 1.2))
+    assert labels.shape == scan.shape
+    assert labels[3, 15, 14] == 1
+
+
+def test_folds(tmp_path, make_small_plans, write_results):
+    plans = make_small_plans()
+    folder = write_results(tmp_path / "results", plans, folds=(0, 2))
+    assert choose_folds(folder, None) == ["0", "2"]
+    assert choose_folds(folder, "all") == ["0", "2"]
+    assert choose_folds(folder, [2, 2]) == ["2"]
+    with pytest.raises(ConfigurationError, match="fold 1 is not trained"):
+        choose_folds(folder, [1])
+    with pytest.raises(ConfigurationError, match="no trained network"):
+        choose_folds(tmp_path / "none", None)
+    assert len(Predictor.from_results(folder, (0, 2)).networks) == 2
+
+
+def test_results_of_another_plan_are_refused(tmp_path, make_small_plans, write_results):
+    from darnet.io import write_json
+
+    plans = make_small_plans()
+    folder = write_results(tmp_path / "results", plans)
+    write_json(folder / "plans.json", dataclasses.replace(plans, dataset="Dataset008_Other").to_json())
+    with pytest.raises(ConfigurationError, match="another dataset"):
+        Predictor.from_results(folder)
+
+
+def test_labels_return_through_crop_and_turn():
+    orientation = Orientation((2, 0, 1), (True, False, True))
+    geometry = Geometry((5, 6, 4), orientation, ((1, 3), (1, 4), (2, 6)))
+    assert geometry.canonical_shape == (4, 5, 6)
+    assert geometry.cropped_shape == (2, 3, 4)
+    inner = np.random.default_rng(0).integers(0, 3, (2, 3, 4))
+    probabilities = np.stack([(inner == k).astype(np.float32) for k in range(3)])
+    found = labels_on_input_grid(probabilities, geometry)
+    canonical = np.zeros((4, 5, 6), int)
+    canonical[1:3, 1:4, 2:6] = inner
+    expected = np.transpose(canonical[::-1, :, ::-1], (1, 2, 0))
+    np.testing.assert_array_equal(found, expected)
+    kept = probabilities_on_input_grid(probabilities, geometry)
+    assert kept.shape == (3, 5, 6, 4)
+    np.testing.assert_array_equal(kept.argmax(0), expected)
+    np.testing.assert_allclose(kept.sum(0), 1)

@@ -1,0 +1,105 @@
+from __future__ import annotations
+
+import copy
+import json
+
+import pytest
+
+from darnet.errors import ConfigurationError
+from darnet.plans import Plans
+
+
+@pytest.fixture
+def values(make_small_plans):
+    return make_small_plans().to_json()
+
+
+def test_round_trip(make_small_plans):
+    for plans in (make_small_plans(), make_small_plans(source_depth=120.0, rule="percentile", low=1.0, high=99.0)):
+        assert Plans.from_json(json.loads(json.dumps(plans.to_json()))) == plans
+
+
+def test_foreground_and_classes(make_small_plans):
+    plans = make_small_plans()
+    assert plans.num_classes == 3
+    assert plans.foreground == {"cube": 1, "rod": 2}
+    assert plans.domain("target").modality == "MR"
+
+
+def changed(values, key, value):
+    values = copy.deepcopy(values)
+    *path, last = key.split(".")
+    inner = values
+    for part in path:
+        inner = inner[part]
+    inner[last] = value
+    return values
+
+
+@pytest.mark.parametrize(
+    ("key", "value"),
+    [
+        ("preprocessing.spacing", [0, 1, 1]),
+        ("preprocessing.spacing", [1, 1]),
+        ("preprocessing.spacing", "1, 1, 1"),
+        ("preprocessing.through_plane", "Z"),
+        ("preprocessing.anisotropic", 1),
+        ("labels", {"background": 0, "liver": 2}),
+        ("labels", ["liver"]),
+        ("translation.slice_size", [30, 32]),
+        ("translation.width", 0),
+        ("translation.width", 1.5),
+        ("translation.width", True),
+        ("translation.style_norm", "batch"),
+        ("translation.iterations", 0),
+        ("translation.batch_size", -1),
+        ("synthesis.number_of_styles", 0),
+        ("synthesis.choice", "best"),
+        ("segmentation.channels", [8]),
+        ("segmentation.strides", [[1, 3, 2]]),
+        ("segmentation.patch_size", [8, 15, 16]),
+        ("segmentation.batch_size", 0),
+        ("segmentation.iterations", 0),
+        ("segmentation.folds", 1),
+        ("inference.step_size", 0.0),
+        ("inference.step_size", 1.5),
+        ("inference.average", "median"),
+        ("source.intensity.rule", "zscore"),
+        ("target.intensity", {"rule": "window", "low": 5.0, "high": 1.0, "why": ""}),
+        ("source.modality", 3),
+    ],
+)
+def test_wrong_edits_are_refused_by_name(values, key, value):
+    with pytest.raises(ConfigurationError) as caught:
+        Plans.from_json(changed(values, key, value), "here/plans.json")
+    message = str(caught.value)
+    assert key.split(".")[-1] in message or key in message
+    assert "here/plans.json" in message
+    assert "remedy" in message
+
+
+def test_unknown_and_missing_keys(values):
+    values["segmentation"]["patchsize"] = values["segmentation"].pop("patch_size")
+    with pytest.raises(ConfigurationError, match="unknown: patchsize; missing: patch_size"):
+        Plans.from_json(values)
+
+
+@pytest.mark.parametrize("version", [0, 2, None, "1"])
+def test_other_schemas(values, version):
+    with pytest.raises(ConfigurationError, match="schema"):
+        Plans.from_json({**values, "schema_version": version})
+
+
+def test_a_whole_number_may_stand_for_a_real_one(values):
+    assert Plans.from_json(changed(values, "segmentation.learning_rate", 1)).segmentation.learning_rate == 1.0
+
+
+def test_files(tmp_path):
+    with pytest.raises(ConfigurationError, match="darnet_plan_and_preprocess"):
+        Plans.read(tmp_path / "plans.json")
+    (tmp_path / "plans.json").write_text("{")
+    with pytest.raises(ConfigurationError, match="JSON"):
+        Plans.read(tmp_path / "plans.json")
+    (tmp_path / "plans.json").write_text("[1]")
+    with pytest.raises(ConfigurationError, match="schema"):
+        Plans.read(tmp_path / "plans.json")
