@@ -72,6 +72,13 @@ class DatasetLayout:
     def segmentation(self, fold: int | str) -> Path:
         return self.results / "segmentation" / f"fold_{fold}"
 
+    def self_training(self, fold: int | str, round_number: int) -> Path:
+        return self.results / "self_training" / f"round_{round_number}" / f"fold_{fold}"
+
+    def pseudo_labels(self, fold: int | str, round_number: int) -> Path:
+        """Case store of target scans labelled by a fold's network of the round before."""
+        return self.preprocessed / "pseudo_labels" / f"round_{round_number}" / f"fold_{fold}"
+
 
 def find_root(root: str | Path | None = None) -> Path:
     """The root folder: the argument, else DARNET_ROOT, else ./darnet_data."""

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 from darnet.errors import ConfigurationError
-from darnet.io import CaseStore, write_json
+from darnet.inference import Predictor, load_network
+from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.layout import DatasetLayout
 from darnet.planning import (
     CaseFiles,
@@ -21,6 +23,7 @@ from darnet.planning import (
 )
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_dataset
+from darnet.self_training import label_targets, missing_classes, train_student
 from darnet.synthesis import synthesis_hash, synthesize
 from darnet.training import (
     CHECKPOINT,
@@ -33,7 +36,7 @@ from darnet.training import (
 
 Notice = Callable[[str], None]
 
-STAGES = ("all", "translation", "synthesis", "segmentation")
+STAGES = ("all", "translation", "synthesis", "segmentation", "self_training")
 NO_ADAPTATION = "no_adaptation"
 NO_TRANSLATION = "no_translation"
 SUPERVISED = "supervised"
@@ -87,8 +90,15 @@ def preprocess(
     return preprocess_dataset(dataset, layout, plans, processes, quiet)
 
 
-def train(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions, stage: str = "all") -> None:
-    """Train one fold from the case stores: translator, synthetic volumes, DAR-UNet.
+def train(
+    layout: DatasetLayout,
+    plans: Plans,
+    fold: str | int,
+    options: RunOptions,
+    stage: str = "all",
+    notice: Notice = warnings.warn,
+) -> None:
+    """Train one fold from the case stores: translator, synthetic volumes, DAR-UNet, rounds of self-training.
 
     The translator and the synthetic volumes are shared by all folds; a finished one is used as it is, an unfinished
     one is gone on with.
@@ -99,15 +109,19 @@ def train(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOpti
         fold: 0 to 4, or "all".
         options: Device, resume, quiet.
         stage: "all", or the only one to do.
+        notice: Gets a sentence where self-training is left out.
 
     Raises:
-        ConfigurationError: No such fold or stage, or a checkpoint that cannot be gone on with.
+        ConfigurationError: No such fold or stage, a stage before the one to do is not done, or a checkpoint that
+            cannot be gone on with.
         DataError: The translation has collapsed.
     """
     if stage not in STAGES:
         raise ConfigurationError("there is no such stage", found=stage, expected=", ".join(STAGES))
     split = read_fold(layout.splits, fold)
     source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
+    if stage == "all" and not options.resume:
+        _refuse_former_rounds(layout, plans, fold)
     publish_plans(plans, layout.results)
     checkpoint = layout.translation / CHECKPOINT
     if stage in ("all", "translation"):
@@ -130,7 +144,69 @@ def train(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOpti
     variants = synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet)
     if stage == "synthesis":
         return
-    train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), options)
+    if stage in ("all", "segmentation"):
+        train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), options)
+    if stage in ("all", "self_training"):
+        if stage == "self_training" and not plans.self_training.rounds:
+            raise ConfigurationError(
+                "the plan has no round of self-training", where=layout.plans, remedy="set self_training.rounds"
+            )
+        for round_number in range(1, plans.self_training.rounds + 1):
+            if not _self_train(layout, plans, fold, split, variants, round_number, options, notice):
+                return
+
+
+def _refuse_former_rounds(layout: DatasetLayout, plans: Plans, fold: str | int) -> None:
+    """Notice weights that self-training of an earlier network left, before hours of training."""
+    for round_number in range(1, plans.self_training.rounds + 1):
+        path = layout.self_training(fold, round_number) / CHECKPOINT
+        if path.exists():
+            raise ConfigurationError(
+                "there is a checkpoint already",
+                where=path,
+                remedy="use --continue to go on from it, or move the folder away to start afresh",
+            )
+
+
+def _self_train(
+    layout: DatasetLayout,
+    plans: Plans,
+    fold: str | int,
+    split: tuple[Sequence[str], Sequence[str]],
+    variants: Mapping[str, Sequence[str]],
+    round_number: int,
+    options: RunOptions,
+    notice: Notice,
+) -> bool:
+    """One round; tells whether it was done. It is left out where the teacher misses a class in most scans."""
+    before = layout.segmentation(fold) if round_number == 1 else layout.self_training(fold, round_number - 1)
+    teacher, folder = before / CHECKPOINT, layout.self_training(fold, round_number)
+    source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
+    pseudo = CaseStore(layout.pseudo_labels(fold, round_number))
+    done, length = int(load_checkpoint(teacher)[1]["iteration"]), plans.segmentation.iterations
+    if round_number > 1:
+        length = plans.self_training.iterations
+    if done < length:
+        raise ConfigurationError(
+            "the network to start from is not trained to its end",
+            where=teacher,
+            found=f"{done} iterations",
+            expected=length,
+            remedy="run darnet_train without --stage and with --continue",
+        )
+    predictor = Predictor(plans, [load_network(teacher, plans, notice)], options.device)
+    label_targets(plans, predictor, sha256_of(teacher), target, pseudo, options.quiet)
+    missing = missing_classes(plans, source, pseudo)
+    if missing:
+        notice(
+            f"no self-training: the network of {before} finds {', '.join(missing)} in less than half of the target "
+            "scans that should show it. Look at translation/previews and at predictions before you trust its masks"
+        )
+        return False
+    resume = dataclasses.replace(options, resume=options.resume and (folder / CHECKPOINT).exists())
+    synthetic = CaseStore(layout.synthetic)
+    train_student(plans, teacher, synthetic, source, variants, pseudo, split, str(fold), round_number, folder, resume)
+    return True
 
 
 def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
@@ -138,18 +214,27 @@ def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | in
 
     Made-up contrasts are part of adaptation, so this baseline has the paper's augmentations alone.
     """
-    return _train_as_they_are(layout, without_contrasts(plans), fold, options, layout.results / NO_ADAPTATION)
+    return _train_as_they_are(layout, without_adaptation(plans), fold, options, layout.results / NO_ADAPTATION)
 
 
 def train_without_translation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
     """Made-up contrasts without a translator: the planned augmentations on the source volumes as they are."""
-    return _train_as_they_are(layout, plans, fold, options, layout.results / NO_TRANSLATION)
+    return _train_as_they_are(layout, in_one_run(plans), fold, options, layout.results / NO_TRANSLATION)
 
 
-def without_contrasts(plans: Plans) -> Plans:
-    """The plan with the paper's augmentations alone."""
-    plain = dataclasses.replace(plans.segmentation, appearance=0.0, random_convolution=0.0, class_gain=0.0)
-    return dataclasses.replace(plans, segmentation=plain)
+def in_one_run(plans: Plans) -> Plans:
+    """The plan with the iterations of self-training added to the segmentation's, so that a baseline has as many."""
+    more = plans.self_training.rounds * plans.self_training.iterations
+    longer = dataclasses.replace(plans.segmentation, iterations=plans.segmentation.iterations + more)
+    none = dataclasses.replace(plans.self_training, rounds=0)
+    return dataclasses.replace(plans, segmentation=longer, self_training=none)
+
+
+def without_adaptation(plans: Plans) -> Plans:
+    """The plan in one run with the paper's augmentations alone."""
+    longer = in_one_run(plans)
+    plain = dataclasses.replace(longer.segmentation, appearance=0.0, random_convolution=0.0, class_gain=0.0)
+    return dataclasses.replace(longer, segmentation=plain)
 
 
 def train_supervised(
@@ -165,7 +250,7 @@ def train_supervised(
         processes: Cases preprocessed at once.
     """
     own = DatasetLayout(layout.root, f"{layout.name}_{SUPERVISED}")
-    as_source = dataclasses.replace(without_contrasts(plans), source=plans.target)
+    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, labelled, as_source, processes, options.quiet)
     write_splits(own, labelled, as_source)

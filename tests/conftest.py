@@ -16,6 +16,7 @@ from darnet.plans import (
     Plans,
     PreprocessingPlan,
     SegmentationPlan,
+    SelfTrainingPlan,
     SynthesisPlan,
     TranslationPlan,
     check_plans,
@@ -45,6 +46,7 @@ def _small_plans(
         translation=TranslationPlan(slice_size=(32, 32), width=4),
         synthesis=SynthesisPlan(),
         segmentation=SegmentationPlan(patch_size, batch_size, channels=(4, 8), strides=((1, 2, 2),)),
+        self_training=SelfTrainingPlan(),
         inference=InferencePlan(**inference),
     )
     check_plans(plans)

@@ -28,12 +28,13 @@ ORDER = (
     ("training",),
     ("synthesis",),
     ("inference",),
+    ("self_training",),
     ("pipeline",),
     ("demo",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
-LIGHT = ("__init__.py", "errors.py", "plans.py", "layout.py", "cli")
+LIGHT = ("__init__.py", "errors.py", "plans", "layout.py", "cli")
 HEAVY = ("torch", "numpy", "scipy", "nibabel", "SimpleITK", "sklearn", "matplotlib", "blosc2", "tqdm", "safetensors")
 COMMANDS = sorted(p.stem for p in (PACKAGE / "cli").glob("*.py") if p.stem not in ("__init__", "common"))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
@@ -10,7 +11,7 @@ from darnet.cli.common import add_common, entry, parser, say
 from darnet.layout import find_dataset
 from darnet.plans import Plans
 
-STAGES = ("all", "translation", "synthesis", "segmentation")
+STAGES = ("all", "translation", "synthesis", "segmentation", "self_training")
 
 
 def build_parser() -> ArgumentParser:
@@ -52,7 +53,7 @@ def run(args: Namespace) -> None:
     elif args.no_translation:
         train_without_translation(layout, plans, args.fold, options)
     else:
-        train(layout, plans, args.fold, options, args.stage)
+        train(layout, plans, args.fold, options, args.stage, notice=lambda message: print(message, file=sys.stderr))
     say(args, f"results are in {layout.results}")
 
 

@@ -2,7 +2,7 @@
 
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.folder import FolderOptions, InputCase, check_output, find_inputs, predict_folder, select_part
-from darnet.inference.predictor import Prediction, Predictor, choose_folds, trained_folds
+from darnet.inference.predictor import Prediction, Predictor, choose_folds, last_checkpoint, load_network, trained_folds
 
 __all__ = [
     "FolderOptions",
@@ -14,6 +14,8 @@ __all__ = [
     "choose_folds",
     "find_inputs",
     "labels_on_input_grid",
+    "last_checkpoint",
+    "load_network",
     "predict_folder",
     "probabilities_on_input_grid",
     "select_part",

@@ -27,6 +27,8 @@ from darnet.training.run import plan_hash
 from darnet.training.state import load_module
 
 CHECKPOINT = "checkpoint.safetensors"
+SEGMENTATION = "segmentation"
+SELF_TRAINING = "self_training"
 
 Network = Callable[[Tensor], Tensor]
 
@@ -75,7 +77,7 @@ class Predictor:
         device: str | torch.device = "cpu",
         step_size: float | None = None,
         notice: Callable[[str], None] = warnings.warn,
-        stage: str = "segmentation",
+        self_trained: bool = True,
     ) -> Predictor:
         """Load trained networks.
 
@@ -86,16 +88,17 @@ class Predictor:
             device: Where to compute.
             step_size: Step of the sliding window as a fraction of the patch; None takes the plan's.
             notice: Gets a sentence where something is done in another way than asked for.
-            stage: Folder of the folds below `folder`.
+            self_trained: Take each fold's last round of self-training where there is one.
 
         Raises:
             ConfigurationError: No such folder, fold or checkpoint, or one that belongs to another plan.
         """
         folder = Path(folder)
-        chosen = choose_folds(folder, folds, stage)
+        chosen = choose_folds(folder, folds)
         plans = Plans.read(folder / "plans.json")
-        paths = [folder / stage / f"fold_{fold}" / CHECKPOINT for fold in chosen]
-        return cls(plans, [_load_network(path, plans, notice) for path in paths], device, step_size, notice)
+        find = last_checkpoint if self_trained else segmentation_checkpoint
+        networks = [load_network(find(folder, fold), plans, notice) for fold in chosen]
+        return cls(plans, networks, device, step_size, notice)
 
     def predict(
         self, image: str | Path | NDArray[Any], spacing: tuple[float, float, float] | None = None
@@ -237,17 +240,33 @@ def canonical_affine(spacing: tuple[float, float, float], through_plane: str) ->
     return affine
 
 
-def trained_folds(folder: Path, stage: str = "segmentation") -> list[str]:
+def segmentation_checkpoint(folder: Path, fold: str) -> Path:
+    """Checkpoint of a fold before any self-training."""
+    return folder / SEGMENTATION / f"fold_{fold}" / CHECKPOINT
+
+
+def last_checkpoint(folder: Path, fold: str) -> Path:
+    """Checkpoint of a fold's last round of self-training, or the one before any."""
+    rounds = {
+        int(path.parents[1].name.removeprefix("round_")): path
+        for path in (folder / SELF_TRAINING).glob(f"round_*/fold_{fold}/{CHECKPOINT}")
+    }
+    return rounds[max(rounds)] if rounds else segmentation_checkpoint(folder, fold)
+
+
+def trained_folds(folder: Path) -> list[str]:
     """Names of the folds that have a checkpoint, sorted.
 
     Raises:
         ConfigurationError: There is none.
     """
-    found = sorted(path.parent.name.removeprefix("fold_") for path in (folder / stage).glob(f"fold_*/{CHECKPOINT}"))
+    found = sorted(
+        path.parent.name.removeprefix("fold_") for path in (folder / SEGMENTATION).glob(f"fold_*/{CHECKPOINT}")
+    )
     if not found:
         raise ConfigurationError(
             "there is no trained network",
-            where=folder / stage,
+            where=folder / SEGMENTATION,
             found="no fold with a checkpoint" if folder.is_dir() else "no such folder",
             expected=f"fold_0/{CHECKPOINT}",
             remedy="train with darnet_train, or name the results of a trained data set with -d or -m",
@@ -255,13 +274,13 @@ def trained_folds(folder: Path, stage: str = "segmentation") -> list[str]:
     return found
 
 
-def choose_folds(folder: Path, folds: Sequence[int | str] | str | None, stage: str = "segmentation") -> list[str]:
+def choose_folds(folder: Path, folds: Sequence[int | str] | str | None) -> list[str]:
     """Names of the folds to average; `folds` as in `Predictor.from_results`.
 
     Raises:
         ConfigurationError: A fold is not trained, or none is.
     """
-    there = trained_folds(folder, stage)
+    there = trained_folds(folder)
     if folds is None or (folds == "all" and "all" not in there):
         return there
     chosen = [folds] if isinstance(folds, str) else list(dict.fromkeys(str(fold) for fold in folds))
@@ -269,17 +288,25 @@ def choose_folds(folder: Path, folds: Sequence[int | str] | str | None, stage: s
     if missing or not chosen:
         raise ConfigurationError(
             f"fold {', '.join(missing)} is not trained" if missing else "no fold is chosen",
-            where=folder / stage,
+            where=folder / SEGMENTATION,
             found="trained folds: " + ", ".join(there),
             remedy="choose a trained fold with -f, or train it with darnet_train",
         )
     return chosen
 
 
-def _load_network(path: Path, plans: Plans, notice: Callable[[str], None]) -> nn.Module:
-    """Build the network of a plan and fill it from a checkpoint of that plan."""
+def load_network(path: Path, plans: Plans, notice: Callable[[str], None] = warnings.warn) -> nn.Module:
+    """Build the network of a plan and fill it from a checkpoint of that plan.
+
+    Raises:
+        ConfigurationError: No such checkpoint, or one of another plan.
+    """
     tensors, meta = load_checkpoint(path, notice=notice)
-    wanted = {"dataset": plans.dataset, "labels": plans.labels, "plan": plan_hash(plans, "segmentation")}
+    stages: tuple[str, ...] = (SEGMENTATION,)
+    length = plans.segmentation.iterations
+    if meta.get("stage") == SELF_TRAINING:
+        stages, length = (SEGMENTATION, SELF_TRAINING), plans.self_training.iterations
+    wanted = {"dataset": plans.dataset, "labels": plans.labels, "plan": plan_hash(plans, *stages)}
     for key, expected in wanted.items():
         if meta.get(key, expected) != expected:
             raise ConfigurationError(
@@ -289,10 +316,9 @@ def _load_network(path: Path, plans: Plans, notice: Callable[[str], None]) -> nn
                 expected=expected,
                 remedy="use the checkpoint with the plan that lies beside it",
             )
-    done = int(meta.get("iteration", plans.segmentation.iterations))
-    if done < plans.segmentation.iterations:
-        wanted_iterations = plans.segmentation.iterations
-        notice(f"{path}: trained for {done} of {wanted_iterations} iterations; darnet_train --continue goes on")
+    done = int(meta.get("iteration", length))
+    if done < length:
+        notice(f"{path}: trained for {done} of {length} iterations; darnet_train --continue goes on")
     network = build_segmentation(plans.segmentation, plans.num_classes)
     load_module("network", network, tensors)
     return network

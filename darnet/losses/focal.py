@@ -5,7 +5,9 @@ from __future__ import annotations
 from torch import Tensor
 
 
-def focal_from_log_probabilities(log_probabilities: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:
+def focal_from_log_probabilities(
+    log_probabilities: Tensor, target: Tensor, gamma: float = 2.0, known: Tensor | None = None
+) -> Tensor:
     """Mean over voxels and classes of -y (1 - p)^gamma log p.
 
     Only the class that is there contributes to a voxel, so its probability is picked instead of a one-hot product.
@@ -14,11 +16,14 @@ def focal_from_log_probabilities(log_probabilities: Tensor, target: Tensor, gamm
         log_probabilities: (N, K, D, H, W).
         target: (N, D, H, W) integers.
         gamma: Focusing exponent.
+        known: (N, D, H, W) of 0 and 1: voxels that count; None counts all.
     """
     picked = log_probabilities.gather(1, target.unsqueeze(1))
     # Above 0, so that an exponent below 1 keeps a finite gradient at certainty.
     missing = (1.0 - picked.exp()).clamp(min=1e-7)
-    return -(missing**gamma * picked).mean() / log_probabilities.shape[1]
+    losses = -(missing**gamma * picked)
+    mean = losses.mean() if known is None else (losses * known.unsqueeze(1)).sum() / known.sum().clamp(min=1)
+    return mean / log_probabilities.shape[1]
 
 
 def focal_loss(logits: Tensor, target: Tensor, gamma: float = 2.0) -> Tensor:

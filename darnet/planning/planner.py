@@ -20,6 +20,7 @@ from darnet.plans import (
     Plans,
     PreprocessingPlan,
     SegmentationPlan,
+    SelfTrainingPlan,
     SynthesisPlan,
     TranslationPlan,
     check_plans,
@@ -63,6 +64,7 @@ def make_plans(fingerprint: Fingerprint, info: DatasetInfo, dataset: str, preset
             why={"number_of_styles": "the paper's n_k", "choice": "the paper's: a random style of each cluster"},
         ),
         segmentation=segmentation,
+        self_training=plan_self_training(segmentation, preset),
         inference=plan_inference(fingerprint, info),
         seed=seed,
         memory_target_gb=MEMORY_TARGET_GB,
@@ -244,6 +246,23 @@ def plan_segmentation(
         },
     )
     return plan, memory
+
+
+def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTrainingPlan:
+    """Rounds on pseudo-labelled target scans, and their length."""
+    why = f"preset {preset.name}" + ("" if preset.rounds else ": the paper trains on translated volumes alone")
+    return SelfTrainingPlan(
+        rounds=preset.rounds,
+        iterations=max(round(preset.round_length * segmentation.iterations), 1),
+        learning_rate=segmentation.learning_rate / 2,
+        why={
+            "rounds": why,
+            "iterations": f"{preset.round_length:.0%} of the segmentation's",
+            "learning_rate": "half of the segmentation's: the network is trained already",
+            "target_share": "translated volumes have true labels, target scans the true appearance",
+            "kept": "the voxels that the network is less sure of are mostly at borders and in missed organs",
+        },
+    )
 
 
 def plan_inference(fingerprint: Fingerprint, info: DatasetInfo) -> InferencePlan:

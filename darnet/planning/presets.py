@@ -31,6 +31,8 @@ class Preset:
         appearance: Share of patches with a random intensity curve.
         random_convolution: Share of patches that a random shallow network changes.
         class_gain: Strength of the gains of single classes in patches.
+        rounds: Of self-training on target scans.
+        round_length: Iterations of a round, as a share of the segmentation's.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
         folds: Number of folds.
         least_iterations: Fewest iterations of either training.
@@ -54,6 +56,8 @@ class Preset:
     appearance: float
     random_convolution: float
     class_gain: float
+    rounds: int
+    round_length: float
     value_bytes: float
     folds: int = 5
     least_iterations: int = 50
@@ -79,6 +83,8 @@ PRESETS = {
         appearance=0.0,
         random_convolution=0.0,
         class_gain=0.0,
+        rounds=0,
+        round_length=0.5,
         value_bytes=MIXED_PRECISION,
     ),
     "fast": Preset(
@@ -100,6 +106,8 @@ PRESETS = {
         appearance=0.0,
         random_convolution=0.5,
         class_gain=0.3,
+        rounds=1,
+        round_length=0.5,
         value_bytes=SINGLE_PRECISION,
     ),
 }

@@ -1,6 +1,14 @@
 """Preprocessing: one case as arrays, a data set as files."""
 
 from darnet.preprocessing.case import PreprocessedCase, find_crop, preprocess_arrays
-from darnet.preprocessing.dataset import case_hash, make_record, preprocess_dataset
+from darnet.preprocessing.dataset import case_hash, locate_classes, make_record, preprocess_dataset
 
-__all__ = ["PreprocessedCase", "case_hash", "find_crop", "make_record", "preprocess_arrays", "preprocess_dataset"]
+__all__ = [
+    "PreprocessedCase",
+    "case_hash",
+    "find_crop",
+    "locate_classes",
+    "make_record",
+    "preprocess_arrays",
+    "preprocess_dataset",
+]

@@ -4,9 +4,19 @@ from darnet.training.device import autocast, resolve_device
 from darnet.training.folds import read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
-from darnet.training.run import CHECKPOINT, RunOptions, load_translator, train_segmentation, train_translation
+from darnet.training.run import (
+    CHECKPOINT,
+    RunOptions,
+    fit,
+    load_translator,
+    plan_hash,
+    train_segmentation,
+    train_translation,
+)
 from darnet.training.segmentation import SegmentationStep
+from darnet.training.state import load_module
 from darnet.training.translation import TranslationStep
+from darnet.training.validation import validate
 
 __all__ = [
     "CHECKPOINT",
@@ -17,10 +27,14 @@ __all__ = [
     "TranslationStep",
     "autocast",
     "cosine_learning_rate",
+    "fit",
+    "load_module",
     "load_translator",
+    "plan_hash",
     "read_fold",
     "resolve_device",
     "run_training",
     "train_segmentation",
     "train_translation",
+    "validate",
 ]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -97,6 +98,20 @@ class SliceLoader:
         return apply_slice_transform(torch.from_numpy(np.stack(slices))[:, None], transform), cases
 
 
+class HasPatches(Protocol):
+    """What gives one augmented patch at a time."""
+
+    def patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, str]: ...
+
+
+def stack_patches(
+    loader: HasPatches, batch_size: int, rng: np.random.Generator
+) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+    """Images (N, 1, D, H, W), labels (N, D, H, W) and the cases of N patches."""
+    images, labels, cases = zip(*(loader.patch(rng) for _ in range(batch_size)), strict=True)
+    return torch.stack(images), torch.stack(labels), cases
+
+
 class PatchLoader:
     """Batches of augmented patches and their labels.
 
@@ -148,5 +163,24 @@ class PatchLoader:
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         """Images (N, 1, D, H, W), labels (N, D, H, W) and the cases they come from."""
-        images, labels, cases = zip(*(self.patch(rng) for _ in range(self.plan.batch_size)), strict=True)
-        return torch.stack(images), torch.stack(labels), cases
+        return stack_patches(self, self.plan.batch_size, rng)
+
+
+class MixedLoader:
+    """Batches whose patches come from several loaders.
+
+    Args:
+        loaders: At least one.
+        shares: Chance of each; they sum to 1.
+    """
+
+    def __init__(self, loaders: Sequence[PatchLoader], shares: Sequence[float]) -> None:
+        self.loaders, self.shares = tuple(loaders), tuple(shares)
+
+    def patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, str]:
+        """See `PatchLoader`."""
+        return self.loaders[rng.choice(len(self.loaders), p=self.shares)].patch(rng)
+
+    def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[str, ...]]:
+        """See `PatchLoader`."""
+        return stack_patches(self, self.loaders[0].plan.batch_size, rng)

@@ -48,10 +48,10 @@ class RunOptions:
     log_every: int = 10
 
 
-def plan_hash(plans: Plans, stage: str) -> str:
-    """Hash of the part of the plan that a stage's weights depend on, the labels included."""
+def plan_hash(plans: Plans, *stages: str) -> str:
+    """Hash of the parts of the plan that weights depend on, the labels included."""
     values = plans.to_json()
-    parts = {k: values[k] for k in ("labels", "preprocessing", stage)}
+    parts = {k: values[k] for k in ("labels", "preprocessing", *stages)}
     for part in parts.values():
         part.pop("why", None)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
@@ -73,13 +73,13 @@ def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], opt
             )
         return 0
     tensors, found = load_checkpoint(path, device=str(options.device))
-    for key in ("dataset", "stage", "plan"):
-        if found.get(key) != meta[key]:
+    for key in ("dataset", "stage", "plan", "teacher"):
+        if found.get(key) != meta.get(key):
             raise ConfigurationError(
                 f"the checkpoint is of another {key}",
                 where=path,
                 found=found.get(key),
-                expected=meta[key],
+                expected=meta.get(key),
                 remedy="put back the plan that it was trained with, or move the folder away to start afresh",
             )
     step.load(tensors)
@@ -96,7 +96,7 @@ def _drop_log_after(log: Path, iteration: int) -> None:
         atomic_write(log, "".join(json.dumps(row) + "\n" for row in rows))
 
 
-def _train(
+def fit(
     step: TrainingStep,
     iterations: int,
     folder: Path,
@@ -104,6 +104,19 @@ def _train(
     options: RunOptions,
     extra: Sequence[Hook] = (),
 ) -> None:
+    """Train a step to its end, or go on with it.
+
+    Args:
+        step: What an iteration does.
+        iterations: How many to do in all.
+        folder: Gets `checkpoint.safetensors`, `log.jsonl` and `progress.png`.
+        meta: Goes into the checkpoint; "dataset", "stage", "plan" and "teacher" must be the same to go on.
+        options: Resume and the like.
+        extra: Further hooks.
+
+    Raises:
+        ConfigurationError: A checkpoint that cannot be gone on with, or one that is in the way.
+    """
     folder.mkdir(parents=True, exist_ok=True)
     start = _resume_point(folder, step, meta, options)
     log = folder / "log.jsonl"
@@ -148,7 +161,7 @@ def train_translation(
 
     meta = {"dataset": plans.dataset, "stage": "translation", "plan": plan_hash(plans, "translation")}
     extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
-    _train(step, plan.iterations, folder, meta, options, extra)
+    fit(step, plan.iterations, folder, meta, options, extra)
     return step.average.average.eval()  # type: ignore[return-value]
 
 
@@ -184,7 +197,8 @@ def train_segmentation(
     """
     train, held_out = fold
     loader = PatchLoader(images, labels, {case: variants[case] for case in train}, plans.segmentation)
-    step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, fold_name)
+    stage = f"segmentation fold {fold_name}"
+    step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, stage)
     meta = {
         "dataset": plans.dataset,
         "stage": "segmentation",
@@ -192,7 +206,7 @@ def train_segmentation(
         "labels": plans.labels,
         "fold": fold_name,
     }
-    _train(step, plans.segmentation.iterations, folder, meta, options)
+    fit(step, plans.segmentation.iterations, folder, meta, options)
     if held_out:
         summary = validate(plans, step.network, images, labels, {c: variants[c] for c in held_out}, options.device)
         write_json(folder / "validation.json", summary)

@@ -13,7 +13,7 @@ from darnet.losses import segmentation_loss
 from darnet.networks import build_segmentation
 from darnet.plans import SegmentationPlan
 from darnet.training.device import autocast, to_device
-from darnet.training.loaders import PatchLoader
+from darnet.training.loaders import MixedLoader, PatchLoader
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
 from darnet.training.seeds import generator_for, seed_weights
 from darnet.training.state import load_module, load_optimizer, module_tensors, optimizer_tensors
@@ -35,13 +35,30 @@ class SegmentationLosses:
 
 
 class SegmentationStep:
-    """One iteration of the DAR-UNet on a batch of patches."""
+    """One iteration of the DAR-UNet on a batch of patches.
+
+    Args:
+        plan: Network, length and learning rate.
+        num_classes: With background.
+        loader: Gives the batches.
+        device: Where to compute.
+        seed: Of weights and batches.
+        stage: Its name in logs and in the draw of random numbers.
+        unknown: Label of voxels that have no say.
+    """
 
     def __init__(
-        self, plan: SegmentationPlan, num_classes: int, loader: PatchLoader, device: torch.device, seed: int, fold: str
+        self,
+        plan: SegmentationPlan,
+        num_classes: int,
+        loader: PatchLoader | MixedLoader,
+        device: torch.device,
+        seed: int,
+        stage: str,
+        unknown: int | None = None,
     ) -> None:
         self.plan, self.loader, self.device, self.seed = plan, loader, device, seed
-        self.stage = f"segmentation fold {fold}"
+        self.stage, self.unknown = stage, unknown
         seed_weights(seed, self.stage)
         self.network = build_segmentation(plan, num_classes)
         cast(Any, self.network).to(device=device, memory_format=torch.channels_last_3d)
@@ -66,7 +83,7 @@ class SegmentationStep:
         self.network.train()
         with autocast(self.device):
             outputs = self.network(images)
-        loss = segmentation_loss(outputs, labels, self.plan.focal_weight, self.plan.focal_gamma)
+        loss = segmentation_loss(outputs, labels, self.plan.focal_weight, self.plan.focal_gamma, self.unknown)
         if bool(torch.isfinite(loss)):
             self.optimizer.zero_grad(set_to_none=True)
             loss.backward()  # type: ignore[no-untyped-call]

@@ -63,3 +63,25 @@ def test_every_output_gets_a_gradient_and_the_target_stays():
     segmentation_loss(leaves, target).backward()
     assert all(leaf.grad.abs().max() > 0 for leaf in leaves)
     assert torch.equal(target, before)
+
+
+def test_unknown_voxels_have_no_say():
+    (logits,), target = outputs_and_target(1)
+    unknown = np.random.default_rng(5).random(target.shape) < 0.4
+    marked = target.clone()
+    marked[torch.from_numpy(unknown)] = 255
+    z, known = logits.numpy().astype(float), ~unknown
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    y = np.stack([target.numpy() == k for k in range(3)], axis=1).astype(float)
+    p_known, y_known = (np.moveaxis(a, 1, -1)[known] for a in (p, y))
+    dice = (2 * (p_known * y_known).sum(0) / ((p_known**2).sum(0) + (y_known**2).sum(0))).mean()
+    expected = 1 - dice - 10 * (y_known * (1 - p_known) ** 2 * np.log(p_known)).mean()
+    leaf = logits.clone().requires_grad_()
+    loss = segmentation_loss(leaf, marked, unknown=255)
+    assert loss.item() == pytest.approx(expected, rel=1e-4)
+    loss.backward()
+    assert (np.moveaxis(leaf.grad.numpy(), 1, -1)[unknown] == 0).all()
+    nothing = torch.full_like(target, 255)
+    assert np.isfinite(segmentation_loss(logits, nothing, unknown=255).item())
+    same = segmentation_loss(logits, target, unknown=255)
+    torch.testing.assert_close(same, segmentation_loss(logits, target))

@@ -34,6 +34,7 @@ def shrink(path: Path) -> None:
         ),
         synthesis=dataclasses.replace(plans.synthesis, number_of_styles=2),
         segmentation=dataclasses.replace(plans.segmentation, channels=(8, 8, 8, 8, 8), iterations=4),
+        self_training=dataclasses.replace(plans.self_training, iterations=2),
     )
     write_json(path, small.to_json())
 
@@ -106,6 +107,31 @@ def test_no_adaptation_and_its_prediction(root):
     scans, model = root / "raw" / NAME / "imagesTs", root / "results" / NAME / "no_adaptation"
     assert predict.main(["-i", str(scans), "-o", str(root / "plain"), "-m", str(model), *common]) == 0
     assert list((root / "plain").glob("*.nii.gz"))
+
+
+def test_self_training_is_left_out_where_the_network_misses_organs(root):
+    # So small a network finds nothing; the masks are those of the first training.
+    assert not (root / "results" / NAME / "self_training").exists()
+    assert (root / "preprocessed" / NAME / "pseudo_labels" / "round_1" / "fold_0").is_dir()
+
+
+def test_self_training_alone_then_prediction_with_it(root, monkeypatch, capsys):
+    common = ["--root", str(root), "-device", "cpu", "--quiet"]
+    only = ["7", "0", "--stage", "self_training"]
+    monkeypatch.setattr("darnet.pipeline.missing_classes", lambda *_: ["spleen"])
+    assert train.main([*only, *common]) == 0
+    assert "finds spleen in less than half" in capsys.readouterr().err
+    monkeypatch.setattr("darnet.pipeline.missing_classes", lambda *_: [])
+    assert train.main([*only, *common]) == 0
+    folder = root / "results" / NAME / "self_training" / "round_1" / "fold_0"
+    for name in ("checkpoint.safetensors", "log.jsonl", "progress.png", "validation.json"):
+        assert (folder / name).is_file(), name
+    assert train.main([*only, *common]) == 2
+    assert "there is a checkpoint already" in capsys.readouterr().err
+    assert train.main(["7", "0", "--continue", *common]) == 0
+    scans = root / "raw" / NAME / "imagesTs"
+    assert predict.main(["-i", str(scans), "-o", str(root / "self"), "-d", "7", *common]) == 0
+    assert list((root / "self").glob("*.nii.gz"))
 
 
 def test_a_second_preprocessing_keeps_what_is_there(root, capsys):

@@ -12,6 +12,7 @@ from darnet.io import CaseStore
 from darnet.io.case_store import CaseRecord
 from darnet.plans import SegmentationPlan, TranslationPlan
 from darnet.training.loaders import (
+    MixedLoader,
     PatchLoader,
     SliceLoader,
     SliceTable,
@@ -233,3 +234,17 @@ def test_batches_of_patches(store):
 def test_loader_without_cases(store):
     with pytest.raises(DataError, match="no case to train on"):
         PatchLoader(store, store, {}, STILL_PATCHES)
+
+
+def test_patches_of_a_mixture_come_in_their_shares(tmp_path):
+    loaders = []
+    for name in ("real", "made"):
+        store = CaseStore(tmp_path / name)
+        write_case(store, name, np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.uint8))
+        loaders.append(PatchLoader(store, store, {name: (name,)}, STILL_PATCHES))
+    mixture, rng = MixedLoader(loaders, (0.75, 0.25)), np.random.default_rng(0)
+    cases = [case for _ in range(100) for case in mixture.batch(rng)[2]]
+    assert len(cases) == 200
+    assert 130 < cases.count("real") < 170
+    images, labels, _ = mixture.batch(rng)
+    assert images.shape == (2, 1, 3, 5, 7) and labels.shape == (2, 3, 5, 7)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import types
 import typing
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from darnet.errors import ConfigurationError
+from darnet.plans.checks import check_plans
+from darnet.plans.parse import build
 
 SCHEMA_VERSION = 1
 
@@ -128,6 +129,23 @@ class SegmentationPlan:
 
 
 @dataclass(frozen=True)
+class SelfTrainingPlan:
+    """Training that goes on with pseudo-labelled target scans. No target label is read.
+
+    A round segments the target training scans with the network of the round before and trains it on: `target_share`
+    of the patches are of target scans, the others of translated source volumes. Of each class in each scan the
+    `kept` share of voxels that the network is surest of are learned from; the others have no say.
+    """
+
+    rounds: int = 0
+    iterations: int = 250
+    learning_rate: float = 5e-4
+    target_share: float = 0.5
+    kept: float = 0.8
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class InferencePlan:
     """Sliding window. `average` is "probabilities" or "logits"; `largest_component` lists the labels of which only
     the largest connected component is kept."""
@@ -151,6 +169,7 @@ class Plans:
     translation: TranslationPlan
     synthesis: SynthesisPlan
     segmentation: SegmentationPlan
+    self_training: SelfTrainingPlan
     inference: InferencePlan
     seed: int = 0
     memory_target_gb: float = 24.0
@@ -190,7 +209,7 @@ class Plans:
                 expected=SCHEMA_VERSION,
                 remedy="plan again with darnet_plan_and_preprocess",
             )
-        plans: Plans = _build(cls, values, str(where), "")
+        plans: Plans = build(cls, values, str(where), "")
         check_plans(plans, where)
         return plans
 
@@ -212,142 +231,3 @@ class Plans:
                 "the plan is not valid JSON", where=path, found=error, remedy="mend the line or plan again"
             ) from None
         return cls.from_json(values, path)
-
-
-def _wrong(key: str, where: str, found: object, expected: str) -> ConfigurationError:
-    return ConfigurationError(
-        f"the plan has a wrong value for {key}",
-        where=where,
-        found=repr(found),
-        expected=expected,
-        remedy="mend the value or plan again with darnet_plan_and_preprocess",
-    )
-
-
-def _build(kind: Any, values: Any, where: str, key: str) -> Any:
-    """Turn a JSON value into the type that a field declares, naming the key where that fails."""
-    if dataclasses.is_dataclass(kind):
-        if not isinstance(values, dict):
-            raise _wrong(key or "the whole", where, values, "an object")
-        fields = {f.name: f for f in dataclasses.fields(kind)}
-        unknown = sorted(set(values) - set(fields))
-        missing = sorted(set(fields) - set(values))
-        if unknown or missing:
-            raise ConfigurationError(
-                f"the plan has unknown or missing keys in {key or 'its top level'}",
-                where=where,
-                found=f"unknown: {', '.join(unknown) or 'none'}; missing: {', '.join(missing) or 'none'}",
-                remedy="mend the keys or plan again with darnet_plan_and_preprocess",
-            )
-        hints = typing.get_type_hints(kind)
-        prefix = f"{key}." if key else ""
-        make: Any = kind
-        return make(**{name: _build(hints[name], values[name], where, prefix + name) for name in fields})
-    origin, arguments = typing.get_origin(kind), typing.get_args(kind)
-    if origin in (typing.Union, types.UnionType):
-        if values is None:
-            return None
-        return _build(next(a for a in arguments if a is not type(None)), values, where, key)
-    if origin is tuple:
-        if not isinstance(values, list | tuple):
-            raise _wrong(key, where, values, "a list")
-        if arguments[-1] is Ellipsis:
-            return tuple(_build(arguments[0], v, where, f"{key}[{i}]") for i, v in enumerate(values))
-        if len(values) != len(arguments):
-            raise _wrong(key, where, values, f"{len(arguments)} values")
-        return tuple(_build(a, v, where, f"{key}[{i}]") for i, (a, v) in enumerate(zip(arguments, values, strict=True)))
-    if origin is dict:
-        if not isinstance(values, dict):
-            raise _wrong(key, where, values, "an object")
-        return {str(k): _build(arguments[1], v, where, f"{key}.{k}") for k, v in values.items()}
-    if kind is float and isinstance(values, int) and not isinstance(values, bool):
-        return float(values)
-    if not isinstance(values, kind) or (kind is int and isinstance(values, bool)):
-        raise _wrong(key, where, values, kind.__name__)
-    return values
-
-
-def check_plans(plans: Plans, where: str | Path = "plans.json") -> None:
-    """Refuse values that no stage can work with.
-
-    Raises:
-        ConfigurationError: Naming the first such key.
-    """
-    segmentation, translation = plans.segmentation, plans.translation
-    divisors = [1, 1, 1]
-    for stride in segmentation.strides:
-        divisors = [d * s for d, s in zip(divisors, stride, strict=True)]
-    choices: list[tuple[str, object, bool, str]] = [
-        ("preprocessing.spacing", plans.preprocessing.spacing, min(plans.preprocessing.spacing) > 0, "above 0 mm"),
-        (
-            "preprocessing.through_plane",
-            plans.preprocessing.through_plane,
-            plans.preprocessing.through_plane in "RAS",
-            "R, A or S",
-        ),
-        ("labels", plans.labels, sorted(plans.labels.values()) == list(range(len(plans.labels))), "0, 1, 2, ..."),
-        (
-            "translation.slice_size",
-            translation.slice_size,
-            all(s >= 16 and s % 4 == 0 for s in translation.slice_size),
-            "multiples of 4, at least 16",
-        ),
-        ("translation.width", translation.width, translation.width > 0, "above 0"),
-        (
-            "translation.style_norm",
-            translation.style_norm,
-            translation.style_norm in ("none", "instance"),
-            "none or instance",
-        ),
-        ("translation.iterations", translation.iterations, translation.iterations > 0, "above 0"),
-        ("translation.batch_size", translation.batch_size, translation.batch_size > 0, "above 0"),
-        (
-            "synthesis.number_of_styles",
-            plans.synthesis.number_of_styles,
-            plans.synthesis.number_of_styles > 0,
-            "above 0",
-        ),
-        (
-            "synthesis.choice",
-            plans.synthesis.choice,
-            plans.synthesis.choice in ("random", "medoid", "mean"),
-            "random, medoid or mean",
-        ),
-        (
-            "segmentation.channels",
-            segmentation.channels,
-            len(segmentation.channels) == len(segmentation.strides) + 1,
-            "one more than strides",
-        ),
-        (
-            "segmentation.strides",
-            segmentation.strides,
-            all(s in (1, 2) for t in segmentation.strides for s in t),
-            "1 or 2 for each axis",
-        ),
-        (
-            "segmentation.patch_size",
-            segmentation.patch_size,
-            all(p > 0 and p % d == 0 for p, d in zip(segmentation.patch_size, divisors, strict=True)),
-            f"multiples of {tuple(divisors)}",
-        ),
-        ("segmentation.batch_size", segmentation.batch_size, segmentation.batch_size > 0, "above 0"),
-        ("segmentation.iterations", segmentation.iterations, segmentation.iterations > 0, "above 0"),
-        ("segmentation.folds", segmentation.folds, segmentation.folds >= 2, "at least 2"),
-        ("inference.step_size", plans.inference.step_size, 0 < plans.inference.step_size <= 1, "above 0, at most 1"),
-        (
-            "inference.average",
-            plans.inference.average,
-            plans.inference.average in ("probabilities", "logits"),
-            "probabilities or logits",
-        ),
-    ]
-    for name in ("source", "target"):
-        rule = plans.domain(name).intensity
-        choices.append(
-            (f"{name}.intensity.rule", rule.rule, rule.rule in ("window", "percentile"), "window or percentile")
-        )
-        choices.append((f"{name}.intensity", (rule.low, rule.high), rule.low < rule.high, "low below high"))
-    for key, found, good, expected in choices:
-        if not good:
-            raise _wrong(key, str(where), found, expected)

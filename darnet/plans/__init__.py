@@ -1,0 +1,29 @@
+"""The plan of a data set: frozen dataclasses that go to JSON and back. Planning fills them, every stage reads them."""
+
+from darnet.plans.checks import check_plans
+from darnet.plans.schema import (
+    SCHEMA_VERSION,
+    DomainPlan,
+    InferencePlan,
+    IntensityPlan,
+    Plans,
+    PreprocessingPlan,
+    SegmentationPlan,
+    SelfTrainingPlan,
+    SynthesisPlan,
+    TranslationPlan,
+)
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "DomainPlan",
+    "InferencePlan",
+    "IntensityPlan",
+    "Plans",
+    "PreprocessingPlan",
+    "SegmentationPlan",
+    "SelfTrainingPlan",
+    "SynthesisPlan",
+    "TranslationPlan",
+    "check_plans",
+]

@@ -1,0 +1,88 @@
+"""Labels of target scans from a network's own predictions: only where it is sure."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm import tqdm
+
+from darnet.imaging import keep_largest
+from darnet.inference import Predictor
+from darnet.io import CaseStore
+from darnet.plans import Plans
+from darnet.preprocessing import locate_classes
+
+UNKNOWN = 255  # as a label: the class is not known
+
+
+def choose_voxels(probabilities: NDArray[np.float32], kept: float, single: Sequence[int] = ()) -> NDArray[np.uint8]:
+    """Labels of the voxels that a network is surest of (class-balanced self-training, Zou et al. 2018).
+
+    Args:
+        probabilities: (K, D, H, W).
+        kept: Share of each predicted class's voxels that keep their label: those of the highest probability.
+        single: Labels that are one piece; smaller pieces are not known.
+
+    Returns:
+        (D, H, W) labels, `UNKNOWN` where the network is less sure.
+    """
+    predicted = probabilities.argmax(0).astype(np.uint8)
+    certainty = probabilities.max(0)
+    labels = np.full(predicted.shape, UNKNOWN, np.uint8)
+    for label in range(len(probabilities)):
+        mask = predicted == label
+        if mask.any():
+            labels[mask & (certainty >= np.quantile(certainty[mask], 1.0 - kept))] = label
+    dropped = keep_largest(predicted, single) != predicted
+    labels[dropped] = UNKNOWN
+    return labels
+
+
+def label_targets(
+    plans: Plans, teacher: Predictor, origin: str, target: CaseStore, store: CaseStore, quiet: bool = False
+) -> dict[str, tuple[str, ...]]:
+    """Label all target training scans, case by case; what is there already is kept.
+
+    Args:
+        plans: The plan.
+        teacher: Predicts on the planned grid.
+        origin: Hash of the teacher; labels of another one are made again.
+        target: Store of the target training scans.
+        store: Store to fill: the same images, with labels.
+        quiet: No progress bar.
+
+    Returns:
+        Target case -> its one name in `store`.
+    """
+    plan = plans.self_training
+    for case_id in tqdm(target.case_ids(), desc="pseudo-labels", disable=quiet):
+        record = target.record(case_id)
+        made_from = f"{origin} {record.content_hash} {plan.kept} {plans.inference.largest_component}"
+        content_hash = hashlib.sha256(made_from.encode()).hexdigest()
+        if store.has(case_id, content_hash):
+            continue
+        image = target.image(case_id)
+        labels = choose_voxels(teacher.probabilities(image), plan.kept, plans.inference.largest_component)
+        voxels, locations = locate_classes(labels, plans.foreground)
+        made = dataclasses.replace(
+            record, content_hash=content_hash, has_labels=True, class_voxels=voxels, class_locations=locations
+        )
+        store.write(made, image, labels)
+    return {case_id: (case_id,) for case_id in target.case_ids()}
+
+
+def missing_classes(plans: Plans, source: CaseStore, store: CaseStore) -> list[str]:
+    """Classes that far fewer scans show in `store` than in the source: a network trained on it would forget them.
+
+    Far fewer is less than half, as shares of all scans.
+    """
+
+    def share(cases: CaseStore, name: str) -> float:
+        shown = [cases.record(case).class_voxels.get(name, 0) > 0 for case in cases.case_ids()]
+        return float(np.mean(shown)) if shown else 0.0
+
+    return [name for name in plans.foreground if share(store, name) < 0.5 * share(source, name)]

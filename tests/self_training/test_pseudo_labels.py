@@ -1,0 +1,138 @@
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darnet.errors import ConfigurationError
+from darnet.inference import Predictor
+from darnet.io import CaseRecord, CaseStore
+from darnet.plans import SelfTrainingPlan
+from darnet.self_training import UNKNOWN, choose_voxels, label_targets, missing_classes
+
+
+def random_probabilities(seed, classes=3, shape=(4, 6, 5)):
+    raw = np.random.default_rng(seed).gamma(1.0, 1.0, (classes, *shape)).astype(np.float32)
+    return raw / raw.sum(0)
+
+
+@given(st.integers(0, 200), st.floats(0.05, 1.0))
+def test_the_surest_share_of_each_class_is_kept(seed, kept):
+    probabilities = random_probabilities(seed)
+    labels = choose_voxels(probabilities, kept)
+    predicted, certainty = probabilities.argmax(0), probabilities.max(0)
+    for label in range(3):
+        own, chosen = predicted == label, labels == label
+        assert not (chosen & ~own).any()
+        # The quantile may fall on a voxel: one more or less.
+        assert abs(chosen.sum() - kept * own.sum()) <= 1
+        if chosen.any() and (own & ~chosen).any():
+            assert certainty[chosen].min() >= certainty[own & ~chosen].max()
+
+
+def test_all_are_kept_where_all_are_asked_for():
+    probabilities = random_probabilities(0)
+    np.testing.assert_array_equal(choose_voxels(probabilities, 1.0), probabilities.argmax(0))
+
+
+def test_smaller_pieces_of_what_is_one_piece_are_not_known():
+    probabilities = np.zeros((3, 1, 1, 9), np.float32)
+    probabilities[[0, 1, 1, 1, 0, 1, 0, 2, 0], 0, 0, np.arange(9)] = 1.0
+    single = choose_voxels(probabilities, 1.0, single=(1,))[0, 0]
+    assert single.tolist() == [0, 1, 1, 1, 0, UNKNOWN, 0, 2, 0]
+    assert choose_voxels(probabilities, 1.0)[0, 0, 5] == 1
+
+
+class Halves:
+    """Says cube in the upper half along W and background below, and counts its calls."""
+
+    def __init__(self, sure=0.9):
+        self.calls, self.sure = 0, sure
+
+    def probabilities(self, image, progress=None):
+        self.calls += 1
+        result = np.full((3, *image.shape[1:]), (1 - self.sure) / 2, np.float32)
+        half = image.shape[-1] // 2
+        result[0, ..., :half] = self.sure
+        result[1, ..., half:] = self.sure
+        return result
+
+
+def fill(store, names, voxels=None):
+    shape = (2, 4, 6)
+    for name in names:
+        record = CaseRecord(
+            case_id=name,
+            content_hash=f"hash of {name}",
+            original_shape=shape,
+            affine=((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
+            axes=(0, 1, 2),
+            flips=(False, False, False),
+            spacing=(1.0, 1.0, 1.0),
+            crop_box=((0, 2), (0, 4), (0, 6)),
+            cropped_shape=shape,
+            shape=shape,
+            body_axes=("S", "P", "L"),
+            has_labels=voxels is not None,
+            class_voxels=voxels or {},
+        )
+        store.write(record, np.zeros((1, *shape)), None if voxels is None else np.zeros(shape, np.uint8))
+    return store
+
+
+def test_targets_are_labelled_once_for_each_teacher(tmp_path, make_small_plans):
+    plans = make_small_plans()
+    target, store = fill(CaseStore(tmp_path / "target"), ("a", "b")), CaseStore(tmp_path / "pseudo")
+    teacher = Halves()
+    assert label_targets(plans, teacher, "first", target, store, quiet=True) == {"a": ("a",), "b": ("b",)}
+    assert teacher.calls == 2
+    assert (store.labels("a")[..., 3:] == 1).all() and (store.labels("a")[..., :3] == 0).all()
+    assert store.record("a").class_voxels == {"cube": 24, "rod": 0}
+    label_targets(plans, teacher, "first", target, store, quiet=True)
+    assert teacher.calls == 2
+    store.remove("b")
+    label_targets(plans, teacher, "first", target, store, quiet=True)
+    assert teacher.calls == 3
+    label_targets(plans, teacher, "second", target, store, quiet=True)
+    assert teacher.calls == 5
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "missing"),
+    [
+        ({"cube": 5, "rod": 5}, {"cube": 5, "rod": 5}, []),
+        ({"cube": 5, "rod": 5}, {"cube": 5, "rod": 0}, ["rod"]),
+        ({"cube": 5, "rod": 0}, {"cube": 5, "rod": 0}, []),
+    ],
+)
+def test_classes_that_the_teacher_misses(tmp_path, make_small_plans, source, target, missing):
+    first = fill(CaseStore(tmp_path / "source"), ("a", "b"), source)
+    second = fill(CaseStore(tmp_path / "pseudo"), ("c",), target)
+    assert missing_classes(make_small_plans(), first, second) == missing
+
+
+def test_the_last_round_is_predicted_with(tmp_path, make_small_plans, write_results):
+    from darnet.inference import last_checkpoint
+    from darnet.io import load_checkpoint, save_checkpoint
+    from darnet.training import plan_hash
+
+    plans = dataclasses.replace(make_small_plans(), self_training=SelfTrainingPlan(rounds=10, iterations=3))
+    folder = write_results(tmp_path / "results", plans, folds=(0, 1))
+    first = folder / "segmentation" / "fold_0" / "checkpoint.safetensors"
+    assert last_checkpoint(folder, "0") == first
+    tensors, meta = load_checkpoint(first)
+    meta |= {"stage": "self_training", "plan": plan_hash(plans, "segmentation", "self_training"), "iteration": 3}
+    for number in (2, 10):
+        path = folder / "self_training" / f"round_{number}" / "fold_0" / "checkpoint.safetensors"
+        path.parent.mkdir(parents=True)
+        save_checkpoint(path, tensors, meta)
+    assert last_checkpoint(folder, "0") == path
+    assert last_checkpoint(folder, "1") == folder / "segmentation" / "fold_1" / "checkpoint.safetensors"
+    assert len(Predictor.from_results(folder, (0, 1)).networks) == 2
+    save_checkpoint(path, tensors, meta | {"plan": "another"})
+    with pytest.raises(ConfigurationError, match="another plan"):
+        Predictor.from_results(folder, (0,))
+    assert len(Predictor.from_results(folder, (0,), self_trained=False).networks) == 1
