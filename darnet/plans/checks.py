@@ -11,91 +11,87 @@ if TYPE_CHECKING:
     from darnet.plans.schema import Plans
 
 
+Rule = tuple[str, object, bool, str]  # key, found, whether it is good, what is expected
+
+
 def check_plans(plans: Plans, where: str | Path = "plans.json") -> None:
     """Refuse values that no stage can work with.
 
     Raises:
         ConfigurationError: Naming the first such key.
     """
-    segmentation, translation, learning = plans.segmentation, plans.translation, plans.self_training
-    divisors = [1, 1, 1]
-    for stride in segmentation.strides:
-        divisors = [d * s for d, s in zip(divisors, stride, strict=True)]
-    choices: list[tuple[str, object, bool, str]] = [
-        ("preprocessing.spacing", plans.preprocessing.spacing, min(plans.preprocessing.spacing) > 0, "above 0 mm"),
-        (
-            "preprocessing.through_plane",
-            plans.preprocessing.through_plane,
-            plans.preprocessing.through_plane in "RAS",
-            "R, A or S",
-        ),
+    rules = [*_of_data(plans), *_of_translation(plans), *_of_segmentation(plans), *_of_self_training(plans)]
+    for key, found, good, expected in rules:
+        if not good:
+            raise wrong_value(key, str(where), found, expected)
+
+
+def _of_data(plans: Plans) -> list[Rule]:
+    grid, inference = plans.preprocessing, plans.inference
+    rules: list[Rule] = [
+        ("preprocessing.spacing", grid.spacing, min(grid.spacing) > 0, "above 0 mm"),
+        _one_of("preprocessing.through_plane", grid.through_plane, "R", "A", "S"),
         ("labels", plans.labels, sorted(plans.labels.values()) == list(range(len(plans.labels))), "0, 1, 2, ..."),
-        (
-            "translation.slice_size",
-            translation.slice_size,
-            all(s >= 16 and s % 4 == 0 for s in translation.slice_size),
-            "multiples of 4, at least 16",
-        ),
-        ("translation.width", translation.width, translation.width > 0, "above 0"),
-        (
-            "translation.style_norm",
-            translation.style_norm,
-            translation.style_norm in ("none", "instance"),
-            "none or instance",
-        ),
-        ("translation.iterations", translation.iterations, translation.iterations > 0, "above 0"),
-        ("translation.batch_size", translation.batch_size, translation.batch_size > 0, "above 0"),
-        (
-            "synthesis.number_of_styles",
-            plans.synthesis.number_of_styles,
-            plans.synthesis.number_of_styles > 0,
-            "above 0",
-        ),
-        (
-            "synthesis.choice",
-            plans.synthesis.choice,
-            plans.synthesis.choice in ("random", "medoid", "mean"),
-            "random, medoid or mean",
-        ),
-        (
-            "segmentation.channels",
-            segmentation.channels,
-            len(segmentation.channels) == len(segmentation.strides) + 1,
-            "one more than strides",
-        ),
-        (
-            "segmentation.strides",
-            segmentation.strides,
-            all(s in (1, 2) for t in segmentation.strides for s in t),
-            "1 or 2 for each axis",
-        ),
-        (
-            "segmentation.patch_size",
-            segmentation.patch_size,
-            all(p > 0 and p % d == 0 for p, d in zip(segmentation.patch_size, divisors, strict=True)),
-            f"multiples of {tuple(divisors)}",
-        ),
-        ("segmentation.batch_size", segmentation.batch_size, segmentation.batch_size > 0, "above 0"),
-        ("segmentation.iterations", segmentation.iterations, segmentation.iterations > 0, "above 0"),
-        ("segmentation.folds", segmentation.folds, segmentation.folds >= 2, "at least 2"),
-        ("self_training.rounds", learning.rounds, learning.rounds >= 0, "0 or more"),
-        ("self_training.iterations", learning.iterations, learning.iterations > 0, "above 0"),
-        ("self_training.target_share", learning.target_share, 0 <= learning.target_share <= 1, "between 0 and 1"),
-        ("self_training.kept", learning.kept, 0 < learning.kept <= 1, "above 0, at most 1"),
-        ("inference.step_size", plans.inference.step_size, 0 < plans.inference.step_size <= 1, "above 0, at most 1"),
-        (
-            "inference.average",
-            plans.inference.average,
-            plans.inference.average in ("probabilities", "logits"),
-            "probabilities or logits",
-        ),
+        ("inference.step_size", inference.step_size, 0 < inference.step_size <= 1, "above 0, at most 1"),
+        _one_of("inference.average", inference.average, "probabilities", "logits"),
     ]
     for name in ("source", "target"):
         rule = plans.domain(name).intensity
-        choices.append(
-            (f"{name}.intensity.rule", rule.rule, rule.rule in ("window", "percentile"), "window or percentile")
-        )
-        choices.append((f"{name}.intensity", (rule.low, rule.high), rule.low < rule.high, "low below high"))
-    for key, found, good, expected in choices:
-        if not good:
-            raise wrong_value(key, str(where), found, expected)
+        rules.append(_one_of(f"{name}.intensity.rule", rule.rule, "window", "percentile"))
+        rules.append((f"{name}.intensity", (rule.low, rule.high), rule.low < rule.high, "low below high"))
+    return rules
+
+
+def _of_translation(plans: Plans) -> list[Rule]:
+    plan, synthesis = plans.translation, plans.synthesis
+    size = plan.slice_size
+    return [
+        ("translation.slice_size", size, all(s >= 16 and s % 4 == 0 for s in size), "multiples of 4, at least 16"),
+        _positive("translation.width", plan.width),
+        _one_of("translation.style_norm", plan.style_norm, "none", "instance"),
+        _positive("translation.iterations", plan.iterations),
+        _positive("translation.batch_size", plan.batch_size),
+        _positive("synthesis.number_of_styles", synthesis.number_of_styles),
+        _one_of("synthesis.choice", synthesis.choice, "random", "medoid", "mean"),
+    ]
+
+
+def _of_segmentation(plans: Plans) -> list[Rule]:
+    plan = plans.segmentation
+    divisors = [1, 1, 1]
+    for stride in plan.strides:
+        divisors = [d * s for d, s in zip(divisors, stride, strict=True)]
+    fits = all(p > 0 and p % d == 0 for p, d in zip(plan.patch_size, divisors, strict=True))
+    halved = all(s in (1, 2) for stride in plan.strides for s in stride)
+    levels = len(plan.channels) == len(plan.strides) + 1
+    return [
+        ("segmentation.channels", plan.channels, levels, "one more than strides"),
+        (
+            "segmentation.strides",
+            plan.strides,
+            all(s in (1, 2) for t in plan.strides for s in t),
+            "1 or 2 on each axis",
+        ),
+        ("segmentation.patch_size", plan.patch_size, fits, f"multiples of {tuple(divisors)}"),
+        _positive("segmentation.batch_size", plan.batch_size),
+        _positive("segmentation.iterations", plan.iterations),
+        ("segmentation.folds", plan.folds, plan.folds >= 2, "at least 2"),
+    ]
+
+
+def _of_self_training(plans: Plans) -> list[Rule]:
+    plan = plans.self_training
+    return [
+        ("self_training.rounds", plan.rounds, plan.rounds >= 0, "0 or more"),
+        _positive("self_training.iterations", plan.iterations),
+        ("self_training.target_share", plan.target_share, 0 <= plan.target_share <= 1, "between 0 and 1"),
+        ("self_training.kept", plan.kept, 0 < plan.kept <= 1, "above 0, at most 1"),
+    ]
+
+
+def _positive(key: str, value: int) -> Rule:
+    return key, value, value > 0, "above 0"
+
+
+def _one_of(key: str, value: str, *choices: str) -> Rule:
+    return key, value, value in choices, " or ".join((", ".join(choices[:-1]), choices[-1]))
