@@ -69,7 +69,7 @@ def _of_segmentation(plans: Plans) -> list[Rule]:
         (
             "segmentation.strides",
             plan.strides,
-            all(s in (1, 2) for t in plan.strides for s in t),
+            halved,
             "1 or 2 on each axis",
         ),
         ("segmentation.patch_size", plan.patch_size, fits, f"multiples of {tuple(divisors)}"),
