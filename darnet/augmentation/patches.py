@@ -26,7 +26,8 @@ class PatchTransform:
         matrix: (3, 3) map from output to input, in the unit of half a patch, axes (D, H, W).
         shift: (3,) fraction of half a patch.
         elastic: (3, *ELASTIC_NODES) displacements at the control points, fraction of half a patch; None for none.
-        curve: (CURVE_POINTS,) increments of a monotone intensity curve over -1..1; None for none.
+        curve: (CURVE_POINTS,) increments of a monotone intensity curve over -1..1, all positive (rising) or all
+            negative (falling); None for none.
         gain: Contrast factor.
         offset: Brightness in the unit of the image.
         noise: Standard deviation of added noise.
@@ -62,7 +63,8 @@ def sample_patch_transform(rng: np.random.Generator, plan: SegmentationPlan) -> 
         elastic[0] *= 0.5
     curve = None
     if rng.random() < plan.appearance:
-        curve = rng.dirichlet(np.full(CURVE_POINTS, 2.0))
+        # A falling curve makes dark what is bright, as another kind of scan may.
+        curve = rng.dirichlet(np.full(CURVE_POINTS, 2.0)) * (1.0 if rng.random() < 0.5 else -1.0)
     strength = plan.contrast
     return PatchTransform(
         matrix=matrix,
@@ -119,7 +121,8 @@ def _intensities(image: Tensor, labels: Tensor, transform: PatchTransform) -> Te
     if transform.convolve:
         image = random_convolution(image, generator)
     if transform.curve is not None:
-        knots = np.concatenate([[0.0], np.cumsum(transform.curve)]) * 2 - 1
+        knots = np.concatenate([[0.0], np.cumsum(transform.curve)]) * 2
+        knots -= 1.0 if knots[-1] > 0 else -1.0
         position = ((image.clamp(-1, 1) + 1) * (CURVE_POINTS / 2)).clamp(max=CURVE_POINTS - 1e-4)
         index = position.long()
         table = torch.from_numpy(knots.astype(np.float32)).to(image.device)

@@ -28,7 +28,7 @@ class Preset:
         learning_rate_generator: Of the translator; its discriminators get twice that (TTUR).
         learning_rate: Of the DAR-UNet at the start.
         mirror: Whether patches and slices are mirrored at all.
-        appearance: Share of patches with a random intensity curve.
+        appearance: Share of patches with a random intensity curve, rising or falling.
         random_convolution: Share of patches that a random shallow network changes.
         class_gain: Strength of the gains of single classes in patches.
         rounds: Of self-training on target scans.
@@ -99,11 +99,11 @@ PRESETS = {
         translation_epochs=None,
         translation_pixels=2.6e7,
         segmentation_epochs=None,
-        segmentation_voxels=1.5e8,
+        segmentation_voxels=2.4e8,
         learning_rate_generator=3e-4,
-        learning_rate=2e-3,
+        learning_rate=3e-3,
         mirror=False,
-        appearance=0.0,
+        appearance=0.2,
         random_convolution=0.5,
         class_gain=0.3,
         rounds=1,

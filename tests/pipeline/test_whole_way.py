@@ -70,6 +70,9 @@ def test_every_stage_leaves_what_it_should(root):
         results / "segmentation" / "fold_0" / "checkpoint.safetensors",
         results / "segmentation" / "fold_0" / "validation.json",
         results / "segmentation" / "fold_0" / "progress.png",
+        results / "self_training" / "round_1" / "fold_0" / "checkpoint.safetensors",
+        results / "self_training" / "round_1" / "fold_0" / "validation.json",
+        preprocessed / "pseudo_labels" / "round_1" / "fold_0" / "mr_01.json",
     ]
     assert [str(path) for path in expected if not path.is_file()] == []
     assert list((results / "translation" / "previews").glob("*.png"))
@@ -109,29 +112,31 @@ def test_no_adaptation_and_its_prediction(root):
     assert list((root / "plain").glob("*.nii.gz"))
 
 
-def test_self_training_is_left_out_where_the_network_misses_organs(root):
-    # So small a network finds nothing; the masks are those of the first training.
-    assert not (root / "results" / NAME / "self_training").exists()
-    assert (root / "preprocessed" / NAME / "pseudo_labels" / "round_1" / "fold_0").is_dir()
-
-
-def test_self_training_alone_then_prediction_with_it(root, monkeypatch, capsys):
+def test_self_training_is_left_out_where_the_network_misses_organs(root, monkeypatch, capsys):
     common = ["--root", str(root), "-device", "cpu", "--quiet"]
-    only = ["7", "0", "--stage", "self_training"]
     monkeypatch.setattr("darnet.pipeline.missing_classes", lambda *_: ["spleen"])
-    assert train.main([*only, *common]) == 0
+    assert train.main(["7", "0", "--stage", "self_training", *common]) == 0
     assert "finds spleen in less than half" in capsys.readouterr().err
-    monkeypatch.setattr("darnet.pipeline.missing_classes", lambda *_: [])
-    assert train.main([*only, *common]) == 0
-    folder = root / "results" / NAME / "self_training" / "round_1" / "fold_0"
-    for name in ("checkpoint.safetensors", "log.jsonl", "progress.png", "validation.json"):
-        assert (folder / name).is_file(), name
-    assert train.main([*only, *common]) == 2
+
+
+def test_self_training_over_a_finished_one_is_refused(root, capsys):
+    common = ["--root", str(root), "-device", "cpu", "--quiet"]
+    assert train.main(["7", "0", "--stage", "self_training", *common]) == 2
     assert "there is a checkpoint already" in capsys.readouterr().err
-    assert train.main(["7", "0", "--continue", *common]) == 0
-    scans = root / "raw" / NAME / "imagesTs"
-    assert predict.main(["-i", str(scans), "-o", str(root / "self"), "-d", "7", *common]) == 0
-    assert list((root / "self").glob("*.nii.gz"))
+
+
+def test_self_training_needs_a_finished_network(root, capsys):
+    path = root / "preprocessed" / NAME / "plans.json"
+    before = path.read_text()
+    plans = Plans.read(path)
+    longer = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, iterations=9))
+    write_json(path, longer.to_json())
+    try:
+        command = ["7", "0", "--stage", "self_training", "--root", str(root), "-device", "cpu", "--quiet"]
+        assert train.main(command) == 2
+    finally:
+        path.write_text(before)
+    assert "not trained to its end" in capsys.readouterr().err
 
 
 def test_a_second_preprocessing_keeps_what_is_there(root, capsys):
