@@ -52,6 +52,11 @@ class DatasetLayout:
     def splits(self) -> Path:
         return self.preprocessed / "splits.json"
 
+    @property
+    def preprocessing(self) -> Path:
+        """Which cases the stores hold and what they were made with; written when all of them are there."""
+        return self.preprocessed / "preprocessing.json"
+
     def cases(self, domain: str) -> Path:
         """Case store of a domain."""
         return self.preprocessed / domain

@@ -9,8 +9,8 @@ from pathlib import Path
 
 from darnet.errors import ConfigurationError
 from darnet.inference import Predictor, load_network
-from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
-from darnet.layout import DatasetLayout
+from darnet.io import CaseStore, read_json, read_meta, sha256_of, write_json
+from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import (
     CaseFiles,
     Fingerprint,
@@ -29,7 +29,10 @@ from darnet.training import (
     CHECKPOINT,
     RunOptions,
     load_translator,
+    plan_hash,
     read_fold,
+    stage_hash,
+    stage_iterations,
     train_segmentation,
     train_translation,
 )
@@ -37,6 +40,8 @@ from darnet.training import (
 Notice = Callable[[str], None]
 
 STAGES = ("all", "translation", "synthesis", "segmentation", "self_training")
+# Where a results folder holds weights.
+WEIGHTS = ("translation", "segmentation/fold_*", "self_training/round_*/fold_*")
 NO_ADAPTATION = "no_adaptation"
 NO_TRANSLATION = "no_translation"
 SUPERVISED = "supervised"
@@ -65,8 +70,10 @@ def plan(
 
 
 def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) -> None:
-    """Write the folds over the source cases."""
+    """Write the folds over the source cases; folds that deal out just these cases already are kept."""
     cases = [files.case_id for files in dataset.source]
+    if layout.splits.exists() and {c for part in read_fold(layout.splits, "all") for c in part} == set(cases):
+        return
     write_json(layout.splits, make_splits(cases, plans.segmentation.folds, plans.seed))
 
 
@@ -87,7 +94,35 @@ def preprocess(
             expected=dataset.info.labels,
             remedy="plan again",
         )
-    return preprocess_dataset(dataset, layout, plans, processes, quiet)
+    layout.preprocessing.unlink(missing_ok=True)
+    counts = preprocess_dataset(dataset, layout, plans, processes, quiet)
+    held = {domain: list(CaseStore(layout.cases(domain)).case_ids()) for domain in DOMAINS}
+    write_json(layout.preprocessing, {"plan": plan_hash(plans), **held})
+    return counts
+
+
+def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[str] = DOMAINS) -> None:
+    """Refuse case stores that are not whole, or were made with another plan.
+
+    Raises:
+        ConfigurationError: What is wrong with them.
+    """
+    remedy = "run darnet_plan_and_preprocess --keep_plan"
+    if not layout.preprocessing.exists():
+        raise ConfigurationError("preprocessing is not finished", where=layout.preprocessed, remedy=remedy)
+    made = read_json(layout.preprocessing)
+    if made.get("plan") != plan_hash(plans):
+        raise ConfigurationError(
+            "the preprocessed cases were made with another plan", where=layout.preprocessed, remedy=remedy
+        )
+    wanted = {domain: set(made.get(domain, ())) for domain in domains}
+    wanted["source"] |= {case for part in read_fold(layout.splits, "all") for case in part}
+    for domain in domains:
+        missing = sorted(wanted[domain] - set(CaseStore(layout.cases(domain)).case_ids()))
+        if missing:
+            raise ConfigurationError(
+                "preprocessed cases are missing", where=layout.cases(domain), found=", ".join(missing), remedy=remedy
+            )
 
 
 def train(
@@ -120,10 +155,15 @@ def train(
         raise ConfigurationError("there is no such stage", found=stage, expected=", ".join(STAGES))
     split = read_fold(layout.splits, fold)
     source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
-    if stage == "all" and not options.resume:
-        _refuse_former_rounds(layout, plans, fold)
+    check_preprocessed(layout, plans)
+    checkpoint, fold_checkpoint = layout.translation / CHECKPOINT, layout.segmentation(fold) / CHECKPOINT
+    if options.resume and not (checkpoint.exists() or fold_checkpoint.exists()):
+        raise ConfigurationError(
+            "there is no checkpoint to go on from", where=layout.results, remedy="leave out --continue"
+        )
+    if stage in ("all", "segmentation") and not options.resume:
+        _refuse_trained(layout, fold)
     publish_plans(plans, layout.results)
-    checkpoint = layout.translation / CHECKPOINT
     if stage in ("all", "translation"):
         # Folds after the first find the translator there; they must not be refused for it.
         resume = dataclasses.replace(options, resume=checkpoint.exists())
@@ -145,7 +185,9 @@ def train(
     if stage == "synthesis":
         return
     if stage in ("all", "segmentation"):
-        train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), options)
+        # An interruption may have come before the first checkpoint of this stage.
+        resume = dataclasses.replace(options, resume=options.resume and fold_checkpoint.exists())
+        train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), resume)
     if stage in ("all", "self_training"):
         if stage == "self_training" and not plans.self_training.rounds:
             raise ConfigurationError(
@@ -156,10 +198,10 @@ def train(
                 return
 
 
-def _refuse_former_rounds(layout: DatasetLayout, plans: Plans, fold: str | int) -> None:
-    """Notice weights that self-training of an earlier network left, before hours of training."""
-    for round_number in range(1, plans.self_training.rounds + 1):
-        path = layout.self_training(fold, round_number) / CHECKPOINT
+def _refuse_trained(layout: DatasetLayout, fold: str | int) -> None:
+    """Notice weights of this fold before hours of training; those of self-training would outlive their teacher."""
+    rounds = layout.results.glob(f"self_training/round_*/fold_{fold}/{CHECKPOINT}")
+    for path in (layout.segmentation(fold) / CHECKPOINT, *sorted(rounds)):
         if path.exists():
             raise ConfigurationError(
                 "there is a checkpoint already",
@@ -183,9 +225,8 @@ def _self_train(
     teacher, folder = before / CHECKPOINT, layout.self_training(fold, round_number)
     source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
     pseudo = CaseStore(layout.pseudo_labels(fold, round_number))
-    done, length = int(load_checkpoint(teacher)[1]["iteration"]), plans.segmentation.iterations
-    if round_number > 1:
-        length = plans.self_training.iterations
+    done = int(read_meta(teacher)["iteration"])
+    length = stage_iterations(plans, "segmentation" if round_number == 1 else "self_training")
     if done < length:
         raise ConfigurationError(
             "the network to start from is not trained to its end",
@@ -195,7 +236,7 @@ def _self_train(
             remedy="run darnet_train without --stage and with --continue",
         )
     predictor = Predictor(plans, [load_network(teacher, plans, notice)], options.device)
-    label_targets(plans, predictor, sha256_of(teacher), target, pseudo, options.quiet)
+    targets = label_targets(plans, predictor, sha256_of(teacher), target, pseudo, options.quiet)
     missing = missing_classes(plans, source, pseudo)
     if missing:
         notice(
@@ -205,7 +246,9 @@ def _self_train(
         return False
     resume = dataclasses.replace(options, resume=options.resume and (folder / CHECKPOINT).exists())
     synthetic = CaseStore(layout.synthetic)
-    train_student(plans, teacher, synthetic, source, variants, pseudo, split, str(fold), round_number, folder, resume)
+    train_student(
+        plans, teacher, synthetic, source, variants, pseudo, targets, split, str(fold), round_number, folder, resume
+    )
     return True
 
 
@@ -249,7 +292,7 @@ def train_supervised(
         options: Device, resume, quiet.
         processes: Cases preprocessed at once.
     """
-    own = DatasetLayout(layout.root, f"{layout.name}_{SUPERVISED}")
+    own = DatasetLayout(layout.preprocessed, SUPERVISED)
     as_source = dataclasses.replace(without_adaptation(plans), source=plans.target)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, labelled, as_source, processes, options.quiet)
@@ -268,6 +311,7 @@ def _train_as_they_are(
 ) -> Path:
     source = CaseStore(layout.cases("source"))
     split = read_fold(layout.splits, fold)
+    check_preprocessed(layout, plans, ("source",))
     publish_plans(plans, results)
     variants = {case: (case,) for case in source.case_ids()}
     folder = results / "segmentation" / f"fold_{fold}"
@@ -276,6 +320,19 @@ def _train_as_they_are(
 
 
 def publish_plans(plans: Plans, folder: Path) -> None:
-    """Put the plan beside the weights, so that the results folder alone is enough to predict."""
+    """Put the plan beside the weights, so that the results folder alone is enough to predict.
+
+    Raises:
+        ConfigurationError: There are weights of another plan: with the new plan beside them they could not be used.
+    """
+    found = [path for pattern in WEIGHTS for path in sorted(folder.glob(f"{pattern}/{CHECKPOINT}"))]
+    for path in found:
+        meta = read_meta(path)
+        if meta.get("plan") != stage_hash(plans, meta.get("stage", "segmentation")):
+            raise ConfigurationError(
+                "the checkpoint is of another plan",
+                where=path,
+                remedy="put back the plan that lies beside it, or move its folder out of the results to start afresh",
+            )
     folder.mkdir(parents=True, exist_ok=True)
     write_json(folder / "plans.json", plans.to_json())

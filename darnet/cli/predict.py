@@ -24,6 +24,9 @@ def build_parser() -> ArgumentParser:
         "-f", dest="folds", nargs="+", metavar="FOLD", help="folds to average: numbers, or all; else every trained fold"
     )
     command.add_argument(
+        "--no_self_training", action="store_true", help="the networks as they were before self-training"
+    )
+    command.add_argument(
         "-step_size",
         "--step_size",
         type=fraction,
@@ -62,7 +65,12 @@ def run(args: Namespace) -> None:
     folder = Path(args.model) if args.model else find_dataset(args.dataset, args.root).results
     folds = "all" if args.folds == ["all"] else args.folds
     predictor = Predictor.from_results(
-        folder, folds, args.device, step_size=args.step_size, notice=lambda text: say(args, text)
+        folder,
+        folds,
+        args.device,
+        step_size=args.step_size,
+        notice=lambda text: say(args, text),
+        self_trained=not args.no_self_training,
     )
     say(args, f"{len(predictor.networks)} networks of {folder} on {predictor.device}")
     predict_folder(args.input, args.output, predictor, options, notice=lambda text: say(args, text))

@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from darnet.cli.common import add_common, entry, parser, say
+from darnet.cli.common import add_common, entry, parser, say, whole_number
 from darnet.layout import find_dataset
 from darnet.plans import Plans
 
@@ -32,7 +32,9 @@ def build_parser() -> ArgumentParser:
         action="store_true",
         help="as --no_adaptation, but with the planned made-up contrasts; goes to results/.../no_translation",
     )
-    command.add_argument("--seed", type=int, default=None, help="seed of everything random; the plan's if not given")
+    command.add_argument(
+        "--seed", type=whole_number(0), default=None, help="seed of everything random; the plan's if not given"
+    )
     add_common(command)
     return command
 

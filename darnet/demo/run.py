@@ -11,6 +11,7 @@ from pathlib import Path
 
 from darnet import pipeline
 from darnet.demo.dataset import SUPERVISED, write_demo_dataset
+from darnet.errors import ConfigurationError
 from darnet.evaluation import Summary, evaluate_folders
 from darnet.inference import FolderOptions, Predictor, predict_folder
 from darnet.io import list_cases, list_labels, write_json
@@ -94,6 +95,14 @@ def run_demo(
         work()
         seconds[step] = round(time.monotonic() - start, 1)
 
+    if layout.plans.exists() and (former := Plans.read(layout.plans).seed) != seed:
+        raise ConfigurationError(
+            "the folder holds a demo with another seed",
+            where=root,
+            found=former,
+            expected=seed,
+            remedy="choose another folder with -o",
+        )
     if not layout.dataset_json.exists():
         timed("drawing phantoms", lambda: write_demo_dataset(layout.raw, seed, *cases))
     dataset, fingerprint = pipeline.verify(layout, processes, options.quiet)

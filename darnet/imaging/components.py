@@ -27,6 +27,21 @@ def largest_component(mask: NDArray[np.bool_], connectivity: Connectivity = 26) 
     return np.asarray(components == 1 + int(np.argmax(sizes)))
 
 
+def large_components(mask: NDArray[np.bool_], share: float, connectivity: Connectivity = 26) -> NDArray[np.bool_]:
+    """All connected components of a mask (D, H, W) that have at least a share of the largest one's voxels.
+
+    Args:
+        mask: Mask (D, H, W); an empty one stays empty.
+        share: 0 keeps all, 1 the largest alone.
+        connectivity: Neighbours of a voxel.
+    """
+    components, sizes = _components(mask, connectivity)
+    if sizes.size == 0:
+        return np.zeros(mask.shape, dtype=np.bool_)
+    kept = np.concatenate(([False], sizes >= share * sizes.max()))
+    return np.asarray(kept[components])
+
+
 def largest_fraction(mask: NDArray[np.bool_]) -> float:
     """Share of a mask's voxels that its largest 26-connected component holds; 0 where the mask is empty."""
     if not mask.any():

@@ -5,16 +5,17 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.imaging.components import largest_component
+from darnet.imaging.components import large_components
 
 BINS = 256
 SAMPLES = 1_000_000
 ROBUST_PERCENTILES = (0.5, 99.5)
+BODY_PART = 0.2  # of the largest component: smaller ones are couch, wires and ghosts
 TOWARDS_BACKGROUND = 0.25  # where the threshold lies between background (0) and Otsu's threshold (1)
 
 
 def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
-    """Body of a scan as one component, its dark inside not filled.
+    """Body of a scan, its dark inside not filled: the largest component, and others nearly as large (two legs).
 
     Otsu's threshold over a robust range splits bright tissue from the rest; fat in a CT window and dark tissue in MR
     lie below it. So the threshold is moved towards the median of what is below, which is air.
@@ -29,7 +30,7 @@ def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
     if low == high:
         return np.zeros(volume.shape, dtype=np.bool_)
     mask = np.asarray(volume > _threshold(volume, low, high))
-    return largest_component(mask, connectivity=6)
+    return large_components(mask, BODY_PART, connectivity=6)
 
 
 def _threshold(volume: NDArray[np.floating], low: float, high: float) -> float:

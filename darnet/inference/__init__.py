@@ -1,8 +1,9 @@
 """Inference: from a scan to labels on its own grid."""
 
+from darnet.inference.checkpoints import choose_folds, last_checkpoint, load_network, trained_folds
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.folder import FolderOptions, InputCase, check_output, find_inputs, predict_folder, select_part
-from darnet.inference.predictor import Prediction, Predictor, choose_folds, last_checkpoint, load_network, trained_folds
+from darnet.inference.predictor import Prediction, Predictor
 
 __all__ = [
     "FolderOptions",

@@ -16,19 +16,19 @@ from torch import Tensor, nn
 from darnet.errors import ConfigurationError, ResourceError
 from darnet.imaging import sliding_window
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
+from darnet.inference.checkpoints import (
+    choose_folds,
+    last_checkpoint,
+    leave_out_unfinished,
+    load_network,
+    segmentation_checkpoint,
+)
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.strategy import Strategy, is_out_of_memory, strategies
-from darnet.io import load_checkpoint, read_scan
-from darnet.networks import build_segmentation
+from darnet.io import read_scan
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_arrays
 from darnet.training.device import autocast, resolve_device
-from darnet.training.run import plan_hash
-from darnet.training.state import load_module
-
-CHECKPOINT = "checkpoint.safetensors"
-SEGMENTATION = "segmentation"
-SELF_TRAINING = "self_training"
 
 Network = Callable[[Tensor], Tensor]
 
@@ -83,12 +83,12 @@ class Predictor:
 
         Args:
             folder: A data set's results, ROOT/results/DatasetNNN_Name.
-            folds: Folds to average. None takes every trained fold; "all" the fold trained on all cases, or every
-                trained fold where there is no such one.
+            folds: Folds to average. None takes every fold that is trained to its end; "all" the fold trained on all
+                cases, or every such fold where there is none.
             device: Where to compute.
             step_size: Step of the sliding window as a fraction of the patch; None takes the plan's.
             notice: Gets a sentence where something is done in another way than asked for.
-            self_trained: Take each fold's last round of self-training where there is one.
+            self_trained: Take each fold's last finished round of self-training where there is one.
 
         Raises:
             ConfigurationError: No such folder, fold or checkpoint, or one that belongs to another plan.
@@ -96,8 +96,13 @@ class Predictor:
         folder = Path(folder)
         chosen = choose_folds(folder, folds)
         plans = Plans.read(folder / "plans.json")
-        find = last_checkpoint if self_trained else segmentation_checkpoint
-        networks = [load_network(find(folder, fold), plans, notice) for fold in chosen]
+        if folds is None or folds == "all":
+            chosen = leave_out_unfinished(folder, chosen, plans, notice)
+        paths = [
+            last_checkpoint(folder, fold, plans) if self_trained else segmentation_checkpoint(folder, fold)
+            for fold in chosen
+        ]
+        networks = [load_network(path, plans, notice) for path in paths]
         return cls(plans, networks, device, step_size, notice)
 
     def predict(
@@ -238,87 +243,3 @@ def canonical_affine(spacing: tuple[float, float, float], through_plane: str) ->
         towards = code in BODY
         affine[(BODY if towards else OPPOSITE).index(code), axis] = step if towards else -step
     return affine
-
-
-def segmentation_checkpoint(folder: Path, fold: str) -> Path:
-    """Checkpoint of a fold before any self-training."""
-    return folder / SEGMENTATION / f"fold_{fold}" / CHECKPOINT
-
-
-def last_checkpoint(folder: Path, fold: str) -> Path:
-    """Checkpoint of a fold's last round of self-training, or the one before any."""
-    rounds = {
-        int(path.parents[1].name.removeprefix("round_")): path
-        for path in (folder / SELF_TRAINING).glob(f"round_*/fold_{fold}/{CHECKPOINT}")
-    }
-    return rounds[max(rounds)] if rounds else segmentation_checkpoint(folder, fold)
-
-
-def trained_folds(folder: Path) -> list[str]:
-    """Names of the folds that have a checkpoint, sorted.
-
-    Raises:
-        ConfigurationError: There is none.
-    """
-    found = sorted(
-        path.parent.name.removeprefix("fold_") for path in (folder / SEGMENTATION).glob(f"fold_*/{CHECKPOINT}")
-    )
-    if not found:
-        raise ConfigurationError(
-            "there is no trained network",
-            where=folder / SEGMENTATION,
-            found="no fold with a checkpoint" if folder.is_dir() else "no such folder",
-            expected=f"fold_0/{CHECKPOINT}",
-            remedy="train with darnet_train, or name the results of a trained data set with -d or -m",
-        )
-    return found
-
-
-def choose_folds(folder: Path, folds: Sequence[int | str] | str | None) -> list[str]:
-    """Names of the folds to average; `folds` as in `Predictor.from_results`.
-
-    Raises:
-        ConfigurationError: A fold is not trained, or none is.
-    """
-    there = trained_folds(folder)
-    if folds is None or (folds == "all" and "all" not in there):
-        return there
-    chosen = [folds] if isinstance(folds, str) else list(dict.fromkeys(str(fold) for fold in folds))
-    missing = [fold for fold in chosen if fold not in there]
-    if missing or not chosen:
-        raise ConfigurationError(
-            f"fold {', '.join(missing)} is not trained" if missing else "no fold is chosen",
-            where=folder / SEGMENTATION,
-            found="trained folds: " + ", ".join(there),
-            remedy="choose a trained fold with -f, or train it with darnet_train",
-        )
-    return chosen
-
-
-def load_network(path: Path, plans: Plans, notice: Callable[[str], None] = warnings.warn) -> nn.Module:
-    """Build the network of a plan and fill it from a checkpoint of that plan.
-
-    Raises:
-        ConfigurationError: No such checkpoint, or one of another plan.
-    """
-    tensors, meta = load_checkpoint(path, notice=notice)
-    stages: tuple[str, ...] = (SEGMENTATION,)
-    length = plans.segmentation.iterations
-    if meta.get("stage") == SELF_TRAINING:
-        stages, length = (SEGMENTATION, SELF_TRAINING), plans.self_training.iterations
-    wanted = {"dataset": plans.dataset, "labels": plans.labels, "plan": plan_hash(plans, *stages)}
-    for key, expected in wanted.items():
-        if meta.get(key, expected) != expected:
-            raise ConfigurationError(
-                f"the checkpoint was trained with another {key}",
-                where=path,
-                found=meta[key],
-                expected=expected,
-                remedy="use the checkpoint with the plan that lies beside it",
-            )
-    done = int(meta.get("iteration", length))
-    if done < length:
-        notice(f"{path}: trained for {done} of {length} iterations; darnet_train --continue goes on")
-    network = build_segmentation(plans.segmentation, plans.num_classes)
-    load_module("network", network, tensors)
-    return network

@@ -49,17 +49,16 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], meta: Mappi
 
 
 def load_checkpoint(
-    path: str | Path, device: str = "cpu", notice: Callable[[str], None] = warnings.warn
+    path: str | Path, notice: Callable[[str], None] = warnings.warn
 ) -> tuple[dict[str, Tensor], dict[str, Any]]:
     """Read a checkpoint and check its hash; a damaged one gives way to the previous one, which is said.
 
     Args:
         path: File to read.
-        device: Where the tensors go.
         notice: Gets a sentence when the previous checkpoint is used.
 
     Returns:
-        The tensors and the JSON values.
+        The tensors, on the CPU, and the JSON values.
 
     Raises:
         ConfigurationError: There is no checkpoint, or it and the previous one are damaged.
@@ -88,7 +87,28 @@ def load_checkpoint(
             expected="a file as save_checkpoint wrote it",
             remedy="put back a good copy, or delete it and train again",
         )
-    return {name: tensor.to(device) for name, tensor in tensors.items()}, meta
+    return tensors, meta
+
+
+def read_meta(path: str | Path) -> dict[str, Any]:
+    """The JSON values of a checkpoint, without its tensors; those of the previous one where it cannot be read.
+
+    Raises:
+        ConfigurationError: Neither can be read.
+    """
+    path = Path(path)
+    for candidate in (path, previous_of(path)):
+        try:
+            with candidate.open("rb") as file:
+                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+            return cast("dict[str, Any]", json.loads(header["__metadata__"][META]))
+        except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+            continue
+    raise ConfigurationError(
+        "there is no checkpoint that can be read",
+        where=path,
+        remedy="put back a good copy, or delete it and train again",
+    )
 
 
 def previous_of(path: Path) -> Path:

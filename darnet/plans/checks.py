@@ -33,6 +33,13 @@ def _of_data(plans: Plans) -> list[Rule]:
         _one_of("preprocessing.through_plane", grid.through_plane, "R", "A", "S"),
         ("labels", plans.labels, sorted(plans.labels.values()) == list(range(len(plans.labels))), "0, 1, 2, ..."),
         ("inference.step_size", inference.step_size, 0 < inference.step_size <= 1, "above 0, at most 1"),
+        (
+            "inference.largest_component",
+            inference.largest_component,
+            set(inference.largest_component) <= set(plans.foreground.values()),
+            "labels of the plan, without background",
+        ),
+        ("seed", plans.seed, plans.seed >= 0, "0 or more"),
         _one_of("inference.average", inference.average, "probabilities", "logits"),
     ]
     for name in ("source", "target"):
@@ -51,6 +58,10 @@ def _of_translation(plans: Plans) -> list[Rule]:
         _one_of("translation.style_norm", plan.style_norm, "none", "instance"),
         _positive("translation.iterations", plan.iterations),
         _positive("translation.batch_size", plan.batch_size),
+        _positive("translation.style_dim", plan.style_dim),
+        _positive("translation.learning_rate_generator", plan.learning_rate_generator),
+        _positive("translation.learning_rate_discriminator", plan.learning_rate_discriminator),
+        ("translation.scale", plan.scale, 0 <= plan.scale < 1, "0 or more, below 1"),
         _positive("synthesis.number_of_styles", synthesis.number_of_styles),
         _one_of("synthesis.choice", synthesis.choice, "random", "medoid", "mean"),
     ]
@@ -75,6 +86,9 @@ def _of_segmentation(plans: Plans) -> list[Rule]:
         ("segmentation.patch_size", plan.patch_size, fits, f"multiples of {tuple(divisors)}"),
         _positive("segmentation.batch_size", plan.batch_size),
         _positive("segmentation.iterations", plan.iterations),
+        _positive("segmentation.learning_rate", plan.learning_rate),
+        ("segmentation.scale", plan.scale, 0 <= plan.scale < 1, "0 or more, below 1"),
+        ("segmentation.mirror_axes", plan.mirror_axes, set(plan.mirror_axes) <= {0, 1, 2}, "axes 0, 1 or 2"),
         ("segmentation.folds", plan.folds, plan.folds >= 2, "at least 2"),
     ]
 
@@ -84,12 +98,13 @@ def _of_self_training(plans: Plans) -> list[Rule]:
     return [
         ("self_training.rounds", plan.rounds, plan.rounds >= 0, "0 or more"),
         _positive("self_training.iterations", plan.iterations),
+        _positive("self_training.learning_rate", plan.learning_rate),
         ("self_training.target_share", plan.target_share, 0 <= plan.target_share <= 1, "between 0 and 1"),
         ("self_training.kept", plan.kept, 0 < plan.kept <= 1, "above 0, at most 1"),
     ]
 
 
-def _positive(key: str, value: int) -> Rule:
+def _positive(key: str, value: float) -> Rule:
     return key, value, value > 0, "above 0"
 
 

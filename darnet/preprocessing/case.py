@@ -111,8 +111,14 @@ def find_crop(
     """
     d, h, w = (int(np.ceil(BODY_MARGIN / s)) for s in spacing)
     box = box_of(foreground_mask(volume), (d, h, w))
-    if labels is None or depth is None or not labels.any():
+    if labels is None or not labels.any():
         return box
-    (start, stop), *_ = box_of(labels)
+    labelled = box_of(labels)
+    # Nothing that is labelled is cut off, whatever the intensities say.
+    d0, h0, w0 = ((min(a, c), max(b, d)) for (a, b), (c, d) in zip(box, labelled, strict=True))
+    box = (d0, h0, w0)
+    if depth is None:
+        return box
+    start, stop = labelled[0]
     planes = max(round(depth / spacing[0]), stop - start)
     return crop_to_depth(((start, stop), *box[1:]), volume.shape, planes)

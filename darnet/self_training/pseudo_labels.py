@@ -45,7 +45,8 @@ def choose_voxels(probabilities: NDArray[np.float32], kept: float, single: Seque
 def label_targets(
     plans: Plans, teacher: Predictor, origin: str, target: CaseStore, store: CaseStore, quiet: bool = False
 ) -> dict[str, tuple[str, ...]]:
-    """Label all target training scans, case by case; what is there already is kept.
+    """Label all target training scans, case by case; what is there already is kept, and labels of
+    scans that are no longer there are removed.
 
     Args:
         plans: The plan.
@@ -72,6 +73,8 @@ def label_targets(
             record, content_hash=content_hash, has_labels=True, class_voxels=voxels, class_locations=locations
         )
         store.write(made, image, labels)
+    for case_id in set(store.case_ids()) - set(target.case_ids()):
+        store.remove(case_id)
     return {case_id: (case_id,) for case_id in target.case_ids()}
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans
 from darnet.self_training.pseudo_labels import UNKNOWN
-from darnet.training import RunOptions, SegmentationStep, fit, load_module, plan_hash, validate
+from darnet.training import RunOptions, SegmentationStep, fit, load_module, stage_hash, validate
 from darnet.training.loaders import MixedLoader, PatchLoader
 
 
@@ -20,6 +20,7 @@ def train_student(
     labels: CaseStore,
     variants: Mapping[str, Sequence[str]],
     pseudo: CaseStore,
+    targets: Mapping[str, Sequence[str]],
     fold: tuple[Sequence[str], Sequence[str]],
     fold_name: str,
     round_number: int,
@@ -35,6 +36,7 @@ def train_student(
         labels: Store of their labels.
         variants: Source case -> names under which `images` holds it.
         pseudo: Store of target scans with pseudo-labels.
+        targets: Target case -> names under which `pseudo` holds it.
         fold: Training and held-out source cases.
         fold_name: 0 to 4, or all.
         round_number: From 1.
@@ -49,20 +51,21 @@ def train_student(
     loader = MixedLoader(
         (
             PatchLoader(images, labels, {case: variants[case] for case in train}, plan),
-            PatchLoader(pseudo, pseudo, {case: (case,) for case in pseudo.case_ids()}, on_targets),
+            PatchLoader(pseudo, pseudo, targets, on_targets),
         ),
         (1.0 - settings.target_share, settings.target_share),
     )
     stage = f"self-training round {round_number} fold {fold_name}"
     step = SegmentationStep(plan, plans.num_classes, loader, options.device, plans.seed, stage, UNKNOWN)
-    tensors, _ = load_checkpoint(teacher, device=str(options.device))
+    tensors, _ = load_checkpoint(teacher)
     load_module("network", step.network, tensors)
     meta = {
         "dataset": plans.dataset,
         "stage": "self_training",
-        "plan": plan_hash(plans, "segmentation", "self_training"),
+        "plan": stage_hash(plans, "self_training"),
         "labels": plans.labels,
         "fold": fold_name,
+        "cases": sorted(train),
         "teacher": sha256_of(teacher),
     }
     fit(step, plan.iterations, folder, meta, options)

@@ -10,6 +10,8 @@ from darnet.training.run import (
     fit,
     load_translator,
     plan_hash,
+    stage_hash,
+    stage_iterations,
     train_segmentation,
     train_translation,
 )
@@ -33,6 +35,8 @@ __all__ = [
     "plan_hash",
     "read_fold",
     "resolve_device",
+    "stage_hash",
+    "stage_iterations",
     "run_training",
     "train_segmentation",
     "train_translation",

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 from darnet.errors import ConfigurationError
+from darnet.io import read_json
 
 
 def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -16,7 +16,7 @@ def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str
     """
     if not splits.exists():
         raise ConfigurationError("there are no folds", where=splits, remedy="run darnet_plan_and_preprocess first")
-    folds = json.loads(splits.read_text(encoding="utf-8"))
+    folds = read_json(splits)
     if fold == "all":
         return tuple(sorted({case for f in folds for case in (*f["train"], *f["val"])})), ()
     if not str(fold).isdigit() or int(fold) >= len(folds):

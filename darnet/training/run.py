@@ -26,6 +26,12 @@ from darnet.training.translation import TranslationStep
 from darnet.training.validation import validate
 
 CHECKPOINT = "checkpoint.safetensors"
+# The parts of the plan that the weights of a stage depend on.
+STAGE_PARTS = {
+    "translation": ("translation",),
+    "segmentation": ("segmentation",),
+    "self_training": ("segmentation", "self_training"),
+}
 CHECKPOINTS_A_RUN = 20
 PICTURES_A_RUN = 10
 PREVIEW_SLICES = 2
@@ -52,9 +58,21 @@ def plan_hash(plans: Plans, *stages: str) -> str:
     """Hash of the parts of the plan that weights depend on, the labels included."""
     values = plans.to_json()
     parts = {k: values[k] for k in ("labels", "preprocessing", *stages)}
+    for domain in ("source", "target"):
+        parts[domain] = values[domain]["intensity"]
     for part in parts.values():
         part.pop("why", None)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+def stage_hash(plans: Plans, stage: str) -> str:
+    """Hash of all parts of the plan that the weights of a stage depend on."""
+    return plan_hash(plans, *STAGE_PARTS[stage])
+
+
+def stage_iterations(plans: Plans, stage: str) -> int:
+    """Iterations that a plan has for a stage."""
+    return int(getattr(plans, stage).iterations)
 
 
 def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], options: RunOptions) -> int:
@@ -72,15 +90,15 @@ def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], opt
                 remedy="use --continue to go on from it, or move the folder away to start afresh",
             )
         return 0
-    tensors, found = load_checkpoint(path, device=str(options.device))
-    for key in ("dataset", "stage", "plan", "teacher"):
+    tensors, found = load_checkpoint(path)
+    for key in ("dataset", "stage", "plan", "teacher", "cases"):
         if found.get(key) != meta.get(key):
             raise ConfigurationError(
-                f"the checkpoint is of another {key}",
+                f"the checkpoint is of {'other' if key == 'cases' else 'another'} {key}",
                 where=path,
                 found=found.get(key),
                 expected=meta.get(key),
-                remedy="put back the plan that it was trained with, or move the folder away to start afresh",
+                remedy="put back the plan and the cases of its training, or move the folder away to start afresh",
             )
     step.load(tensors)
     return int(found["iteration"])
@@ -110,7 +128,7 @@ def fit(
         step: What an iteration does.
         iterations: How many to do in all.
         folder: Gets `checkpoint.safetensors`, `log.jsonl` and `progress.png`.
-        meta: Goes into the checkpoint; "dataset", "stage", "plan" and "teacher" must be the same to go on.
+        meta: Goes into the checkpoint; "dataset", "stage", "plan", "teacher" and "cases" must be the same to go on.
         options: Resume and the like.
         extra: Further hooks.
 
@@ -159,7 +177,7 @@ def train_translation(
         titles = ("input", "reconstruction", "translation", "cycle")
         draw_grid(rows, titles, folder / "previews" / f"{iteration:06d}.png", side)
 
-    meta = {"dataset": plans.dataset, "stage": "translation", "plan": plan_hash(plans, "translation")}
+    meta = {"dataset": plans.dataset, "stage": "translation", "plan": stage_hash(plans, "translation")}
     extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
     fit(step, plan.iterations, folder, meta, options, extra)
     return step.average.average.eval()  # type: ignore[return-value]
@@ -167,7 +185,7 @@ def train_translation(
 
 def load_translator(plans: Plans, folder: Path, device: torch.device) -> tuple[Translator, int]:
     """The averaged translator of a checkpoint, and the iterations it has done."""
-    tensors, meta = load_checkpoint(folder / CHECKPOINT, device=str(device))
+    tensors, meta = load_checkpoint(folder / CHECKPOINT)
     translator = build_translator(plans.translation).to(device)
     load_module("average", translator, tensors)
     return translator.eval(), int(meta["iteration"])
@@ -202,9 +220,10 @@ def train_segmentation(
     meta = {
         "dataset": plans.dataset,
         "stage": "segmentation",
-        "plan": plan_hash(plans, "segmentation"),
+        "plan": stage_hash(plans, "segmentation"),
         "labels": plans.labels,
         "fold": fold_name,
+        "cases": sorted(train),
     }
     fit(step, plans.segmentation.iterations, folder, meta, options)
     if held_out:

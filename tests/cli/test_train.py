@@ -32,7 +32,7 @@ def command(tmp_path):
 def calls(monkeypatch):
     """What the command would train."""
     made = []
-    monkeypatch.setattr(pipeline, "train", lambda *args: made.append(("train", *args)))
+    monkeypatch.setattr(pipeline, "train", lambda *args, **_: made.append(("train", *args)))
     monkeypatch.setattr(pipeline, "train_without_adaptation", lambda *args: made.append(("baseline", *args)))
     return made
 
@@ -113,7 +113,8 @@ def test_missing_splits(layout, command, capsys):
 
 
 @pytest.mark.parametrize("stage", ["synthesis", "segmentation"])
-def test_stages_need_the_translator(layout, command, capsys, stage):
+def test_stages_need_the_translator(layout, command, capsys, monkeypatch, stage):
+    monkeypatch.setattr(pipeline, "check_preprocessed", lambda *_: None)
     assert command("0", "--stage", stage) == 2
     said = capsys.readouterr().err
     assert "translation" in said

@@ -116,6 +116,23 @@ def test_folds(tmp_path, make_small_plans, write_results):
     assert len(Predictor.from_results(folder, (0, 2)).networks) == 2
 
 
+def test_folds_in_training_are_left_out_unless_named(tmp_path, make_small_plans, write_results):
+    from darnet.io import load_checkpoint, save_checkpoint
+
+    plans = make_small_plans()
+    folder = write_results(tmp_path / "results", plans, folds=(0, 2))
+    path = folder / "segmentation" / "fold_2" / "checkpoint.safetensors"
+    tensors, meta = load_checkpoint(path)
+    save_checkpoint(path, tensors, meta | {"iteration": 1})
+    (folder / "segmentation" / "fold_0_old").mkdir()
+    save_checkpoint(folder / "segmentation" / "fold_0_old" / path.name, tensors, meta)
+    said: list[str] = []
+    assert len(Predictor.from_results(folder, None, notice=said.append).networks) == 1
+    assert "fold 2 is not trained to its end" in said[0]
+    assert len(Predictor.from_results(folder, (0, 2), notice=said.append).networks) == 2
+    assert "1 of" in said[-1]
+
+
 def test_results_of_another_plan_are_refused(tmp_path, make_small_plans, write_results):
     from darnet.io import write_json
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from darnet.errors import ConfigurationError
-from darnet.io import load_checkpoint, save_checkpoint
+from darnet.io import load_checkpoint, read_meta, save_checkpoint
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
@@ -53,6 +53,21 @@ def test_a_damaged_one_alone_is_refused(tmp_path, how):
     damage(path, how)
     with pytest.raises(ConfigurationError, match="damaged"):
         load_checkpoint(path)
+
+
+@pytest.mark.parametrize("how", ["cut", "empty", "pickle"])
+def test_values_without_tensors(tmp_path, how):
+    path = tmp_path / "checkpoint.safetensors"
+    save_checkpoint(path, tensors(1), {"iteration": 1})
+    assert read_meta(path) == {"iteration": 1}
+    path.write_bytes(path.read_bytes()[:30] if how == "cut" else b"" if how == "empty" else b"\x80\x04cos\nsystem\n")
+    with pytest.raises(ConfigurationError, match="no checkpoint that can be read"):
+        read_meta(path)
+    path.unlink()
+    save_checkpoint(path, tensors(1), {"iteration": 1})
+    save_checkpoint(path, tensors(2), {"iteration": 2})
+    path.write_bytes(b"")
+    assert read_meta(path) == {"iteration": 1}
 
 
 def test_a_missing_one_names_the_remedy(tmp_path):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import shutil
 from pathlib import Path
 
 import nibabel as nib
@@ -14,10 +15,11 @@ import pytest
 from darnet.cli import evaluate, plan_and_preprocess, predict, train
 from darnet.demo import DEMO_PRESET, DemoResult, format_demo, run_demo, write_demo_dataset
 from darnet.demo.dataset import Protocol
+from darnet.errors import ConfigurationError
 from darnet.evaluation import CaseScores, Scores, summarize
-from darnet.io import write_json
+from darnet.io import load_checkpoint, save_checkpoint, write_json
 from darnet.plans import Plans
-from darnet.training import RunOptions, resolve_device
+from darnet.training import CHECKPOINT, RunOptions, resolve_device
 
 NAME = "Dataset007_Tiny"
 SOURCE = Protocol("CT", (16, 40, 40), (10.0, 8.0, 8.0), "LPS")
@@ -99,9 +101,49 @@ def test_training_again_is_refused_and_continuing_is_not(root, capsys):
     assert train.main(["7", "0", "--continue", *common]) == 0
 
 
-def test_continuing_what_was_never_begun_is_refused(root, capsys):
-    assert train.main(["7", "1", "--continue", "--root", str(root), "-device", "cpu", "--quiet"]) == 2
-    assert "checkpoint" in capsys.readouterr().err
+def test_continuing_what_was_never_begun_is_refused(root, tmp_path, capsys):
+    shutil.copytree(root / "preprocessed", tmp_path / "preprocessed")
+    assert train.main(["7", "1", "--continue", "--root", str(tmp_path), "-device", "cpu", "--quiet"]) == 2
+    assert "no checkpoint to go on from" in capsys.readouterr().err
+
+
+def test_continuing_goes_on_after_an_interruption_between_stages(root, tmp_path):
+    shutil.copytree(root, tmp_path / "root")
+    shutil.rmtree(tmp_path / "root" / "results" / NAME / "segmentation")
+    shutil.rmtree(tmp_path / "root" / "results" / NAME / "self_training")
+    common = ["--root", str(tmp_path / "root"), "-device", "cpu", "--quiet"]
+    assert train.main(["7", "0", "--continue", *common]) == 0
+    assert (tmp_path / "root" / "results" / NAME / "self_training" / "round_1" / "fold_0").is_dir()
+
+
+def test_segmentation_anew_under_old_self_training_is_refused(root, tmp_path, capsys):
+    shutil.copytree(root, tmp_path / "root")
+    shutil.rmtree(tmp_path / "root" / "results" / NAME / "segmentation")
+    for stage in ("all", "segmentation"):
+        command = ["7", "0", "--stage", stage, "--root", str(tmp_path / "root"), "-device", "cpu", "--quiet"]
+        assert train.main(command) == 2
+        assert "self_training" in capsys.readouterr().err
+
+
+def test_cases_of_another_plan_or_missing_ones_are_refused(root, tmp_path, capsys):
+    shutil.copytree(root / "preprocessed", tmp_path / "preprocessed")
+    folder = tmp_path / "preprocessed" / NAME
+    command = ["7", "0", "--root", str(tmp_path), "-device", "cpu", "--quiet"]
+    (folder / "target" / "mr_01.json").unlink()
+    assert train.main(command) == 2
+    assert "mr_01" in capsys.readouterr().err
+    plans = Plans.read(folder / "plans.json")
+    intensity = dataclasses.replace(plans.target.intensity, high=80.0)
+    write_json(
+        folder / "plans.json",
+        dataclasses.replace(plans, target=dataclasses.replace(plans.target, intensity=intensity)).to_json(),
+    )
+    assert train.main(command) == 2
+    assert "made with another plan" in capsys.readouterr().err
+    (folder / "preprocessing.json").unlink()
+    assert train.main(command) == 2
+    assert "not finished" in capsys.readouterr().err
+    assert not (tmp_path / "results").exists()
 
 
 def test_no_adaptation_and_its_prediction(root):
@@ -125,17 +167,13 @@ def test_self_training_over_a_finished_one_is_refused(root, capsys):
     assert "there is a checkpoint already" in capsys.readouterr().err
 
 
-def test_self_training_needs_a_finished_network(root, capsys):
-    path = root / "preprocessed" / NAME / "plans.json"
-    before = path.read_text()
-    plans = Plans.read(path)
-    longer = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, iterations=9))
-    write_json(path, longer.to_json())
-    try:
-        command = ["7", "0", "--stage", "self_training", "--root", str(root), "-device", "cpu", "--quiet"]
-        assert train.main(command) == 2
-    finally:
-        path.write_text(before)
+def test_self_training_needs_a_finished_network(root, tmp_path, capsys):
+    shutil.copytree(root, tmp_path / "root")
+    path = tmp_path / "root" / "results" / NAME / "segmentation" / "fold_0" / CHECKPOINT
+    tensors, meta = load_checkpoint(path)
+    save_checkpoint(path, tensors, meta | {"iteration": 1})
+    command = ["7", "0", "--stage", "self_training", "--root", str(tmp_path / "root"), "-device", "cpu", "--quiet"]
+    assert train.main(command) == 2
     assert "not trained to its end" in capsys.readouterr().err
 
 
@@ -151,11 +189,13 @@ def test_another_plan_is_refused_by_the_checkpoint(root, capsys):
     plans = Plans.read(path)
     changed = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, learning_rate=0.5))
     write_json(path, changed.to_json())
+    published = (root / "results" / NAME / "plans.json").read_bytes()
     try:
         assert train.main(["7", "0", "--continue", "--root", str(root), "-device", "cpu", "--quiet"]) == 2
     finally:
         path.write_text(before)
     assert "another plan" in capsys.readouterr().err
+    assert (root / "results" / NAME / "plans.json").read_bytes() == published
 
 
 def test_demo(tmp_path):
@@ -178,6 +218,8 @@ def test_demo(tmp_path):
         assert path.exists(), path
     text = format_demo(result)
     assert "left_kidney" in text and "Pictures" in text
+    with pytest.raises(ConfigurationError, match="another seed"):
+        run_demo(tmp_path, options, seed=1, preset=preset, notice=said.append)
     again = run_demo(tmp_path, options, preset=preset, cases=(2, 2, 1), processes=1, notice=said.append)
     assert again.rows["darnet"].mean.dice_mean == result.rows["darnet"].mean.dice_mean
 

@@ -102,6 +102,21 @@ def test_crop(spacing, labelled, depth, expected):
     assert find_crop(volume, spacing, labels, depth) == expected
 
 
+def test_nothing_labelled_is_cut_off():
+    volume = body_of()
+    labels = np.zeros(volume.shape, np.uint8)
+    labels[1, 2, 3] = 1
+    assert find_crop(volume, (5.0, 5.0, 5.0), labels) == ((1, 13), (2, 21), (3, 36))
+
+
+def test_two_legs_are_both_the_body():
+    volume = np.full((6, 20, 40), -1000.0, np.float32)
+    volume[:, 5:15, 4:16] = 40.0
+    volume[:, 5:15, 22:32] = 40.0
+    volume[:, 5:6, 38:39] = 40.0  # a wire
+    assert find_crop(volume, (90.0, 90.0, 90.0)) == ((0, 6), (4, 16), (3, 33))
+
+
 def test_empty_labels_crop_to_the_body():
     volume = body_of()
     labels = np.zeros(volume.shape, np.uint8)

@@ -122,15 +122,22 @@ def test_the_last_round_is_predicted_with(tmp_path, make_small_plans, write_resu
     plans = dataclasses.replace(make_small_plans(), self_training=SelfTrainingPlan(rounds=10, iterations=3))
     folder = write_results(tmp_path / "results", plans, folds=(0, 1))
     first = folder / "segmentation" / "fold_0" / "checkpoint.safetensors"
-    assert last_checkpoint(folder, "0") == first
+    assert last_checkpoint(folder, "0", plans) == first
     tensors, meta = load_checkpoint(first)
     meta |= {"stage": "self_training", "plan": plan_hash(plans, "segmentation", "self_training"), "iteration": 3}
     for number in (2, 10):
         path = folder / "self_training" / f"round_{number}" / "fold_0" / "checkpoint.safetensors"
         path.parent.mkdir(parents=True)
         save_checkpoint(path, tensors, meta)
-    assert last_checkpoint(folder, "0") == path
-    assert last_checkpoint(folder, "1") == folder / "segmentation" / "fold_1" / "checkpoint.safetensors"
+    assert last_checkpoint(folder, "0", plans) == path
+    set_aside = folder / "self_training" / "round_99_old" / "fold_0" / path.name
+    set_aside.parent.mkdir(parents=True)
+    save_checkpoint(set_aside, tensors, meta)
+    running = folder / "self_training" / "round_11" / "fold_0" / path.name
+    running.parent.mkdir(parents=True)
+    save_checkpoint(running, tensors, meta | {"iteration": 2})
+    assert last_checkpoint(folder, "0", plans) == path
+    assert last_checkpoint(folder, "1", plans) == folder / "segmentation" / "fold_1" / "checkpoint.safetensors"
     assert len(Predictor.from_results(folder, (0, 1)).networks) == 2
     save_checkpoint(path, tensors, meta | {"plan": "another"})
     with pytest.raises(ConfigurationError, match="another plan"):

@@ -1,0 +1,118 @@
+"""Which networks of a results folder are predicted with."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from torch import nn
+
+from darnet.errors import ConfigurationError
+from darnet.io import load_checkpoint, read_meta
+from darnet.networks import build_segmentation
+from darnet.plans import Plans
+from darnet.training.run import stage_hash, stage_iterations
+from darnet.training.state import load_module
+
+CHECKPOINT = "checkpoint.safetensors"
+SEGMENTATION = "segmentation"
+SELF_TRAINING = "self_training"
+
+
+def segmentation_checkpoint(folder: Path, fold: str) -> Path:
+    """Checkpoint of a fold before any self-training."""
+    return folder / SEGMENTATION / f"fold_{fold}" / CHECKPOINT
+
+
+def last_checkpoint(folder: Path, fold: str, plans: Plans) -> Path:
+    """Checkpoint of a fold's last finished round of self-training, or the one before any."""
+    rounds = {}
+    for path in (folder / SELF_TRAINING).glob(f"round_*/fold_{fold}/{CHECKPOINT}"):
+        number = path.parents[1].name.removeprefix("round_")
+        if number.isdigit() and is_finished(path, plans):
+            rounds[int(number)] = path
+    return rounds[max(rounds)] if rounds else segmentation_checkpoint(folder, fold)
+
+
+def is_finished(path: Path, plans: Plans) -> bool:
+    """Whether a checkpoint has done all iterations of its plan."""
+    meta = read_meta(path)
+    length = stage_iterations(plans, meta.get("stage", SEGMENTATION))
+    return int(meta.get("iteration", length)) >= length
+
+
+def leave_out_unfinished(folder: Path, folds: list[str], plans: Plans, notice: Callable[[str], None]) -> list[str]:
+    """Folds trained to their end; all of them where none is."""
+    finished = [fold for fold in folds if is_finished(segmentation_checkpoint(folder, fold), plans)]
+    left_out = [fold for fold in folds if fold not in finished]
+    if finished and left_out:
+        notice(f"fold {', '.join(left_out)} is not trained to its end and left out; -f takes it all the same")
+    return finished or folds
+
+
+def trained_folds(folder: Path) -> list[str]:
+    """Names of the folds that have a checkpoint, sorted.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    names = (p.parent.name.removeprefix("fold_") for p in (folder / SEGMENTATION).glob(f"fold_*/{CHECKPOINT}"))
+    found = sorted(name for name in names if name == "all" or name.isdigit())
+    if not found:
+        raise ConfigurationError(
+            "there is no trained network",
+            where=folder / SEGMENTATION,
+            found="no fold with a checkpoint" if folder.is_dir() else "no such folder",
+            expected=f"fold_0/{CHECKPOINT}",
+            remedy="train with darnet_train, or name the results of a trained data set with -d or -m",
+        )
+    return found
+
+
+def choose_folds(folder: Path, folds: Sequence[int | str] | str | None) -> list[str]:
+    """Names of the folds to average; `folds` as in `Predictor.from_results`.
+
+    Raises:
+        ConfigurationError: A fold is not trained, or none is.
+    """
+    there = trained_folds(folder)
+    if folds is None or (folds == "all" and "all" not in there):
+        return there
+    chosen = [folds] if isinstance(folds, str) else list(dict.fromkeys(str(fold) for fold in folds))
+    missing = [fold for fold in chosen if fold not in there]
+    if missing or not chosen:
+        raise ConfigurationError(
+            f"fold {', '.join(missing)} is not trained" if missing else "no fold is chosen",
+            where=folder / SEGMENTATION,
+            found="trained folds: " + ", ".join(there),
+            remedy="choose a trained fold with -f, or train it with darnet_train",
+        )
+    return chosen
+
+
+def load_network(path: Path, plans: Plans, notice: Callable[[str], None] = warnings.warn) -> nn.Module:
+    """Build the network of a plan and fill it from a checkpoint of that plan.
+
+    Raises:
+        ConfigurationError: No such checkpoint, or one of another plan.
+    """
+    tensors, meta = load_checkpoint(path, notice=notice)
+    stage = meta.get("stage", SEGMENTATION)
+    length = stage_iterations(plans, stage)
+    wanted = {"dataset": plans.dataset, "labels": plans.labels, "plan": stage_hash(plans, stage)}
+    for key, expected in wanted.items():
+        if meta.get(key, expected) != expected:
+            raise ConfigurationError(
+                f"the checkpoint was trained with another {key}",
+                where=path,
+                found=meta[key],
+                expected=expected,
+                remedy="use the checkpoint with the plan that lies beside it",
+            )
+    done = int(meta.get("iteration", length))
+    if done < length:
+        notice(f"{path}: trained for {done} of {length} iterations; darnet_train --continue goes on")
+    network = build_segmentation(plans.segmentation, plans.num_classes)
+    load_module("network", network, tensors)
+    return network
