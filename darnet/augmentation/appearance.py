@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 BACKGROUND = -1.0
+AIR = -0.95  # up to here it is background: a translator's air, and air beside an interpolated edge, is not exactly -1
 LAYERS = 4
 CHANNELS = 2
 POINTWISE = 0.7  # share of layers with 1x1 kernels: they change contrast, 3x3 kernels change texture too
@@ -24,13 +25,13 @@ def random_convolution(image: Tensor, generator: torch.Generator) -> Tensor:
     brought to the norm of the input and mixed with it in a random proportion. The result fills -1..1 again.
 
     Args:
-        image: (1, D, H, W) in -1..1; voxels at -1 are background and stay so.
+        image: (1, D, H, W) in -1..1; voxels up to `AIR` are background and become -1.
         generator: Source of the weights and of the proportion, on the CPU.
 
     Returns:
         (1, D, H, W) in -1..1.
     """
-    body = image > BACKGROUND + 1e-3
+    body = image > AIR
     if not bool(body.any()):
         return image
     x = image.transpose(0, 1) - BACKGROUND  # planes as a batch: (D, 1, H, W)

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darnet.augmentation.appearance import class_gains, random_convolution
+from darnet.augmentation.appearance import AIR, class_gains, random_convolution
 from darnet.plans import SegmentationPlan
 
 BACKGROUND = -1.0
@@ -113,8 +113,8 @@ def apply_patch_transform(image: Tensor, labels: Tensor, transform: PatchTransfo
 
 
 def _intensities(image: Tensor, labels: Tensor, transform: PatchTransform) -> Tensor:
-    """Appearance, curve, contrast, brightness and noise within -1..1; background stays background."""
-    background = image <= BACKGROUND + 1e-3
+    """Appearance, curve, contrast, brightness and noise within -1..1; background, up to `AIR`, becomes -1."""
+    background = image <= AIR
     generator = torch.Generator().manual_seed(transform.noise_seed)
     if transform.class_gain > 0:
         image = class_gains(image, labels, transform.class_gain, generator)
