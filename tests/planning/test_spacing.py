@@ -46,9 +46,9 @@ def test_spacing_is_that_of_the_median_case(case_fingerprint):
 @pytest.mark.parametrize(
     ("extent", "ml", "expected"),
     [
-        # 240 mm over 108 pixels, and planes of at least two pixels.
-        ((128.0, 200.0, 240.0), 1000.0, (4.4, 2.2, 2.2)),
-        ((128.0, 432.0, 240.0), 1000.0, (8.0, 4.0, 4.0)),
+        # 240 mm over 84 pixels, and planes of at least two pixels.
+        ((128.0, 200.0, 240.0), 1000.0, (5.7, 2.9, 2.9)),
+        ((128.0, 432.0, 240.0), 1000.0, (10.0, 5.1, 5.1)),
         # A body that fits already.
         ((128.0, 60.0, 60.0), 1000.0, (4.0, 1.0, 1.0)),
         # 3.2 ml are 200 voxels of 4 x 2 x 2 mm.
