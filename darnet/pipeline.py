@@ -12,6 +12,7 @@ from darnet.inference import Predictor, load_network
 from darnet.io import CaseStore, read_json, read_meta, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import (
+    MEMORY_TARGET_GB,
     CaseFiles,
     Fingerprint,
     Preset,
@@ -58,10 +59,15 @@ def verify(layout: DatasetLayout, processes: int = 1, quiet: bool = True) -> tup
 
 
 def plan(
-    layout: DatasetLayout, dataset: VerifiedDataset, fingerprint: Fingerprint, preset: Preset, seed: int = 0
+    layout: DatasetLayout,
+    dataset: VerifiedDataset,
+    fingerprint: Fingerprint,
+    preset: Preset,
+    seed: int = 0,
+    memory_gb: float = MEMORY_TARGET_GB,
 ) -> Plans:
     """Plan a data set; writes fingerprint.json, plans.json and splits.json."""
-    plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed)
+    plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed, memory_gb)
     layout.preprocessed.mkdir(parents=True, exist_ok=True)
     write_json(layout.fingerprint, fingerprint.to_json())
     write_json(layout.plans, plans.to_json())

@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from darnet.cli.common import add_common, entry, parser, say, whole_number
+from darnet.cli.common import add_common, entry, parser, positive, say, whole_number
 from darnet.layout import find_dataset
 from darnet.plans import Plans
 
@@ -24,6 +24,9 @@ def build_parser() -> ArgumentParser:
         "-np", dest="processes", type=whole_number(1), default=min(os.cpu_count() or 1, 8), help="cases at once"
     )
     command.add_argument("--seed", type=whole_number(0), default=0, help="seed of folds, training and synthesis")
+    command.add_argument(
+        "--memory", type=positive, default=24.0, metavar="GB", help="memory that training may take; else 24"
+    )
     only = command.add_mutually_exclusive_group()
     only.add_argument("--verify", action="store_true", help="only check the data set and list all that is wrong")
     only.add_argument("--plan_only", action="store_true", help="stop after plans.json is written")
@@ -51,7 +54,7 @@ def run(args: Namespace) -> None:
         if args.verify:
             say(args, "the data set is in order")
             return
-        plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed)
+        plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory)
         say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
     if args.plan_only:
         return

@@ -9,12 +9,13 @@ from darnet.planning.fingerprint import (
     read_case,
 )
 from darnet.planning.memory import predict_memory
-from darnet.planning.planner import make_plans
+from darnet.planning.planner import MEMORY_TARGET_GB, make_plans
 from darnet.planning.presets import PRESETS, Preset, find_preset
 from darnet.planning.splits import make_splits
 from darnet.planning.verify import CaseFiles, VerifiedDataset, verify_dataset
 
 __all__ = [
+    "MEMORY_TARGET_GB",
     "PRESETS",
     "CaseFiles",
     "CaseFingerprint",

@@ -7,6 +7,7 @@ import re
 
 import numpy as np
 
+from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
 from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.memory import largest_patch, predict_memory
@@ -38,7 +39,14 @@ TRANSLATION_BATCH = 4
 STYLES = 5
 
 
-def make_plans(fingerprint: Fingerprint, info: DatasetInfo, dataset: str, preset: Preset, seed: int = 0) -> Plans:
+def make_plans(
+    fingerprint: Fingerprint,
+    info: DatasetInfo,
+    dataset: str,
+    preset: Preset,
+    seed: int = 0,
+    memory_gb: float = MEMORY_TARGET_GB,
+) -> Plans:
     """Decide everything.
 
     Args:
@@ -47,10 +55,22 @@ def make_plans(fingerprint: Fingerprint, info: DatasetInfo, dataset: str, preset
         dataset: Its name.
         preset: How much computing to spend.
         seed: Seed of folds, training and synthesis.
+        memory_gb: Memory that training may take.
+
+    Raises:
+        ConfigurationError: The memory does not suffice for any patch.
     """
     preprocessing = plan_preprocessing(fingerprint, preset)
     shape = median_shape(fingerprint, preprocessing)
-    segmentation, memory = plan_segmentation(fingerprint, info, preset, preprocessing.spacing, shape)
+    segmentation, memory = plan_segmentation(fingerprint, info, preset, preprocessing.spacing, shape, memory_gb)
+    if memory > memory_gb * 2**30:
+        raise ConfigurationError(
+            "even the smallest patch does not fit the memory",
+            where=dataset,
+            found=f"{memory / 2**30:.2g} GB",
+            expected=f"at most {memory_gb:g} GB",
+            remedy="allow more memory, or take the preset fast",
+        )
     plans = Plans(
         dataset=dataset,
         preset=preset.name,
@@ -67,7 +87,7 @@ def make_plans(fingerprint: Fingerprint, info: DatasetInfo, dataset: str, preset
         self_training=plan_self_training(segmentation, preset),
         inference=plan_inference(fingerprint, info),
         seed=seed,
-        memory_target_gb=MEMORY_TARGET_GB,
+        memory_target_gb=memory_gb,
         predicted_memory_gb=round(memory / 2**30, 2),
     )
     check_plans(plans)
@@ -184,6 +204,8 @@ def plan_translation(
             "slice_size": why_size,
             "width": f"preset {preset.name}",
             "discriminator_layers": why_maps,
+            "discriminator_scales": why_maps,
+            "batch_size": "the paper's code's",
             "iterations": why_length,
             "learning_rate_generator": f"preset {preset.name}; the discriminators get twice as much (TTUR)",
             "mirror_axes": why_mirror,
@@ -198,14 +220,19 @@ def _source_slices(fingerprint: Fingerprint, plan: PreprocessingPlan) -> int:
 
 
 def plan_segmentation(
-    fingerprint: Fingerprint, info: DatasetInfo, preset: Preset, spacing: Triple, shape: tuple[int, int, int]
+    fingerprint: Fingerprint,
+    info: DatasetInfo,
+    preset: Preset,
+    spacing: Triple,
+    shape: tuple[int, int, int],
+    memory_gb: float = MEMORY_TARGET_GB,
 ) -> tuple[SegmentationPlan, float]:
     """Patch, strides and length of the DAR-UNet's training, and its predicted memory in bytes."""
 
     def fits(patch: tuple[int, int, int], strides: tuple[tuple[int, int, int], ...]) -> bool:
         memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes)
         small = preset.patch_voxels is None or math.prod(patch) <= preset.patch_voxels
-        return memory <= MEMORY_SHARE * MEMORY_TARGET_GB * 2**30 and small
+        return memory <= MEMORY_SHARE * memory_gb * 2**30 and small
 
     patch, strides = largest_patch(
         shape, preset.patch_plane, fits, lambda planes: determine_strides(spacing, planes)[0]
@@ -232,14 +259,22 @@ def plan_segmentation(
         mirror_axes=mirrored,
         folds=preset.folds,
         why={
-            "patch_size": f"the largest within {MEMORY_TARGET_GB:.0f} GB (predicted: {memory / 2**30:.2g} GB)"
+            "patch_size": f"the largest within {memory_gb:g} GB (predicted: {memory / 2**30:.2g} GB)"
             + (f" and {preset.patch_voxels} voxels" if preset.patch_voxels else "")
             + f", for volumes of about {shape[0]} x {shape[1]} x {shape[2]}",
             "strides": determine_strides(spacing, patch[0])[1],
             "channels": f"preset {preset.name}",
+            "batch_size": "the paper's; memory that is left makes the patch larger",
+            "folds": "each source case is held out once",
             "iterations": why_length,
             "learning_rate": f"preset {preset.name}",
             "mirror_axes": why_mirror,
+            "class_gain": "an organ's brightness differs between kinds of scan"
+            if preset.class_gain
+            else f"preset {preset.name}: the paper's augmentations alone",
+            "appearance": "curves that rise or fall: what is bright in one kind of scan may be dark in another"
+            if preset.appearance
+            else f"preset {preset.name}: the paper's augmentations alone",
             "random_convolution": "made-up contrasts besides the translator's, so that shape counts more than intensity"
             if preset.random_convolution
             else f"preset {preset.name}: the paper's augmentations alone",

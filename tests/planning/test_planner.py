@@ -3,8 +3,10 @@ from __future__ import annotations
 import json
 import math
 
+import numpy as np
 import pytest
 
+from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
 from darnet.networks import build_discriminators, build_segmentation, build_translator
 from darnet.planning import PRESETS, Fingerprint, find_preset, make_plans
@@ -240,3 +242,17 @@ def test_the_patch_on_scans_like_those_of_the_paper(fingerprint_of):
     assert plans.segmentation.patch_size == (32, 256, 256)
     assert plans.segmentation.batch_size == 2
     assert plans.segmentation.strides == ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2))
+
+
+def test_memory_bounds_the_patch(fingerprint_of):
+    fields = {"spacing": (1.0, 1.0, 1.0), "extent": (160.0, 200.0, 180.0)}
+    fingerprint = fingerprint_of(fields, fields)
+    volumes = []
+    for memory in (4.0, 12.0, 48.0):
+        plans = make_plans(fingerprint, info_of(), "Dataset101_Abdomen", PRESETS["paper"], memory_gb=memory)
+        assert plans.memory_target_gb == memory
+        assert plans.predicted_memory_gb <= memory
+        volumes.append(np.prod(plans.segmentation.patch_size))
+    assert volumes[0] < volumes[1] < volumes[2]
+    with pytest.raises(ConfigurationError, match="smallest patch"):
+        make_plans(fingerprint, info_of(), "Dataset101_Abdomen", PRESETS["paper"], memory_gb=0.01)
