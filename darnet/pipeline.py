@@ -11,6 +11,7 @@ from darnet.errors import ConfigurationError
 from darnet.inference import Predictor, load_network
 from darnet.io import CaseStore, read_json, read_meta, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout
+from darnet.networks import Translator
 from darnet.planning import (
     MEMORY_TARGET_GB,
     CaseFiles,
@@ -176,15 +177,7 @@ def train(
         train_translation(plans, source, target, layout.translation, resume)
     if stage == "translation":
         return
-    translator, done = load_translator(plans, layout.translation, options.device)
-    if done < plans.translation.iterations:
-        raise ConfigurationError(
-            "the translator is not trained to its end",
-            where=checkpoint,
-            found=f"{done} iterations",
-            expected=plans.translation.iterations,
-            remedy="run darnet_train without --stage, or with --stage translation",
-        )
+    translator = _finished_translator(layout, plans, options)
     synthetic = CaseStore(layout.synthetic)
     origin = synthesis_hash(plans, checkpoint)
     variants = synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet)
@@ -202,6 +195,19 @@ def train(
         for round_number in range(1, plans.self_training.rounds + 1):
             if not _self_train(layout, plans, fold, split, variants, round_number, options, notice):
                 return
+
+
+def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> Translator:
+    translator, done = load_translator(plans, layout.translation, options.device)
+    if done < plans.translation.iterations:
+        raise ConfigurationError(
+            "the translator is not trained to its end",
+            where=layout.translation / CHECKPOINT,
+            found=f"{done} iterations",
+            expected=plans.translation.iterations,
+            remedy="run darnet_train without --stage, or with --stage translation",
+        )
+    return translator
 
 
 def _refuse_trained(layout: DatasetLayout, fold: str | int) -> None:

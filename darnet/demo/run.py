@@ -128,16 +128,19 @@ def run_demo(
         timed(f"training, {name}", lambda name=name, chosen=chosen: train[name](chosen))  # type: ignore[misc]
         notice(f"demo: segmenting the test scans, {name}")
         rows[name] = _predict_and_evaluate(layout, folder, plans, options)
-    pictures = {
+    result = DemoResult(rows, seconds, _pictures(layout))
+    write_json(layout.results / "demo.json", _to_json(result))
+    return result
+
+
+def _pictures(layout: DatasetLayout) -> dict[str, Path]:
+    return {
         "translations while training": layout.translation / "previews",
         "one slice in all styles": layout.synthetic / "styles.png",
         "the style space": layout.synthetic / "style_space.png",
         "masks over the test scans": layout.results / "predictions",
         "training curves": layout.segmentation(FOLD) / "progress.png",
     }
-    result = DemoResult(rows, seconds, pictures)
-    write_json(layout.results / "demo.json", _to_json(result))
-    return result
 
 
 def _predict_and_evaluate(layout: DatasetLayout, folder: Path, plans: Plans, options: RunOptions) -> Summary:
