@@ -12,10 +12,9 @@ from darnet.errors import ConfigurationError
 from darnet.io import load_checkpoint, read_meta
 from darnet.networks import build_segmentation
 from darnet.plans import Plans
-from darnet.training.run import stage_hash, stage_iterations
+from darnet.training.run import CHECKPOINT, stage_hash, stage_iterations
 from darnet.training.state import load_module
 
-CHECKPOINT = "checkpoint.safetensors"
 SEGMENTATION = "segmentation"
 SELF_TRAINING = "self_training"
 

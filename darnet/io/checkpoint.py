@@ -100,9 +100,11 @@ def read_meta(path: str | Path) -> dict[str, Any]:
     for candidate in (path, previous_of(path)):
         try:
             with candidate.open("rb") as file:
-                header = json.loads(file.read(int.from_bytes(file.read(8), "little")))
+                # The length is the file's own word: a damaged one must not ask for more than there is.
+                length = min(int.from_bytes(file.read(8), "little"), candidate.stat().st_size)
+                header = json.loads(file.read(length))
             return cast("dict[str, Any]", json.loads(header["__metadata__"][META]))
-        except (OSError, ValueError, KeyError, TypeError, OverflowError, MemoryError):
+        except (OSError, ValueError, KeyError, TypeError):
             continue
     raise ConfigurationError(
         "there is no checkpoint that can be read",

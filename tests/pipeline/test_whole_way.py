@@ -89,6 +89,16 @@ def test_masks_lie_on_the_grid_of_the_scan(root):
         assert set(np.unique(np.asarray(result.dataobj))) <= set(range(5))
 
 
+def test_prediction_without_self_training_is_another(root):
+    scans, out = root / "raw" / NAME / "imagesTs", root / "before"
+    common = ["--root", str(root), "-device", "cpu", "--quiet"]
+    command = ["-i", str(scans), "-o", str(out), "-d", "7", "--no_self_training", *common]
+    assert predict.main(command) == 0
+    before, after = (np.asarray(nib.load(f / "mr_test_01.nii.gz").dataobj) for f in (out, root / "out"))
+    assert before.shape == after.shape
+    assert (before != after).any()
+
+
 def test_summary_has_every_class(root):
     summary = json.loads((root / "out" / "summary.json").read_text())
     assert set(summary["classes"]) == {"liver", "right_kidney", "left_kidney", "spleen"}
