@@ -280,7 +280,7 @@ def train_without_translation(layout: DatasetLayout, plans: Plans, fold: str | i
 def in_one_run(plans: Plans) -> Plans:
     """The plan with the iterations of self-training added to the segmentation's, so that a baseline has as many."""
     more = plans.self_training.rounds * plans.self_training.iterations
-    longer = dataclasses.replace(plans.segmentation, iterations=plans.segmentation.iterations + more)
+    longer = dataclasses.replace(plans.segmentation, iterations=plans.segmentation.iterations + more, source_share=0.0)
     none = dataclasses.replace(plans.self_training, rounds=0)
     return dataclasses.replace(plans, segmentation=longer, self_training=none)
 

@@ -5,23 +5,30 @@ from __future__ import annotations
 import dataclasses
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
+import torch
+
 from darnet import pipeline
+from darnet.demo.beside import beside
 from darnet.demo.dataset import SUPERVISED, write_demo_dataset
 from darnet.errors import ConfigurationError
 from darnet.evaluation import Summary, evaluate_folders
 from darnet.inference import FolderOptions, Predictor, predict_folder
 from darnet.io import list_cases, list_labels, write_json
 from darnet.layout import DatasetLayout
-from darnet.planning import Preset, find_preset
+from darnet.planning import Preset, VerifiedDataset, find_preset
 from darnet.plans import Plans
 from darnet.training import CHECKPOINT, RunOptions
 
 DATASET = "Dataset900_Phantoms"
 FOLD = "all"
+NO_ADAPTATION, DARNET, SUPERVISED_ROW = "no adaptation", "darnet", "supervised"
+BASELINES = (NO_ADAPTATION, SUPERVISED_ROW)
 
 # Smaller than the preset "fast": the phantoms are coarse and the demo should end within a coffee break.
 DEMO_PRESET = dataclasses.replace(
@@ -80,7 +87,7 @@ def run_demo(
         seed: Of the phantoms and of training.
         preset: How much to compute.
         cases: Number of source, target and test scans.
-        processes: Cases preprocessed at once.
+        processes: Cases preprocessed at once; with two or more, the baselines train beside darnet on a CPU.
         notice: Gets a sentence at each step.
 
     Raises:
@@ -111,26 +118,58 @@ def run_demo(
     labelled = pipeline.as_labelled(
         dataset, list_cases(layout.raw / SUPERVISED / "imagesTr"), list_labels(layout.raw / SUPERVISED / "labelsTr")
     )
-    results = {
-        "no adaptation": layout.results / pipeline.NO_ADAPTATION,
-        "darnet": layout.results,
-        "supervised": layout.results / pipeline.SUPERVISED,
-    }
-    train: dict[str, Callable[[RunOptions], object]] = {
-        "no adaptation": lambda o: pipeline.train_without_adaptation(layout, plans, FOLD, o),
-        "darnet": lambda o: pipeline.train(layout, plans, FOLD, o),
-        "supervised": lambda o: pipeline.train_supervised(layout, labelled, plans, o, processes),
-    }
+    row = partial(_train_row, layout=layout, plans=plans, labelled=labelled)
+    # Two trainings of one thread each are done sooner than one after the other with two: the layers are small.
+    if processes > 1 and options.device.type == "cpu":
+        quiet = dataclasses.replace(options, quiet=True)
+        with beside(_train_rows, BASELINES, row, quiet), _threads(max(torch.get_num_threads() - 1, 1)):
+            timed("training, darnet; both baselines beside it", lambda: row(DARNET, options=options))
+            notice("demo: waiting for the baselines")
+    else:
+        timed("training, darnet", lambda: row(DARNET, options=options))
+        timed("training, both baselines", lambda: _train_rows(BASELINES, row, options))
     rows = {}
-    for name, folder in results.items():
-        resume = (folder / "segmentation" / f"fold_{FOLD}" / CHECKPOINT).exists()
-        chosen = dataclasses.replace(options, resume=resume)
-        timed(f"training, {name}", lambda name=name, chosen=chosen: train[name](chosen))  # type: ignore[misc]
+    for name in (NO_ADAPTATION, DARNET, SUPERVISED_ROW):
         notice(f"demo: segmenting the test scans, {name}")
-        rows[name] = _predict_and_evaluate(layout, folder, plans, options)
+        rows[name] = _predict_and_evaluate(layout, _results(layout, name), plans, options)
     result = DemoResult(rows, seconds, _pictures(layout))
     write_json(layout.results / "demo.json", _to_json(result))
     return result
+
+
+def _results(layout: DatasetLayout, row: str) -> Path:
+    folders = {NO_ADAPTATION: pipeline.NO_ADAPTATION, DARNET: ".", SUPERVISED_ROW: pipeline.SUPERVISED}
+    return layout.results / folders[row]
+
+
+def _train_rows(names: Sequence[str], train_row: Callable[..., None], options: RunOptions) -> None:
+    for name in names:
+        train_row(name, options=options)
+
+
+def _train_row(
+    name: str, *, layout: DatasetLayout, plans: Plans, labelled: VerifiedDataset, options: RunOptions
+) -> None:
+    """Train one row; an interrupted training goes on."""
+    checkpoint = _results(layout, name) / "segmentation" / f"fold_{FOLD}" / CHECKPOINT
+    options = dataclasses.replace(options, resume=checkpoint.exists())
+    if name == DARNET:
+        pipeline.train(layout, plans, FOLD, options)
+    elif name == NO_ADAPTATION:
+        pipeline.train_without_adaptation(layout, plans, FOLD, options)
+    else:
+        pipeline.train_supervised(layout, labelled, plans, options)
+
+
+@contextmanager
+def _threads(count: int) -> Iterator[None]:
+    """So many threads of torch within the body."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(count)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def _pictures(layout: DatasetLayout) -> dict[str, Path]:

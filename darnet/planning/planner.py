@@ -256,6 +256,7 @@ def plan_segmentation(
         appearance=preset.appearance,
         random_convolution=preset.random_convolution,
         class_gain=preset.class_gain,
+        source_share=preset.source_share,
         mirror_axes=mirrored,
         folds=preset.folds,
         why={
@@ -272,6 +273,9 @@ def plan_segmentation(
             "class_gain": "an organ's brightness differs between kinds of scan"
             if preset.class_gain
             else f"preset {preset.name}: the paper's augmentations alone",
+            "source_share": "a short training of the translator blurs; source volumes show the borders as they are"
+            if preset.source_share
+            else f"preset {preset.name}: the paper trains on translated volumes alone",
             "appearance": "curves that rise or fall: what is bright in one kind of scan may be dark in another"
             if preset.appearance
             else f"preset {preset.name}: the paper's augmentations alone",

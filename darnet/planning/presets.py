@@ -31,6 +31,7 @@ class Preset:
         appearance: Share of patches with a random intensity curve, rising or falling.
         random_convolution: Share of patches that a random shallow network changes.
         class_gain: Strength of the gains of single classes in patches.
+        source_share: Share of patches out of source volumes as they are.
         rounds: Of self-training on target scans.
         round_length: Iterations of a round, as a share of the segmentation's.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
@@ -56,6 +57,7 @@ class Preset:
     appearance: float
     random_convolution: float
     class_gain: float
+    source_share: float
     rounds: int
     round_length: float
     value_bytes: float
@@ -83,6 +85,7 @@ PRESETS = {
         appearance=0.0,
         random_convolution=0.0,
         class_gain=0.0,
+        source_share=0.0,
         rounds=0,
         round_length=0.5,
         value_bytes=MIXED_PRECISION,
@@ -106,6 +109,7 @@ PRESETS = {
         appearance=0.2,
         random_convolution=0.4,
         class_gain=0.3,
+        source_share=0.0,
         rounds=1,
         round_length=0.4,
         value_bytes=SINGLE_PRECISION,

@@ -97,7 +97,10 @@ class SynthesisPlan:
 
 @dataclass(frozen=True)
 class SegmentationPlan:
-    """The 3D DAR-UNet (section III.B) and its training. `mirror_axes` count (D, H, W) as 0, 1, 2."""
+    """The 3D DAR-UNet (section III.B) and its training. `mirror_axes` count (D, H, W) as 0, 1, 2.
+
+    `source_share` of the patches come from source volumes as they are, the others from translated ones.
+    """
 
     patch_size: tuple[int, int, int]
     batch_size: int
@@ -123,6 +126,7 @@ class SegmentationPlan:
     appearance: float = 0.0
     random_convolution: float = 0.0
     class_gain: float = 0.0
+    source_share: float = 0.0
     mirror_axes: tuple[int, ...] = ()
     folds: int = 5
     why: dict[str, str] = field(default_factory=dict)

@@ -22,6 +22,9 @@ UNKNOWN = 255  # as a label: the class is not known
 def choose_voxels(probabilities: NDArray[np.float32], kept: float, single: Sequence[int] = ()) -> NDArray[np.uint8]:
     """Labels of the voxels that a network is surest of (class-balanced self-training, Zou et al. 2018).
 
+    Of background, as many voxels are not known as of all other classes together. A share of background, which is most
+    of a scan, would be the whole surroundings of the organs, and nothing would keep them from growing.
+
     Args:
         probabilities: (K, D, H, W).
         kept: Share of each predicted class's voxels that keep their label: those of the highest probability.
@@ -32,14 +35,27 @@ def choose_voxels(probabilities: NDArray[np.float32], kept: float, single: Seque
     """
     predicted = probabilities.argmax(0).astype(np.uint8)
     certainty = probabilities.max(0)
-    labels = np.full(predicted.shape, UNKNOWN, np.uint8)
-    for label in range(len(probabilities)):
-        mask = predicted == label
-        if mask.any():
-            labels[mask & (certainty >= np.quantile(certainty[mask], 1.0 - kept))] = label
+    labels: NDArray[np.uint8] = predicted.copy()
+    unknown = 0
+    for label in range(1, len(probabilities)):
+        unknown += _forget(labels, certainty, label, round((1.0 - kept) * int((predicted == label).sum())))
+    _forget(labels, certainty, 0, unknown)
     dropped = keep_largest(predicted, single) != predicted
     labels[dropped] = UNKNOWN
     return labels
+
+
+def _forget(labels: NDArray[np.uint8], certainty: NDArray[np.float32], label: int, count: int) -> int:
+    """Make the `count` least certain voxels of a label unknown; returns how many there were.
+
+    Those as certain as the first that is kept are kept too.
+    """
+    own = labels == label
+    values = certainty[own]
+    if count < len(values):
+        own &= certainty < np.partition(values, count)[count]
+    labels[own] = UNKNOWN
+    return int(own.sum())
 
 
 def label_targets(

@@ -10,7 +10,7 @@ from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans
 from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.training import RunOptions, SegmentationStep, fit, load_module, stage_hash, validate
-from darnet.training.loaders import MixedLoader, PatchLoader
+from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
 
 
 def train_student(
@@ -50,7 +50,7 @@ def train_student(
     on_targets = dataclasses.replace(plan, class_gain=0.0)
     loader = MixedLoader(
         (
-            PatchLoader(images, labels, {case: variants[case] for case in train}, plan),
+            labelled_patches(images, labels, {case: variants[case] for case in train}, plan),
             PatchLoader(pseudo, pseudo, targets, on_targets),
         ),
         (1.0 - settings.target_share, settings.target_share),

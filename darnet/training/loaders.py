@@ -166,6 +166,24 @@ class PatchLoader:
         return stack_patches(self, self.plan.batch_size, rng)
 
 
+def labelled_patches(
+    images: CaseStore, labels: CaseStore, variants: Mapping[str, Sequence[str]], plan: SegmentationPlan
+) -> PatchLoader | MixedLoader:
+    """Patches of translated source volumes and, where the plan says so, of the source volumes as they are.
+
+    Args:
+        images: Store of the translated volumes.
+        labels: Store of the source volumes and their labels.
+        variants: Source case -> names under which `images` holds it.
+        plan: Patches, augmentation and share of each.
+    """
+    translated = PatchLoader(images, labels, variants, plan)
+    if not plan.source_share:
+        return translated
+    untranslated = PatchLoader(labels, labels, {case: (case,) for case in variants}, plan)
+    return MixedLoader((translated, untranslated), (1.0 - plan.source_share, plan.source_share))
+
+
 class MixedLoader:
     """Batches whose patches come from several loaders.
 
@@ -174,8 +192,9 @@ class MixedLoader:
         shares: Chance of each; they sum to 1.
     """
 
-    def __init__(self, loaders: Sequence[PatchLoader], shares: Sequence[float]) -> None:
+    def __init__(self, loaders: Sequence[PatchLoader | MixedLoader], shares: Sequence[float]) -> None:
         self.loaders, self.shares = tuple(loaders), tuple(shares)
+        self.plan: SegmentationPlan = self.loaders[0].plan
 
     def patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, str]:
         """See `PatchLoader`."""
@@ -183,4 +202,4 @@ class MixedLoader:
 
     def batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         """See `PatchLoader`."""
-        return stack_patches(self, self.loaders[0].plan.batch_size, rng)
+        return stack_patches(self, self.plan.batch_size, rng)

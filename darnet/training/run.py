@@ -17,7 +17,7 @@ from darnet.io import CaseStore, load_checkpoint, write_json
 from darnet.networks import Translator, build_translator
 from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
-from darnet.training.loaders import PatchLoader, SliceLoader, list_slices, load_slice
+from darnet.training.loaders import SliceLoader, labelled_patches, list_slices, load_slice
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
@@ -214,7 +214,7 @@ def train_segmentation(
         options: Device and the like.
     """
     train, held_out = fold
-    loader = PatchLoader(images, labels, {case: variants[case] for case in train}, plans.segmentation)
+    loader = labelled_patches(images, labels, {case: variants[case] for case in train}, plans.segmentation)
     stage = f"segmentation fold {fold_name}"
     step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, stage)
     meta = {

@@ -18,6 +18,7 @@ from darnet.training.loaders import (
     SliceTable,
     fit_slice,
     foreground_fractions,
+    labelled_patches,
     list_slices,
     load_slice,
 )
@@ -248,3 +249,23 @@ def test_patches_of_a_mixture_come_in_their_shares(tmp_path):
     assert 130 < cases.count("real") < 170
     images, labels, _ = mixture.batch(rng)
     assert images.shape == (2, 1, 3, 5, 7) and labels.shape == (2, 3, 5, 7)
+
+
+def test_a_share_of_patches_comes_from_source_volumes_as_they_are(store, tmp_path):
+    translated = CaseStore(tmp_path / "translated")
+    write_case(translated, "a_style_0", np.full(SHAPE, -0.25))
+    plan = dataclasses.replace(STILL_PATCHES, source_share=0.25)
+    loader = labelled_patches(translated, store, {"a": ("a_style_0",)}, plan)
+    rng = np.random.default_rng(0)
+    drawn = [loader.patch(rng) for _ in range(400)]
+    names = [name for _, _, name in drawn]
+    assert set(names) == {"a", "a_style_0"} and 70 <= names.count("a") <= 130
+    assert all(bool((image == -0.25).all()) == (name == "a_style_0") for image, _, name in drawn)
+
+
+def test_without_such_a_share_all_patches_are_translated(store, tmp_path):
+    translated = CaseStore(tmp_path / "translated")
+    write_case(translated, "a_style_0", np.full(SHAPE, -0.25))
+    loader = labelled_patches(translated, store, {"a": ("a_style_0",)}, STILL_PATCHES)
+    rng = np.random.default_rng(0)
+    assert {loader.patch(rng)[2] for _ in range(50)} == {"a_style_0"}
