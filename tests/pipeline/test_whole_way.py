@@ -221,7 +221,8 @@ def test_demo(tmp_path):
     )
     said: list[str] = []
     options = RunOptions(resolve_device("cpu"), quiet=True)
-    result = run_demo(tmp_path, options, preset=preset, cases=(2, 2, 1), processes=1, notice=said.append)
+    result = run_demo(tmp_path, options, preset=preset, cases=(2, 2, 1), processes=2, notice=said.append)
+    assert any("beside it" in sentence for sentence in said)
     assert set(result.rows) == {"no adaptation", "darnet", "supervised"}
     assert (tmp_path / "results").is_dir()
     for path in result.pictures.values():
