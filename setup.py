@@ -42,6 +42,7 @@ setup(
         "blosc2>=2.6",
         "connected-components-3d>=3.16",
         "edt>=2.4",
+        "filelock>=3.12",
         "matplotlib>=3.8",
     ],
     extras_require={

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from darnet.errors import ConfigurationError
 from darnet.inference import Predictor, load_network
-from darnet.io import CaseStore, read_json, read_meta, sha256_of, write_json
+from darnet.io import CaseStore, only_one, read_json, read_meta, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.networks import Translator
 from darnet.planning import (
@@ -143,7 +143,7 @@ def train(
     """Train one fold from the case stores: translator, synthetic volumes, DAR-UNet, rounds of self-training.
 
     The translator and the synthetic volumes are shared by all folds; a finished one is used as it is, an unfinished
-    one is gone on with.
+    one is gone on with. Folds may be trained side by side: one makes what they share, the others wait for it.
 
     Args:
         layout: Where the data set lies.
@@ -154,38 +154,57 @@ def train(
         notice: Gets a sentence where self-training is left out.
 
     Raises:
-        ConfigurationError: No such fold or stage, a stage before the one to do is not done, or a checkpoint that
-            cannot be gone on with.
+        ConfigurationError: No such fold or stage, another process trains this fold, a stage before the one to do is
+            not done, or a checkpoint that cannot be gone on with.
         DataError: The translation has collapsed.
     """
     if stage not in STAGES:
         raise ConfigurationError("there is no such stage", found=stage, expected=", ".join(STAGES))
     split = read_fold(layout.splits, fold)
-    source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
     check_preprocessed(layout, plans)
-    checkpoint, fold_checkpoint = layout.translation / CHECKPOINT, layout.segmentation(fold) / CHECKPOINT
-    if options.resume and not (checkpoint.exists() or fold_checkpoint.exists()):
+    if options.resume and not _checkpoints(layout, fold):
         raise ConfigurationError(
             "there is no checkpoint to go on from", where=layout.results, remedy="leave out --continue"
         )
+    with only_one(_fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
+        _train_fold(layout, plans, fold, split, options, stage, notice)
+
+
+def _checkpoints(layout: DatasetLayout, fold: str | int) -> list[Path]:
+    """Checkpoints of the translator and of the fold's network, as far as there are any."""
+    paths = (folder / CHECKPOINT for folder in (layout.translation, layout.segmentation(fold)))
+    return [path for path in paths if path.exists()]
+
+
+def _fold_lock(results: Path, fold: str | int) -> Path:
+    return results / f".fold_{fold}.lock"
+
+
+def _train_fold(
+    layout: DatasetLayout,
+    plans: Plans,
+    fold: str | int,
+    split: tuple[Sequence[str], Sequence[str]],
+    options: RunOptions,
+    stage: str,
+    notice: Notice,
+) -> None:
+    checkpoint, fold_checkpoint = layout.translation / CHECKPOINT, layout.segmentation(fold) / CHECKPOINT
     if stage in ("all", "segmentation") and not options.resume:
         _refuse_trained(layout, fold)
     publish_plans(plans, layout.results)
-    if stage in ("all", "translation"):
-        # Folds after the first find the translator there; they must not be refused for it.
-        resume = dataclasses.replace(options, resume=checkpoint.exists())
-        train_translation(plans, source, target, layout.translation, resume)
-    if stage == "translation":
-        return
-    translator = _finished_translator(layout, plans, options)
-    synthetic = CaseStore(layout.synthetic)
-    origin = synthesis_hash(plans, checkpoint)
-    variants = synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet)
-    if stage == "synthesis":
-        return
+    # Folds that are started side by side share one translator and its volumes: the first makes them.
+    with only_one(layout.results / ".translation.lock", "trains the translator", wait=True, notice=notice):
+        if stage in ("all", "translation"):
+            # Folds after the first find the translator there; they must not be refused for it.
+            resume = dataclasses.replace(options, resume=checkpoint.exists())
+            source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
+            train_translation(plans, source, target, layout.translation, resume)
+        variants = _synthesize(layout, plans, options) if stage != "translation" else {}
     if stage in ("all", "segmentation"):
         # An interruption may have come before the first checkpoint of this stage.
         resume = dataclasses.replace(options, resume=options.resume and fold_checkpoint.exists())
+        synthetic, source = CaseStore(layout.synthetic), CaseStore(layout.cases("source"))
         train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), resume)
     if stage in ("all", "self_training"):
         if stage == "self_training" and not plans.self_training.rounds:
@@ -195,6 +214,14 @@ def train(
         for round_number in range(1, plans.self_training.rounds + 1):
             if not _self_train(layout, plans, fold, split, variants, round_number, options, notice):
                 return
+
+
+def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions) -> dict[str, tuple[str, ...]]:
+    """Make the synthetic volumes that are not there; returns the names of all, by source case."""
+    translator = _finished_translator(layout, plans, options)
+    source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
+    origin = synthesis_hash(plans, layout.translation / CHECKPOINT)
+    return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet)
 
 
 def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> Translator:
@@ -327,7 +354,8 @@ def _train_as_they_are(
     publish_plans(plans, results)
     variants = {case: (case,) for case in source.case_ids()}
     folder = results / "segmentation" / f"fold_{fold}"
-    train_segmentation(plans, source, source, variants, split, str(fold), folder, options)
+    with only_one(_fold_lock(results, fold), f"trains fold {fold}"):
+        train_segmentation(plans, source, source, variants, split, str(fold), folder, options)
     return results
 
 

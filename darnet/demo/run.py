@@ -30,8 +30,8 @@ FOLD = "all"
 NO_ADAPTATION, DARNET, SUPERVISED_ROW = "no adaptation", "darnet", "supervised"
 BASELINES = (NO_ADAPTATION, SUPERVISED_ROW)
 
-# Smaller than the preset "fast": the phantoms are coarse and the demo should end within a coffee break. The order of their
-# intensities is turned round, so made-up contrasts count for more; and the translator's minutes blur the borders.
+# Smaller than the preset "fast": the phantoms are coarse and the demo should end within a coffee break. The order of
+# their intensities is turned round, so made-up contrasts count for more, and the translator's minutes blur the borders.
 DEMO_PRESET = dataclasses.replace(
     find_preset("fast"),
     plane_pixels=64,

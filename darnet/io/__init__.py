@@ -4,6 +4,7 @@ from darnet.io.case_store import CaseRecord, CaseStore
 from darnet.io.checkpoint import load_checkpoint, read_meta, save_checkpoint
 from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
 from darnet.io.files import atomic_path, atomic_write, read_json, sha256_of, write_json
+from darnet.io.lock import only_one
 from darnet.io.nifti_header import ScanHeader
 from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
 
@@ -18,6 +19,7 @@ __all__ = [
     "list_cases",
     "list_labels",
     "load_checkpoint",
+    "only_one",
     "read_dataset_json",
     "read_header",
     "read_json",

@@ -11,13 +11,16 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 import pytest
+from filelock import FileLock
 
+from darnet import pipeline
 from darnet.cli import evaluate, plan_and_preprocess, predict, train
 from darnet.demo import DEMO_PRESET, DemoResult, format_demo, run_demo, write_demo_dataset
 from darnet.demo.dataset import Protocol
 from darnet.errors import ConfigurationError
 from darnet.evaluation import CaseScores, Scores, summarize
-from darnet.io import load_checkpoint, save_checkpoint, write_json
+from darnet.io import load_checkpoint, only_one, save_checkpoint, write_json
+from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.training import CHECKPOINT, RunOptions, resolve_device
 
@@ -206,6 +209,28 @@ def test_another_plan_is_refused_by_the_checkpoint(root, capsys):
         path.write_text(before)
     assert "another plan" in capsys.readouterr().err
     assert (root / "results" / NAME / "plans.json").read_bytes() == published
+
+
+def test_a_fold_in_training_is_refused(root, capsys):
+    command = ["7", "0", "--continue", "--root", str(root), "-device", "cpu", "--quiet"]
+    with only_one(root / "results" / NAME / ".fold_0.lock", "trains fold 0"):
+        assert train.main(command) == 2
+    assert "another process trains fold 0" in capsys.readouterr().err
+
+
+def test_a_translator_in_training_is_waited_for(root):
+    layout = DatasetLayout(root, NAME)
+    other = FileLock(layout.results / ".translation.lock")
+    other.acquire()
+    said: list[str] = []
+
+    def notice(sentence: str) -> None:
+        said.append(sentence)
+        other.release()
+
+    options = RunOptions(resolve_device("cpu"), quiet=True)
+    pipeline.train(layout, Plans.read(layout.plans), 0, options, "translation", notice)
+    assert said == ["another process trains the translator; waiting for it to end"]
 
 
 def test_demo(tmp_path):
