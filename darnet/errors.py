@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from enum import IntEnum
 from pathlib import Path
 
@@ -85,9 +86,34 @@ class Terminated(Interrupted):
 
 
 def raise_together(faults: list[DarnetError], summary: str) -> None:
-    """Raise one `DataError` that lists all faults, or return where there are none."""
+    """Raise one error that lists all faults, or return where there are none.
+
+    Raises:
+        ResourceError: Disk or memory is among the faults: with more of it the others may show or go.
+        DataError: Else.
+    """
     if len(faults) == 1:
         raise faults[0]
     if faults:
         body = "\n".join(f"- {fault}" for fault in faults)
-        raise DataError(f"{summary} ({len(faults)} faults):\n{body}")
+        kind = ResourceError if any(isinstance(fault, ResourceError) for fault in faults) else DataError
+        raise kind(f"{summary} ({len(faults)} faults):\n{body}")
+
+
+# How libraries say it that have no exception of their own for it.
+OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "bad allocation", "bad_alloc")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, of the device or of the machine."""
+    # torch's own is known by its name, so that torch need not be imported here.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def out_of_memory(work: str, where: str | Path | None, remedy: str) -> ResourceError:
+    """The error for work that memory did not suffice for."""
+    return ResourceError(f"{work} ran out of memory", where=where, remedy=remedy)

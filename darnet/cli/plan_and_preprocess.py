@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
@@ -42,6 +44,8 @@ def run(args: Namespace) -> None:
     from darnet.training import resolve_device
 
     layout = find_dataset(args.dataset, args.root)
+    if not args.verify:
+        pipeline.require_room_for(layout, "preprocessed")
     preset = find_preset(args.preset or ("paper" if resolve_device(args.device).type == "cuda" else "fast"))
     if args.keep_plan:
         dataset, plans = verify_dataset(layout), Plans.read(layout.plans)
@@ -58,7 +62,8 @@ def run(args: Namespace) -> None:
         say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
     if args.plan_only:
         return
-    made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet)
+    notice = functools.partial(print, file=sys.stderr)
+    made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet, notice)
     say(args, f"{made} cases preprocessed, {there} were there; they are in {layout.preprocessed}")
     say(args, f"next: darnet_train {args.dataset} 0")
 

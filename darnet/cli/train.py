@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
@@ -48,14 +49,15 @@ def run(args: Namespace) -> None:
     plans = Plans.read(layout.plans)
     if args.seed is not None:
         plans = dataclasses.replace(plans, seed=args.seed)
-    options = RunOptions(device=resolve_device(args.device), resume=args.resume, quiet=args.quiet)
+    notice = functools.partial(print, file=sys.stderr)
+    options = RunOptions(device=resolve_device(args.device), resume=args.resume, quiet=args.quiet, notice=notice)
     say(args, f"{layout.name}, preset {plans.preset}, fold {args.fold}, on {options.device}")
     if args.no_adaptation:
         train_without_adaptation(layout, plans, args.fold, options)
     elif args.no_translation:
         train_without_translation(layout, plans, args.fold, options)
     else:
-        train(layout, plans, args.fold, options, args.stage, notice=lambda message: print(message, file=sys.stderr))
+        train(layout, plans, args.fold, options, args.stage, notice=notice)
     say(args, f"results are in {layout.results}")
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ import numpy as np
 import torch
 
 from darnet.errors import ConfigurationError
-from darnet.io import CaseStore, load_checkpoint, write_json
+from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
 from darnet.networks import Translator, build_translator
 from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
@@ -46,12 +47,14 @@ class RunOptions:
         resume: Go on from the checkpoint, which must be there.
         quiet: No progress bar.
         log_every: Iterations a line of the log.
+        notice: Gets a sentence where something is not as it was.
     """
 
     device: torch.device
     resume: bool = False
     quiet: bool = False
     log_every: int = 10
+    notice: Callable[[str], None] = warnings.warn
 
 
 def plan_hash(plans: Plans, *stages: str) -> str:
@@ -90,7 +93,7 @@ def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], opt
                 remedy="use --continue to go on from it, or move the folder away to start afresh",
             )
         return 0
-    tensors, found = load_checkpoint(path)
+    tensors, found = load_checkpoint(path, options.notice)
     for key in ("dataset", "stage", "plan", "teacher", "cases"):
         if found.get(key) != meta.get(key):
             raise ConfigurationError(
@@ -100,8 +103,36 @@ def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], opt
                 expected=meta.get(key),
                 remedy="put back the plan and the cases of its training, or move the folder away to start afresh",
             )
+    _compare_data(path, found, meta, options)
     step.load(tensors)
     return int(found["iteration"])
+
+
+def _compare_data(path: Path, found: Mapping[str, Any], meta: Mapping[str, Any], options: RunOptions) -> None:
+    """Weights that are half trained are not gone on with on other voxels; those that are done are used, and it is said.
+
+    Raises:
+        ConfigurationError: Cases have changed since the training began, and it is not done.
+    """
+    before, now = found.get("data", {}), meta.get("data", {})
+    changed = sorted(case for case in set(before) | set(now) if before.get(case) != now.get(case)) if before else []
+    if not changed:
+        return
+    if int(found["iteration"]) < int(meta["iterations"]):
+        raise ConfigurationError(
+            "cases have changed since the training of this checkpoint began",
+            where=path,
+            found=", ".join(changed),
+            remedy="put back their files, or move the folder away to start afresh",
+        )
+    options.notice(f"{path} was trained before these cases changed: {', '.join(changed)}; move it away to train again")
+
+
+def data_of(*stores: tuple[CaseStore, Sequence[str]]) -> dict[str, str]:
+    """Hash of each case that a training sees, for its checkpoint. Stores are told apart by their folders' names."""
+    return {
+        f"{store.folder.name}/{case}": store.record(case).content_hash[:16] for store, cases in stores for case in cases
+    }
 
 
 def _drop_log_after(log: Path, iteration: int) -> None:
@@ -136,6 +167,8 @@ def fit(
         ConfigurationError: A checkpoint that cannot be gone on with, or one that is in the way.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    remove_left_overs(folder)
+    meta = {**meta, "iterations": iterations}
     start = _resume_point(folder, step, meta, options)
     log = folder / "log.jsonl"
     _drop_log_after(log, start)
@@ -177,7 +210,12 @@ def train_translation(
         titles = ("input", "reconstruction", "translation", "cycle")
         draw_grid(rows, titles, folder / "previews" / f"{iteration:06d}.png", side)
 
-    meta = {"dataset": plans.dataset, "stage": "translation", "plan": stage_hash(plans, "translation")}
+    meta = {
+        "dataset": plans.dataset,
+        "stage": "translation",
+        "plan": stage_hash(plans, "translation"),
+        "data": data_of((source, source.case_ids()), (target, target.case_ids())),
+    }
     extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
     fit(step, plan.iterations, folder, meta, options, extra)
     return step.average.average.eval()  # type: ignore[return-value]
@@ -224,6 +262,7 @@ def train_segmentation(
         "labels": plans.labels,
         "fold": fold_name,
         "cases": sorted(train),
+        "data": data_of((labels, train), *((images, variants[case]) for case in train)),
     }
     fit(step, plans.segmentation.iterations, folder, meta, options)
     if held_out:
