@@ -11,7 +11,7 @@ from darnet.networks import Translator
 
 BACKGROUND = -1.0
 LEAST_CONTRAST = 0.02  # standard deviation below which a translation shows nothing, in the unit of -1..1
-LEAST_CHANGE = 0.05  # from plane to plane, as a share of the source's
+LEAST_CHANGE = 0.01  # from plane to plane, as a share of the source's
 SLICE_MULTIPLE = 4  # what the content encoder divides a slice by
 
 

@@ -178,9 +178,10 @@ def fit(
     hooks: list[Hook] = [
         JsonLinesLog(log, step.stage, options.log_every),
         ProgressBar(step.stage, iterations, start, options.quiet),
-        Checkpoint(folder / CHECKPOINT, step, meta, max(iterations // CHECKPOINTS_A_RUN, 1)),
         ProgressPicture(log, folder / "progress.png", every),
         *extra,
+        # Last: what a crash between two hooks leaves out is done again.
+        Checkpoint(folder / CHECKPOINT, step, meta, max(iterations // CHECKPOINTS_A_RUN, 1)),
     ]
     run_training(step, iterations, hooks, start)
 
