@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from darnet.errors import ConfigurationError
+from darnet.errors import ConfigurationError, raise_together
 from darnet.inference import Predictor, load_network
 from darnet.io import CaseStore, only_one, read_json, read_meta, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout
@@ -18,10 +18,13 @@ from darnet.planning import (
     Fingerprint,
     Preset,
     VerifiedDataset,
-    fingerprint_dataset,
+    as_verified,
+    classes_without_case,
     make_plans,
     make_splits,
-    verify_dataset,
+    survey_cases,
+    survey_dataset,
+    trained_test_scans,
 )
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_dataset
@@ -49,14 +52,21 @@ NO_TRANSLATION = "no_translation"
 SUPERVISED = "supervised"
 
 
-def verify(layout: DatasetLayout, processes: int = 1, quiet: bool = True) -> tuple[VerifiedDataset, Fingerprint]:
-    """Check a raw data set to its last voxel.
+def verify(
+    layout: DatasetLayout, processes: int = 1, quiet: bool = True, replace_non_finite: bool = False
+) -> tuple[VerifiedDataset, Fingerprint]:
+    """Check a raw data set to its last voxel. Nothing is written.
 
     Raises:
-        DataError: Everything that is wrong, at once.
+        DataError: Everything that is wrong with names, pairs and voxels, at once; `faults` has each on its own.
     """
-    dataset = verify_dataset(layout)
-    return dataset, fingerprint_dataset(dataset, processes, quiet)
+    survey = survey_dataset(layout, replace_non_finite)
+    fingerprint, faults = survey_cases(survey.cases, survey.info.labels if survey.info else None, processes, quiet)
+    raise_together([*survey.faults, *faults], f"the data set {layout.name} cannot be used")
+    dataset = as_verified(survey, layout)
+    training = {case.voxel_hash: f"{case.case_id} ({case.domain})" for case in fingerprint.cases}
+    notes = (*dataset.notes, *trained_test_scans(dataset.test, training))
+    return dataclasses.replace(dataset, notes=notes), fingerprint
 
 
 def plan(
@@ -82,6 +92,22 @@ def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) 
     if layout.splits.exists() and {c for part in read_fold(layout.splits, "all") for c in part} == set(cases):
         return
     write_json(layout.splits, make_splits(cases, plans.segmentation.folds, plans.seed))
+
+
+def fold_notes(layout: DatasetLayout, shown: Mapping[str, Mapping[str, float]], fold: str | int | None) -> list[str]:
+    """Notes on classes that no training case, or no held-out case, of a fold shows.
+
+    Args:
+        layout: Where the data set lies.
+        shown: How much of each class each source case shows.
+        fold: Its number, "all", or None for each fold.
+    """
+    folds = range(len(read_json(layout.splits))) if fold is None else [fold]
+    notes = []
+    for name in folds:
+        train_cases, held_out = read_fold(layout.splits, name)
+        notes += classes_without_case({"train": train_cases, "val": held_out}, shown, name)
+    return notes
 
 
 def preprocess(
@@ -166,6 +192,9 @@ def train(
         raise ConfigurationError(
             "there is no checkpoint to go on from", where=layout.results, remedy="leave out --continue"
         )
+    store = CaseStore(layout.cases("source"))
+    for note in fold_notes(layout, {case: store.record(case).class_voxels for case in store.case_ids()}, fold):
+        notice(note)
     with only_one(_fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
         _train_fold(layout, plans, fold, split, options, stage, notice)
 

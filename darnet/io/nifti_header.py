@@ -68,17 +68,18 @@ def check_header(header: NiftiHeader, path: Path) -> ScanHeader:
     Raises:
         DataError: Any of them cannot be used.
     """
-    shape = _shape(header, path)
+    shape, squeezed = _shape(header, path)
     _check_type(header, path)
     affine, notes = _affine(header, path)
     offset = float(header["vox_offset"])
-    if not (np.isfinite(offset) and bytes_of_header(header) <= offset < 2**31):
+    if not (np.isfinite(offset) and bytes_of_header(header) <= offset < 2**31 and offset == int(offset)):
         raise DataError("the header gives a wrong place of the voxels", where=path, found=f"vox_offset {offset}",
                         remedy="export the scan again")  # fmt: skip
-    return ScanHeader(shape, affine, notes)
+    return ScanHeader(shape, affine, squeezed + notes)
 
 
-def _shape(header: NiftiHeader, path: Path) -> tuple[int, int, int]:
+def _shape(header: NiftiHeader, path: Path) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """Voxels (i, j, k), and a note where axes of one volume were left out."""
     dim = [int(n) for n in header["dim"]]
     if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1:
         raise DataError("the header has wrong dimensions", where=path, found=f"dim {dim}", remedy="export it again")
@@ -110,7 +111,8 @@ def _shape(header: NiftiHeader, path: Path) -> tuple[int, int, int]:
             expected=f"at most {LARGEST_SCAN}",
             remedy="crop the scan, or mend the header",
         )
-    return sizes[0], sizes[1], sizes[2]
+    notes = (f"the file has {dim[0]} dimensions but one volume, which is read",) if dim[0] > 3 else ()
+    return (sizes[0], sizes[1], sizes[2]), notes
 
 
 def _check_type(header: NiftiHeader, path: Path) -> None:
