@@ -258,10 +258,22 @@ class CaseStore:
         return (0, d), (0, h), (0, w)
 
     def _json(self, case_id: str) -> Path:
-        return self.folder / f"{case_id}.json"
+        return self._file(case_id, ".json")
 
     def _array(self, kind: str, case_id: str) -> Path:
-        return self.folder / f"{case_id}_{kind}.b2nd"
+        return self._file(case_id, f"_{kind}.b2nd")
+
+    def _file(self, case_id: str, ending: str) -> Path:
+        """A file of a case. Names of cases come from files too: none leads out of the folder."""
+        if not isinstance(case_id, str) or not case_id or set(case_id) & set("/\\\0"):
+            raise DataError(
+                "the name of a case cannot be a file name",
+                where=self.folder,
+                found=repr(case_id),
+                expected="a name without / and \\",
+                remedy="rename the case, or mend the file that names it (splits.json, preprocessing.json)",
+            )
+        return self.folder / f"{case_id}{ending}"
 
 
 def _read_record(path: Path) -> Any:

@@ -103,8 +103,8 @@ def read_meta(path: str | Path) -> dict[str, Any]:
                 # The length is the file's own word: a damaged one must not ask for more than there is.
                 length = min(int.from_bytes(file.read(8), "little"), candidate.stat().st_size)
                 header = json.loads(file.read(length))
-            return cast("dict[str, Any]", json.loads(header["__metadata__"][META]))
-        except (OSError, ValueError, KeyError, TypeError):
+            return _record(header["__metadata__"][META])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     raise ConfigurationError(
         "there is no checkpoint that can be read",
@@ -128,13 +128,22 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
         record = header[META]
         if _hash(tensors, record) != header[HASH]:
             return "its content does not have the hash that was written with it", {}, {}
-        return "", tensors, json.loads(record)
+        return "", tensors, _record(record)
     except FileNotFoundError:
         return "it is missing", {}, {}
     except KeyError as error:
         return f"it lacks {error}: darnet did not write it", {}, {}
-    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError) as error:
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}", {}, {}
+    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         return f"it cannot be read: {error}", {}, {}
+
+
+def _record(text: str) -> dict[str, Any]:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("its record is no object")
+    return values
 
 
 def _hash(tensors: Mapping[str, Tensor], record: str) -> str:

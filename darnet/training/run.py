@@ -66,13 +66,38 @@ def plan_hash(plans: Plans, *stages: str) -> str:
 
 
 def stage_hash(plans: Plans, stage: str) -> str:
-    """Hash of all parts of the plan that the weights of a stage depend on."""
-    return plan_hash(plans, *STAGE_PARTS[stage])
+    """Hash of all parts of the plan that the weights of a stage depend on.
+
+    Raises:
+        ConfigurationError: There is no such stage. Names of stages come from checkpoints too.
+    """
+    return plan_hash(plans, *_known_stage(stage))
 
 
 def stage_iterations(plans: Plans, stage: str) -> int:
-    """Iterations that a plan has for a stage."""
-    return int(getattr(plans, stage).iterations)
+    """Iterations that a plan has for a stage.
+
+    Raises:
+        ConfigurationError: There is no such stage.
+    """
+    _known_stage(stage)
+    lengths = {
+        "translation": plans.translation.iterations,
+        "segmentation": plans.segmentation.iterations,
+        "self_training": plans.self_training.iterations,
+    }
+    return lengths[stage]
+
+
+def _known_stage(stage: object) -> tuple[str, ...]:
+    if not isinstance(stage, str) or stage not in STAGE_PARTS:
+        raise ConfigurationError(
+            "a checkpoint is of a stage that does not exist",
+            found=repr(stage),
+            expected=", ".join(STAGE_PARTS),
+            remedy="use a checkpoint that darnet wrote",
+        )
+    return STAGE_PARTS[stage]
 
 
 def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], options: RunOptions) -> int:
