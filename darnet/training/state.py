@@ -36,7 +36,7 @@ def load_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor], a
             found=f"{len(wrong)} tensors that differ, first {wrong[0]}",
             remedy="use the plan that the checkpoint was trained with, or train again",
         )
-    module.load_state_dict(own, assign=assign)
+    module.load_state_dict({name: t.to(wanted[name].dtype) for name, t in own.items()}, assign=assign)
 
 
 def optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:
