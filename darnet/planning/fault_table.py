@@ -8,7 +8,7 @@ from pathlib import Path
 
 from darnet.errors import DarnetError
 
-HEAD = ("", "where", "fault", "found", "expected", "remedy")
+HEAD = ("no", "where", "fault", "found", "expected", "remedy")
 WIDEST = (4, 40, 34, 34, 34, 40)  # characters of each column
 
 
@@ -22,7 +22,7 @@ def format_faults(faults: Sequence[DarnetError], folder: Path) -> str:
     Returns:
         Lines of aligned columns; long cells go on in the next line.
     """
-    rows = sorted([_where(f, folder), f.what, _text(f.found), _text(f.expected), f.remedy or ""] for f in faults)
+    rows = sorted([_text(v, folder) for v in (f.where, f.what, f.found, f.expected, f.remedy)] for f in faults)
     numbered = [[str(n), *row] for n, row in enumerate(rows, 1)]
     cells = [[_wrap(text, width) for text, width in zip(row, WIDEST, strict=True)] for row in (list(HEAD), *numbered)]
     widths = [max(len(line) for row in cells for line in row[column]) for column in range(len(HEAD))]
@@ -30,15 +30,11 @@ def format_faults(faults: Sequence[DarnetError], folder: Path) -> str:
     return "\n".join([*_lines(cells[0], widths), rule, *(line for row in cells[1:] for line in _lines(row, widths))])
 
 
-def _where(fault: DarnetError, folder: Path) -> str:
-    text = _text(fault.where)
+def _text(value: object, folder: Path) -> str:
+    text = "" if value is None else str(value)
     for start in (str(folder), str(folder.absolute())):
         text = text.replace(f"{start}/", "")
     return text
-
-
-def _text(value: object) -> str:
-    return "" if value is None else str(value)
 
 
 def _wrap(text: str, width: int) -> list[str]:

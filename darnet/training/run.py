@@ -187,6 +187,7 @@ def train_translation(
     plan = plans.translation
     fraction = plans.synthesis.minimum_foreground
     tables = [list_slices(store, fraction) for store in (source, target)]
+    _refuse_few_slices(plans, target, len(tables[1]))
     loaders = [SliceLoader(store, table, plan) for store, table in zip((source, target), tables, strict=True)]
     step = TranslationStep(plan, loaders[0], loaders[1], options.device, plans.seed)
     samples = []
@@ -206,6 +207,19 @@ def train_translation(
     extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
     fit(step, plan.iterations, folder, meta, options, extra)
     return step.average.average.eval()  # type: ignore[return-value]
+
+
+def _refuse_few_slices(plans: Plans, target: CaseStore, slices: int) -> None:
+    """Notice before hours of training that there cannot be as many target styles as clusters."""
+    wanted = plans.synthesis.number_of_styles
+    if slices < wanted:
+        raise ConfigurationError(
+            "there are fewer target slices than style clusters",
+            where=target.folder,
+            found=f"{slices} slices with enough foreground",
+            expected=f"at least {wanted}",
+            remedy="add target scans, or lower synthesis.number_of_styles in plans.json",
+        )
 
 
 def load_translator(plans: Plans, folder: Path, device: torch.device) -> tuple[Translator, int]:

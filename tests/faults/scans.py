@@ -11,7 +11,7 @@ from pathlib import Path
 import nibabel as nib
 import numpy as np
 
-from darnet.cli import plan_and_preprocess, predict
+from darnet.cli import evaluate, plan_and_preprocess, predict, train
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
 NAME = "Dataset007_Small"
@@ -91,6 +91,26 @@ class Bench:
         """Run darnet_predict; gives exit code, output and errors."""
         command = ["-i", source or self.scan, "-o", self.root / output, "-m", self.model, *self.common(), *flags]
         return self.run(predict.main, list(map(str, command)))
+
+    def evaluate(self, *flags, predictions, references):
+        """Run darnet_evaluate; gives exit code, output and errors."""
+        return self.run(evaluate.main, ["-p", predictions, "-r", references, *self.common(), *flags])
+
+    def train(self, *flags, fold="0"):
+        """Run darnet_train; gives exit code, output and errors."""
+        return self.run(train.main, ["7", fold, *self.common(), *flags])
+
+    def shrink(self, **synthesis):
+        """Plan so small a training that it takes seconds, and preprocess for it."""
+        assert self.plan("--plan_only", "--quiet")[0] == 0
+        values = self.plans()
+        values["translation"] |= {"width": 4, "iterations": 1, "batch_size": 1, "residual_blocks": 1}
+        values["translation"] |= {"discriminator_width": 4}
+        values["synthesis"] |= {"number_of_styles": 2} | synthesis
+        values["segmentation"] |= {"channels": [4] * 5, "iterations": 1, "batch_size": 1}
+        values["self_training"] |= {"rounds": 0}
+        (self.preprocessed() / "plans.json").write_text(json.dumps(values))
+        assert self.plan("--keep_plan", "--quiet")[0] == 0
 
     def run(self, main, command):
         self.capsys.readouterr()
