@@ -35,9 +35,7 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], meta: Mappi
         ResourceError: The disk is full; the former checkpoint is intact.
     """
     path = Path(path)
-    own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    record = json.dumps(dict(meta), sort_keys=True)
-    data = safetensors.torch.save(own, {META: record, HASH: _hash(own, record)})
+    data = pack_checkpoint(tensors, meta)
     with contextlib.ExitStack() as after, atomic_path(path, len(data)) as temporary:
         with temporary.open("wb") as file:
             file.write(data)
@@ -46,6 +44,19 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], meta: Mappi
             # and `previous` the one that training went on from.
             former = after.enter_context(atomic_path(previous_of(path), path.stat().st_size))
             _link(path, former)
+
+
+def pack_checkpoint(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """The bytes of a checkpoint: the same tensors and values always give the same bytes."""
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    record = json.dumps(dict(meta), sort_keys=True)
+    data = safetensors.torch.save(own, {META: record, HASH: _hash(own, record)})
+    # safetensors writes its metadata in an order that differs from time to time: the header is put in order.
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    block = header.encode()
+    block += b" " * (-len(block) % 8)
+    return len(block).to_bytes(8, "little") + block + data[8 + length :]
 
 
 def load_checkpoint(

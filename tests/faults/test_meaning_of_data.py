@@ -336,7 +336,7 @@ GOOD = {
         ('{\n"channel_names": {"0": "CT"},\n"labels": {"background": 0 "cube": 1}\n}', ("line 3", "mend this line")),
         ('{"labels": {"background": 0, "cube": 1, "cube": 2}}', ('the key "cube" is there twice', "mend the file")),
         ("[" * 100_000, ("not JSON that can be used", "mend the file")),
-        (json.dumps({**GOOD, "labels": {"0": "background", "1": "cube"}}), ("old nnU-Net", 'key "labels"', '"cube": 1')),
+        (json.dumps({**GOOD, "labels": {"0": "background", "1": "cube"}}), ("old nnU-Net", 'key "labels"')),
         (json.dumps({**GOOD, "modality": {"0": "CT"}}, indent=1), ("old nnU-Net", "line 11", "channel_names")),
         (json.dumps({**GOOD, "labels": {"background": 0, "cube": 3}}, indent=1), ("line 5", "gaps", "without gaps")),
         (json.dumps({k: v for k, v in GOOD.items() if k != "labels"}), ('"labels" is missing', 'add "labels"')),
