@@ -109,6 +109,7 @@ def select_part(cases: Sequence[InputCase], num_parts: int = 1, part_id: int = 0
             "there is no such part",
             found=f"-part_id {part_id} with -num_parts {num_parts}",
             expected=f"-part_id from 0 to {num_parts - 1}",
+            remedy="mend -part_id or -num_parts",
         )
     return list(cases[part_id::num_parts])
 

@@ -19,6 +19,7 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 Row = tuple[float, float, float, float]
 
 PLANES_PER_CHUNK = 8
+_COMPUTED = (b"LazyArray", b"proxy-source", b"b2o")
 _REMEDY = "delete its files from the case store and run darnet_plan_and_preprocess again"
 
 
@@ -245,6 +246,7 @@ class CaseStore:
             )
         region = tuple(slice(start, stop) for start, stop in box)
         try:
+            _refuse_code(path)
             stored = blosc2.open(str(path), mode="r", dparams={"nthreads": 1})
             if labels:
                 return np.asarray(stored[region])
@@ -274,6 +276,15 @@ class CaseStore:
                 remedy="rename the case, or mend the file that names it (splits.json, preprocessing.json)",
             )
         return self.folder / f"{case_id}{ending}"
+
+
+def _refuse_code(path: Path) -> None:
+    """Refuse arrays that are to be computed when they are opened: old versions of blosc2 would run what they say."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(16)[12:], "big")  # of the header, which names what the frame holds
+        header = file.read(min(length, 1 << 16))
+    if any(name in header for name in _COMPUTED):
+        raise ValueError("it holds instructions instead of values")
 
 
 def _read_record(path: Path) -> Any:
