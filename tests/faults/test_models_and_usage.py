@@ -130,7 +130,7 @@ def marker(tmp_path_factory):
 # What could run code that a file brings, or name a class by a string.
 LOADERS = re.compile(
     r"(import|from)\s+(c?[pP]ickle|cloudpickle|dill|joblib|marshal|shelve|importlib|runpy)\b|allow_pickle|"
-    r"torch\.(jit\.)?load\b|yaml\.load|(?<![\w.])(eval|exec|__import__|compile)\(|unpack_array|unpack\(|deserialize|globals\("
+    r"(?<!safetensors\.)torch\.(jit\.)?load\b|yaml\.load|(?<![\w.])(eval|exec|__import__|compile)\(|unpack_array|unpack\(|deserialize|globals\("
 )
 
 
