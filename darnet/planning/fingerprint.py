@@ -164,7 +164,10 @@ def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> Cas
         field_of_view=_triple(np.array(volume.shape) * spacing),
         body_extent=_triple(np.array([stop - start for start, stop in box]) * spacing),
         percentiles=_percentiles(volume[body]),
-        notes=tuple(f"{files.case_id}: {note}" for note in scan.notes),
+        notes=(
+            *(f"{files.case_id}: {note}" for note in scan.notes),
+            *(f"{files.case_id}, labels: {note}" for note in (labels.notes if labels else ())),
+        ),
         voxel_hash=hash_of_voxels(scan),
     )
     if labels is None:

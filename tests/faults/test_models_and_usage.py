@@ -145,6 +145,14 @@ def test_50_nothing_loads_pickles_or_code():
     assert not LOADERS.search("network.eval()")
 
 
+def test_50_nothing_opens_a_connection():
+    senders = re.compile(r"^\s*(import|from)\s+(urllib|requests|http|ftplib|smtplib|xmlrpc|socketserver|webbrowser)\b")
+    package = Path(darnet.__file__).parent
+    lines = [line for path in package.rglob("*.py") for line in path.read_text("utf-8").splitlines()]
+    assert [line for line in lines if senders.match(line)] == []
+    assert [line for line in lines if "socket." in line and "gethostname" not in line] == []
+
+
 def saved_by_torch(marker):
     stream = io.BytesIO()
     torch.save({"state_dict": Harm(marker)}, stream)
