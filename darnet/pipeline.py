@@ -19,7 +19,6 @@ from darnet.planning import (
     Preset,
     VerifiedDataset,
     as_verified,
-    classes_without_case,
     make_plans,
     make_splits,
     survey_cases,
@@ -33,6 +32,7 @@ from darnet.synthesis import synthesis_hash, synthesize
 from darnet.training import (
     CHECKPOINT,
     RunOptions,
+    fold_notes,
     load_translator,
     plan_hash,
     read_fold,
@@ -92,22 +92,6 @@ def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) 
     if layout.splits.exists() and {c for part in read_fold(layout.splits, "all") for c in part} == set(cases):
         return
     write_json(layout.splits, make_splits(cases, plans.segmentation.folds, plans.seed))
-
-
-def fold_notes(layout: DatasetLayout, shown: Mapping[str, Mapping[str, float]], fold: str | int | None) -> list[str]:
-    """Notes on classes that no training case, or no held-out case, of a fold shows.
-
-    Args:
-        layout: Where the data set lies.
-        shown: How much of each class each source case shows.
-        fold: Its number, "all", or None for each fold.
-    """
-    folds = range(len(read_json(layout.splits))) if fold is None else [fold]
-    notes = []
-    for name in folds:
-        train_cases, held_out = read_fold(layout.splits, name)
-        notes += classes_without_case({"train": train_cases, "val": held_out}, shown, name)
-    return notes
 
 
 def preprocess(
@@ -193,7 +177,7 @@ def train(
             "there is no checkpoint to go on from", where=layout.results, remedy="leave out --continue"
         )
     store = CaseStore(layout.cases("source"))
-    for note in fold_notes(layout, {case: store.record(case).class_voxels for case in store.case_ids()}, fold):
+    for note in fold_notes(layout.splits, {case: store.record(case).class_voxels for case in store.case_ids()}, fold):
         notice(note)
     with only_one(_fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
         _train_fold(layout, plans, fold, split, options, stage, notice)

@@ -41,7 +41,7 @@ def run(args: Namespace) -> None:
     """Carry out darnet_plan_and_preprocess."""
     from darnet import pipeline
     from darnet.planning import find_preset, verify_dataset
-    from darnet.training import resolve_device
+    from darnet.training import fold_notes, resolve_device
 
     layout = find_dataset(args.dataset, args.root)
     if args.verify:
@@ -59,7 +59,7 @@ def run(args: Namespace) -> None:
         plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory)
         say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
         shown = {case.case_id: case.class_ml for case in fingerprint.of("source")}
-        for note in pipeline.fold_notes(layout, shown, None):
+        for note in fold_notes(layout.splits, shown):
             say(args, f"note: {note}")
     if args.plan_only:
         return

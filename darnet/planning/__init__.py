@@ -12,7 +12,7 @@ from darnet.planning.fingerprint import (
 from darnet.planning.memory import predict_memory
 from darnet.planning.planner import MEMORY_TARGET_GB, make_plans
 from darnet.planning.presets import PRESETS, Preset, find_preset
-from darnet.planning.splits import classes_without_case, make_splits
+from darnet.planning.splits import make_splits
 from darnet.planning.verify import CaseFiles, VerifiedDataset, as_verified, survey_dataset, verify_dataset
 
 __all__ = [
@@ -24,7 +24,6 @@ __all__ = [
     "Preset",
     "VerifiedDataset",
     "as_verified",
-    "classes_without_case",
     "find_preset",
     "fingerprint_case",
     "fingerprint_dataset",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +30,28 @@ def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str
         )
     chosen = folds[int(fold)]
     return tuple(chosen["train"]), tuple(chosen["val"])
+
+
+def fold_notes(splits: Path, shown: Mapping[str, Mapping[str, float]], fold: int | str | None = None) -> list[str]:
+    """Notes on classes that a fold cannot learn, or cannot be validated on, as none of its cases shows them.
+
+    Args:
+        splits: The file of the folds.
+        shown: How much of each class each source case shows.
+        fold: Its number, "all", or None for each fold.
+
+    Raises:
+        ConfigurationError: No splits file, or no such fold.
+    """
+    classes = sorted({name for amounts in shown.values() for name in amounts})
+    notes = []
+    for number in range(len(read_json(splits))) if fold is None else [fold]:
+        parts = zip(read_fold(splits, number), ("trains", "validates"), strict=True)
+        for cases, does in parts:
+            absent = [c for c in classes if not any(shown.get(case, {}).get(c, 0) > 0 for case in cases)]
+            if cases and absent:
+                notes.append(f"fold {number} {does} on no case with {', '.join(absent)}")
+    return notes
 
 
 def _checked(folds: Any, splits: Path) -> list[dict[str, list[str]]]:

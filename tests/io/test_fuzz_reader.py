@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 
 from benchmarks import fuzz_reader
-from benchmarks.fuzz_reader import put, run, sound_file
+from benchmarks.damage import put, sound_file
+from benchmarks.fuzz_reader import run
 from benchmarks.nifti_oracle import decode, unfold
 from darnet.errors import DataError
 from darnet.io import Scan, read_scan
