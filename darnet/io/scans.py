@@ -256,7 +256,9 @@ def _as_image(
 
 
 def _as_labels(raw: NDArray[Any], slope: float, inter: float, path: Path) -> NDArray[np.integer]:
-    values = raw if (slope, inter) == (1.0, 0.0) and raw.dtype.kind in "iu" else raw.astype(np.float64) * slope + inter
+    with np.errstate(invalid="ignore", over="ignore"):  # a NaN that signals warns when it is converted
+        whole = (slope, inter) == (1.0, 0.0) and raw.dtype.kind in "iu"
+        values = raw if whole else raw.astype(np.float64) * slope + inter
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             wrong = ~(np.isfinite(values) & (np.abs(values - np.rint(values)) < 1e-4))

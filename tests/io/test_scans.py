@@ -359,6 +359,13 @@ def test_replacing_voxels_that_are_not_finite(tmp_path):
         read_scan(path, replace_non_finite=True)
 
 
+def test_signalling_nan(tmp_path):
+    array = voxels("<f4")
+    array.view(np.uint32)[0, 0, 0] = 0x7F800001
+    assert "1 NaN" in refusal(write(tmp_path, content_of(array)))
+    assert "no whole numbers" in refusal(write(tmp_path, content_of(array)), labels=True)
+
+
 def test_values_beyond_single_precision(tmp_path):
     array = voxels("<f8")
     array[0, 0, 0] = 1e300
