@@ -1,13 +1,25 @@
 """Random augmentation of slices and patches. Parameters are sampled apart from being applied."""
 
+from darnet.augmentation.matching import (
+    Appearance,
+    draw_curve,
+    fill_unseen,
+    match_appearance,
+    measure_appearance,
+)
 from darnet.augmentation.patches import PatchTransform, apply_patch_transform, sample_patch_transform
 from darnet.augmentation.slices import SliceTransform, apply_slice_transform, sample_slice_transform
 
 __all__ = [
+    "Appearance",
     "PatchTransform",
     "SliceTransform",
     "apply_patch_transform",
     "apply_slice_transform",
+    "draw_curve",
+    "fill_unseen",
+    "match_appearance",
+    "measure_appearance",
     "sample_patch_transform",
     "sample_slice_transform",
 ]

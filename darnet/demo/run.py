@@ -31,7 +31,7 @@ NO_ADAPTATION, DARNET, SUPERVISED_ROW = "no adaptation", "darnet", "supervised"
 BASELINES = (NO_ADAPTATION, SUPERVISED_ROW)
 
 # Smaller than the preset "fast": the phantoms are coarse and the demo should end within a coffee break. The order of
-# their intensities is turned round, so made-up contrasts count for more, and the translator's minutes blur the borders.
+# their intensities is turned round, so made-up contrasts count for more.
 DEMO_PRESET = dataclasses.replace(
     find_preset("fast"),
     plane_pixels=64,
@@ -41,7 +41,7 @@ DEMO_PRESET = dataclasses.replace(
     segmentation_voxels=5.9e7,
     appearance=0.3,
     random_convolution=0.6,
-    source_share=0.7,
+    rounds=1,
     round_length=0.2,
 )
 

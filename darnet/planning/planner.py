@@ -294,11 +294,13 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
         rounds=preset.rounds,
         iterations=max(round(preset.round_length * segmentation.iterations), 1),
         learning_rate=segmentation.learning_rate / 2,
+        matched_share=preset.matched_share,
         why={
             "rounds": why,
             "iterations": f"{preset.round_length:.0%} of the segmentation's",
             "learning_rate": "half of the segmentation's: the network is trained already",
             "target_share": "translated volumes have true labels, target scans the true appearance",
+            "matched_share": "true labels and borders in the intensities that the classes have in target scans",
             "kept": "the voxels that the network is less sure of are mostly at borders and in missed organs",
         },
     )

@@ -34,6 +34,7 @@ class Preset:
         source_share: Share of patches out of source volumes as they are.
         rounds: Of self-training on target scans.
         round_length: Iterations of a round, as a share of the segmentation's.
+        matched_share: Share of source patches of a round in the appearance of target scans.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
         folds: Number of folds.
         least_iterations: Fewest iterations of either training.
@@ -60,6 +61,7 @@ class Preset:
     source_share: float
     rounds: int
     round_length: float
+    matched_share: float
     value_bytes: float
     folds: int = 5
     least_iterations: int = 50
@@ -88,6 +90,7 @@ PRESETS = {
         source_share=0.0,
         rounds=0,
         round_length=0.5,
+        matched_share=0.0,
         value_bytes=MIXED_PRECISION,
     ),
     "fast": Preset(
@@ -108,10 +111,11 @@ PRESETS = {
         mirror=False,
         appearance=0.2,
         random_convolution=0.4,
-        class_gain=0.3,
-        source_share=0.0,
-        rounds=1,
+        class_gain=0.5,
+        source_share=0.7,
+        rounds=2,
         round_length=0.4,
+        matched_share=0.7,
         value_bytes=SINGLE_PRECISION,
     ),
 }

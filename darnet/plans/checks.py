@@ -75,8 +75,10 @@ def _of_segmentation(plans: Plans) -> list[Rule]:
     fits = all(p > 0 and p % d == 0 for p, d in zip(plan.patch_size, divisors, strict=True))
     halved = all(s in (1, 2) for stride in plan.strides for s in stride)
     levels = len(plan.channels) == len(plan.strides) + 1
+    sound = 1 <= len(plan.channels) <= 16 and min(plan.channels) > 0
     return [
         ("segmentation.channels", plan.channels, levels, "one more than strides"),
+        ("segmentation.channels", plan.channels, sound, "1 to 16 widths above 0"),
         (
             "segmentation.strides",
             plan.strides,
@@ -101,6 +103,7 @@ def _of_self_training(plans: Plans) -> list[Rule]:
         _positive("self_training.iterations", plan.iterations),
         _positive("self_training.learning_rate", plan.learning_rate),
         ("self_training.target_share", plan.target_share, 0 <= plan.target_share <= 1, "between 0 and 1"),
+        ("self_training.matched_share", plan.matched_share, 0 <= plan.matched_share <= 1, "between 0 and 1"),
         ("self_training.kept", plan.kept, 0 < plan.kept <= 1, "above 0, at most 1"),
     ]
 

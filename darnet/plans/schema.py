@@ -137,8 +137,9 @@ class SelfTrainingPlan:
     """Training that goes on with pseudo-labelled target scans. No target label is read.
 
     A round segments the target training scans with the network of the round before and trains it on: `target_share`
-    of the patches are of target scans, the others of translated source volumes. Of each class in each scan the
-    `kept` share of voxels that the network is surest of are learned from; the others have no say.
+    of the patches are of target scans, the others of source volumes. Of each class in each scan the `kept` share of
+    voxels that the network is surest of are learned from; the others have no say. `matched_share` of the patches of
+    source volumes have the appearance of a target scan, class by class, as the pseudo-labels tell it.
     """
 
     rounds: int = 0
@@ -146,6 +147,7 @@ class SelfTrainingPlan:
     learning_rate: float = 5e-4
     target_share: float = 0.5
     kept: float = 0.8
+    matched_share: float = 0.0
     why: dict[str, str] = field(default_factory=dict)
 
 
@@ -230,7 +232,7 @@ class Plans:
             raise ConfigurationError(
                 "there is no plan", where=path, remedy="run darnet_plan_and_preprocess first"
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(
                 "the plan is not valid JSON", where=path, found=error, remedy="mend the line or plan again"
             ) from None

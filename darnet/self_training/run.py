@@ -6,11 +6,16 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+import numpy as np
+
+from darnet.augmentation import Appearance, draw_curve, fill_unseen, match_appearance, measure_appearance
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
-from darnet.plans import Plans
+from darnet.plans import Plans, SegmentationPlan
 from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
 from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
+
+MATCHED_GAIN = 0.3  # of the gains of single classes: pseudo-labels tell their intensities only roughly
 
 
 def train_student(
@@ -27,7 +32,8 @@ def train_student(
     folder: Path,
     options: RunOptions,
 ) -> None:
-    """Train the teacher's weights on, with translated source volumes and pseudo-labelled target scans.
+    """Train the teacher's weights on, with pseudo-labelled target scans, translated source volumes, and source volumes
+    in the appearance of target scans.
 
     Args:
         plans: The plan.
@@ -46,15 +52,16 @@ def train_student(
     train, held_out = fold
     settings = plans.self_training
     plan = dataclasses.replace(plans.segmentation, iterations=settings.iterations, learning_rate=settings.learning_rate)
-    # The borders of pseudo-labels are not those of organs: gains of single classes would draw false ones.
-    on_targets = dataclasses.replace(plan, class_gain=0.0)
-    loader = MixedLoader(
-        (
-            labelled_patches(images, labels, {case: variants[case] for case in train}, plan),
-            PatchLoader(pseudo, pseudo, targets, on_targets),
-        ),
-        (1.0 - settings.target_share, settings.target_share),
-    )
+    loaders = [
+        labelled_patches(images, labels, {case: variants[case] for case in train}, plan),
+        PatchLoader(pseudo, pseudo, targets, _as_scanned(plan, 0.0)),
+    ]
+    shares = [1.0 - settings.target_share, settings.target_share]
+    matched = matched_patches(labels, train, pseudo, plan, plans.num_classes) if settings.matched_share else None
+    if matched is not None:
+        loaders.append(matched)
+        shares = [shares[0] * (1.0 - settings.matched_share), shares[1], shares[0] * settings.matched_share]
+    loader = MixedLoader(loaders, shares)
     stage = f"self-training round {round_number} fold {fold_name}"
     step = SegmentationStep(plan, plans.num_classes, loader, options.device, plans.seed, stage, UNKNOWN)
     tensors, _ = load_checkpoint(teacher)
@@ -73,3 +80,42 @@ def train_student(
     if held_out:
         summary = validate(plans, step.network, images, labels, {c: variants[c] for c in held_out}, options.device)
         write_json(folder / "validation.json", summary)
+
+
+def _as_scanned(plan: SegmentationPlan, class_gain: float) -> SegmentationPlan:
+    """Augmentation of patches that look like target scans already: no made-up contrasts.
+
+    The borders of pseudo-labels are not those of organs, so gains of single classes would draw false ones there.
+    """
+    return dataclasses.replace(plan, appearance=0.0, random_convolution=0.0, class_gain=class_gain)
+
+
+def matched_patches(
+    source: CaseStore, cases: Sequence[str], pseudo: CaseStore, plan: SegmentationPlan, num_classes: int
+) -> PatchLoader | None:
+    """Patches of source volumes, each in the appearance of a random target scan.
+
+    Args:
+        source: Store of the source volumes and their labels.
+        cases: Source cases to take.
+        pseudo: Store of target scans with pseudo-labels.
+        plan: Patches and augmentation.
+        num_classes: With background.
+
+    Returns:
+        None where no target scan or none of the cases can be measured.
+    """
+
+    def measure(store: CaseStore, names: Sequence[str]) -> dict[str, Appearance]:
+        measured = {c: measure_appearance(store.image(c), store.labels(c), num_classes) for c in names}
+        return {case: appearance for case, appearance in measured.items() if appearance is not None}
+
+    own, others = measure(source, cases), fill_unseen(list(measure(pseudo, pseudo.case_ids()).values()))
+    if not own or not others:
+        return None
+
+    def restyle(case: str, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return match_appearance(image, labels, own[case], others[rng.integers(len(others))], draw_curve(rng))
+
+    variants = {case: (case,) for case in own}
+    return PatchLoader(source, source, variants, _as_scanned(plan, MATCHED_GAIN * plan.class_gain), restyle)

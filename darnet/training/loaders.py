@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -98,6 +98,9 @@ class SliceLoader:
         return apply_slice_transform(torch.from_numpy(np.stack(slices))[:, None], transform), cases
 
 
+Restyle = Callable[[str, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+
+
 class HasPatches(Protocol):
     """What gives one augmented patch at a time."""
 
@@ -120,12 +123,19 @@ class PatchLoader:
         labels: Store of the labels; the same store where images are not translated.
         variants: Source case -> names under which `images` holds it, one a style.
         plan: Patch size, batch size and augmentation.
+        restyle: Changes how a patch looks before it is augmented: name, image (1, D, H, W), labels (D, H, W) and
+            generator to image.
     """
 
     def __init__(
-        self, images: CaseStore, labels: CaseStore, variants: Mapping[str, Sequence[str]], plan: SegmentationPlan
+        self,
+        images: CaseStore,
+        labels: CaseStore,
+        variants: Mapping[str, Sequence[str]],
+        plan: SegmentationPlan,
+        restyle: Restyle | None = None,
     ) -> None:
-        self.images, self.labels, self.plan = images, labels, plan
+        self.images, self.labels, self.plan, self.restyle = images, labels, plan, restyle
         self.variants = {case: tuple(names) for case, names in variants.items()}
         self.cases = tuple(sorted(self.variants))
         if not self.cases:
@@ -155,6 +165,8 @@ class PatchLoader:
         box = patch_box(self._center(case, shape, rng), self.plan.patch_size, shape)
         image, _ = pad_to(self.images.read_patch(name, box), self.plan.patch_size, BACKGROUND)
         labels, _ = pad_to(self.labels.read_patch(case, box, labels=True), self.plan.patch_size, 0)
+        if self.restyle is not None:
+            image = self.restyle(name, image, labels, rng)
         transform = sample_patch_transform(rng, self.plan)
         moved, picked = apply_patch_transform(
             torch.from_numpy(image), torch.from_numpy(labels.astype(np.int64)), transform

@@ -247,6 +247,8 @@ class Campaign:
             outcome = running.wait()
             assert outcome.code in (-9, 0), f"exit code {outcome.code}: {outcome.err[-500:]}"
             if outcome.code == 0:
+                if not killed:
+                    self.seconds[stage.name] = outcome.seconds  # other work on the machine may have gone
                 break
             killed += 1
             result.kills += 1
@@ -321,7 +323,9 @@ def table(report: dict[str, Any]) -> str:
     ]
     for row in report["stages"]:
         every = row["iterations_between_checkpoints"]
-        repeated = f"at most {row['iterations_repeated_at_most']} (checkpoint every {every})" if every else "none to repeat"
+        repeated = (
+            f"at most {row['iterations_repeated_at_most']} (checkpoint every {every})" if every else "none to repeat"
+        )
         span = f"{row['first_kill_s']:.2f} to {row['last_kill_s']:.2f}"
         cells = [row["stage"], row["kills"], row["trials"], span, row["seconds_undisturbed"], repeated]
         lines.append("| " + " | ".join(map(str, [*cells, len(row["losses"])])) + " |")

@@ -25,7 +25,7 @@ COMMANDS = ("plan_and_preprocess", "train", "predict", "evaluate")
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a command ended: its exit code (the negative signal where it was killed), what it printed, how long it took."""
+    """How a command ended: exit code (the negative signal where it was killed), what it printed, how long it took."""
 
     code: int
     out: str

@@ -1,0 +1,111 @@
+"""Source volumes in the appearance of a target scan: class by class, from statistics of labels and pseudo-labels."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy import ndimage
+
+from darnet.augmentation.appearance import AIR, BACKGROUND
+
+LEVELS = np.linspace(0.0, 1.0, 33)  # of the quantiles that describe a background
+LEAST_VOXELS = 20  # of a class, for its mean and deviation to count
+LEAST_DEVIATION = 0.02
+FARTHEST = 2.5  # deviations from the mean of a class at which its texture is cut
+CURVE_KNOTS = 6
+
+FloatArray = NDArray[np.float32]
+
+
+@dataclass(frozen=True)
+class Appearance:
+    """How a volume shows each class.
+
+    Attributes:
+        means: (K,) mean intensity of each class; nan where it is not shown. Class 0 is described by `quantiles`.
+        deviations: (K,) standard deviations.
+        quantiles: Intensities of the background within the body at `LEVELS`.
+    """
+
+    means: FloatArray
+    deviations: FloatArray
+    quantiles: FloatArray
+
+
+def measure_appearance(image: FloatArray, labels: NDArray[np.integer], num_classes: int) -> Appearance | None:
+    """Measure a volume; None where it shows no background within the body.
+
+    Args:
+        image: (1, D, H, W) in -1..1; voxels up to `AIR` are outside the body.
+        labels: (D, H, W); values from `num_classes` on are unknown and not measured.
+        num_classes: K, with background.
+    """
+    means = np.full(num_classes, np.nan, np.float32)
+    deviations = np.full(num_classes, np.nan, np.float32)
+    for label in range(1, num_classes):
+        values = image[0][labels == label]
+        if len(values) >= LEAST_VOXELS:
+            means[label], deviations[label] = values.mean(), max(float(values.std()), LEAST_DEVIATION)
+    background = image[0][(labels == 0) & (image[0] > AIR)]
+    if len(background) < LEAST_VOXELS:
+        return None
+    return Appearance(means, deviations, np.quantile(background, LEVELS).astype(np.float32))
+
+
+def fill_unseen(appearances: Sequence[Appearance]) -> list[Appearance]:
+    """Give classes that a volume does not show the mean and deviation that they have in the others."""
+    filled = []
+    with np.errstate(all="ignore"):
+        for own in appearances:
+            means, deviations = own.means.copy(), own.deviations.copy()
+            for values, name in ((means, "means"), (deviations, "deviations")):
+                for label in np.flatnonzero(np.isnan(values)):
+                    seen = [v for a in appearances if not np.isnan(v := getattr(a, name)[label])]
+                    values[label] = np.median(seen) if seen else np.nan
+            filled.append(Appearance(means, deviations, own.quantiles))
+    return filled
+
+
+def draw_curve(rng: np.random.Generator) -> FloatArray:
+    """Random map of ranks 0..1 to ranks 0..1, (CURVE_KNOTS,): half of the curves rise, the others go up and down."""
+    if rng.random() < 0.5:
+        steps = np.cumsum(rng.dirichlet(np.full(CURVE_KNOTS - 1, 2.0)))
+        return np.concatenate([[0.0], steps]).astype(np.float32)
+    return rng.random(CURVE_KNOTS).astype(np.float32)
+
+
+def match_appearance(
+    image: FloatArray, labels: NDArray[np.integer], own: Appearance, other: Appearance, curve: FloatArray
+) -> FloatArray:
+    """Show an image as another volume would be shown.
+
+    Each class gets the other volume's mean and deviation. The background gets its intensities, in the order that
+    `curve` gives to the ranks. At the borders of classes both are mixed, as voxels there hold some of either.
+
+    Args:
+        image: (1, D, H, W) in -1..1.
+        labels: (D, H, W).
+        own: Of the volume that the image is cut out of.
+        other: Of the volume to look like.
+        curve: From `draw_curve`.
+
+    Returns:
+        (1, D, H, W) in -1..1; air stays air, and a class that either volume does not show stays as it is.
+    """
+    x = image[0]
+    ranks = np.interp(np.interp(x, own.quantiles, LEVELS), np.linspace(0, 1, len(curve)), curve)
+    mixed = np.interp(ranks, LEVELS, other.quantiles).astype(np.float32)
+    shown = [k for k in np.unique(labels) if 0 < k < len(own.means)]
+    weights = {k: ndimage.uniform_filter((labels == k).astype(np.float32), (1, 3, 3), mode="nearest") for k in shown}
+    out = mixed * (1.0 - sum(weights.values(), np.float32(0)))
+    for k, weight in weights.items():
+        values = x
+        if not (np.isnan(own.means[k]) or np.isnan(other.means[k])):
+            texture = np.clip((x - own.means[k]) / own.deviations[k], -FARTHEST, FARTHEST)
+            values = texture * other.deviations[k] + other.means[k]
+        out = out + weight * values
+    out = np.where(x > AIR, np.clip(out, -1.0, 1.0), BACKGROUND)
+    return out[None].astype(np.float32)

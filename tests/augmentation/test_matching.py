@@ -1,0 +1,122 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from darnet.augmentation import Appearance, draw_curve, fill_unseen, match_appearance, measure_appearance
+from darnet.augmentation.matching import LEVELS
+
+RISING = np.array([0.0, 1.0], np.float32)
+FALLING = np.array([1.0, 0.0], np.float32)
+
+
+def volume(seed=0, organ=0.2, deviation=0.05, background=(-0.8, 0.6)):
+    """A body in air with one organ, labelled 1, in its middle."""
+    rng = np.random.default_rng(seed)
+    image = np.full((1, 6, 24, 24), -1.0, np.float32)
+    image[:, :, 2:22, 2:22] = rng.uniform(*background, (1, 6, 20, 20))
+    labels = np.zeros((6, 24, 24), np.uint8)
+    labels[1:5, 6:18, 6:18] = 1
+    image[0][labels == 1] = rng.normal(organ, deviation, int((labels == 1).sum()))
+    return image, labels
+
+
+def test_measured_values_are_those_of_plain_numpy():
+    image, labels = volume()
+    found = measure_appearance(image, labels, 3)
+    values = image[0][labels == 1]
+    assert found.means[1] == pytest.approx(values.mean(), abs=1e-6)
+    assert found.deviations[1] == pytest.approx(values.std(), abs=1e-6)
+    assert np.isnan(found.means[[0, 2]]).all()
+    background = image[0][(labels == 0) & (image[0] > -0.95)]
+    np.testing.assert_allclose(found.quantiles, [np.quantile(background, q) for q in LEVELS], rtol=1e-6)
+
+
+def test_unknown_voxels_are_not_measured():
+    image, labels = volume()
+    doubted = labels.copy()
+    doubted[:3][doubted[:3] == 1] = 255
+    image[0][doubted == 255] = 0.9
+    assert measure_appearance(image, doubted, 2).means[1] == pytest.approx(0.2, abs=0.02)
+
+
+def test_a_volume_of_air_cannot_be_measured():
+    assert measure_appearance(np.full((1, 2, 8, 8), -1.0, np.float32), np.zeros((2, 8, 8), np.uint8), 2) is None
+
+
+def test_classes_that_a_volume_does_not_show_are_taken_from_the_others():
+    nan = float("nan")
+    quantiles = np.zeros(len(LEVELS), np.float32)
+    volumes = [
+        Appearance(np.array([nan, mean, nan], np.float32), np.array([nan, mean / 2, nan], np.float32), quantiles)
+        for mean in (0.1, nan, 0.3, 0.8)
+    ]
+    filled = fill_unseen(volumes)
+    assert [round(float(a.means[1]), 3) for a in filled] == [0.1, 0.3, 0.3, 0.8]
+    assert [round(float(a.deviations[1]), 3) for a in filled] == [0.05, 0.15, 0.15, 0.4]
+    assert np.isnan([a.means[2] for a in filled]).all()
+    assert np.isnan(volumes[1].means[1])
+
+
+@given(st.integers(0, 50), st.floats(-0.6, 0.6), st.floats(0.03, 0.15))
+def test_an_organ_gets_mean_and_deviation_of_the_other_volume(seed, mean, deviation):
+    image, labels = volume(seed)
+    other_image, _ = volume(seed + 1, mean, deviation)
+    own, other = (measure_appearance(i, labels, 2) for i in (image, other_image))
+    matched = match_appearance(image, labels, own, other, RISING)
+    inside = matched[0][2:4, 8:16, 8:16]
+    assert inside.mean() == pytest.approx(float(other.means[1]), abs=0.25 * deviation)
+    # Texture is cut at 2.5 deviations.
+    assert inside.std() == pytest.approx(float(other.deviations[1]), rel=0.15)
+
+
+@pytest.mark.parametrize("curve", [RISING, FALLING])
+def test_background_gets_the_other_intensities_in_the_order_of_the_curve(curve):
+    image, labels = volume(background=(-0.8, 0.6))
+    other_image, _ = volume(5, background=(0.1, 0.4))
+    own, other = (measure_appearance(i, labels, 2) for i in (image, other_image))
+    matched = match_appearance(image, labels, own, other, curve)
+    far = np.zeros_like(labels, bool)
+    far[:, 3:5, 3:21] = True  # away from the organ
+    before, after = image[0][far], matched[0][far]
+    assert after.min() >= 0.1 - 1e-3 and after.max() <= 0.4 + 1e-3
+    assert np.corrcoef(before, after)[0, 1] * (1 if curve is RISING else -1) > 0.95
+    assert np.quantile(after, 0.5) == pytest.approx(0.25, abs=0.03)
+
+
+@given(st.integers(0, 100))
+def test_air_stays_air_and_the_range_is_kept(seed):
+    image, labels = volume(seed)
+    before = image.copy()
+    own, other = measure_appearance(image, labels, 2), measure_appearance(volume(seed + 1, 0.95, 0.3)[0], labels, 2)
+    matched = match_appearance(image, labels, own, other, draw_curve(np.random.default_rng(seed)))
+    assert matched.shape == image.shape and matched.dtype == np.float32
+    assert (matched[image <= -0.95] == -1).all()
+    assert matched.min() >= -1 and matched.max() <= 1
+    np.testing.assert_array_equal(image, before)
+
+
+def test_a_class_that_the_other_volumes_never_show_stays_as_it_is():
+    image, labels = volume()
+    own = measure_appearance(image, labels, 2)
+    unseen = Appearance(np.full(2, np.nan, np.float32), np.full(2, np.nan, np.float32), own.quantiles)
+    matched = match_appearance(image, labels, own, unseen, RISING)
+    np.testing.assert_allclose(matched[0][2:4, 8:16, 8:16], image[0][2:4, 8:16, 8:16], atol=1e-6)
+
+
+def test_borders_hold_some_of_either_side():
+    image, labels = volume(organ=0.0, deviation=0.03, background=(-0.5, -0.49))
+    other_image, _ = volume(1, 0.8, 0.03, background=(-0.2, -0.19))
+    own, other = (measure_appearance(i, labels, 2) for i in (image, other_image))
+    row = match_appearance(image, labels, own, other, RISING)[0, 3, 12]
+    assert row[10] == pytest.approx(0.8, abs=0.1) and row[3] == pytest.approx(-0.2, abs=0.02)
+    assert -0.2 < row[5] < row[6] < 0.75
+
+
+def test_curves_keep_within_the_ranks_and_half_of_them_rise():
+    curves = [draw_curve(np.random.default_rng(seed)) for seed in range(200)]
+    assert all(c.min() >= 0 and c.max() <= 1 + 1e-6 for c in curves)
+    rising = sum(bool((np.diff(c) >= 0).all()) for c in curves)
+    assert 70 < rising < 140
