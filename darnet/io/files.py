@@ -20,7 +20,6 @@ _DISK_FULL = {
     errno.EDQUOT: "the quota of the disk is used up",
     errno.EFBIG: "the file is larger than the file system or a limit of this process allows",
 }
-_LIMIT_OF_NAMES = 255  # bytes that file systems allow
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
@@ -143,18 +142,9 @@ def require_writable(folder: str | Path, remedy: str) -> None:
         remedy: For the message.
 
     Raises:
-        ConfigurationError: It is a file, its rights or its file system forbid writing, or its name is too long.
+        ConfigurationError: It is a file, or its rights or its file system forbid writing.
     """
     folder = Path(folder).absolute()
-    too_long = [part for part in folder.parts if len(os.fsencode(part)) > _LIMIT_OF_NAMES]
-    if too_long:
-        raise ConfigurationError(
-            "the name of a folder is too long",
-            where=folder,
-            found=f"{len(os.fsencode(too_long[0]))} bytes",
-            expected=f"at most {_LIMIT_OF_NAMES}",
-            remedy=remedy,
-        )
     parent = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise ConfigurationError(

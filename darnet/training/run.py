@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import warnings
@@ -13,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from darnet.errors import ConfigurationError
+from darnet.errors import ConfigurationError, ResourceError
 from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
 from darnet.networks import Translator, build_translator
 from darnet.plans import Plans
@@ -161,13 +162,14 @@ def data_of(*stores: tuple[CaseStore, Sequence[str]]) -> dict[str, str]:
 
 
 def _drop_log_after(log: Path, iteration: int) -> None:
-    """Forget log lines of iterations that will be done again."""
+    """Forget log lines of iterations that will be done again. What cannot be read or written is left to the hook."""
     from darnet.io import atomic_write
     from darnet.training.hooks import read_log
 
-    if log.exists():
-        rows = [row for row in read_log(log) if row["iteration"] <= iteration]
-        atomic_write(log, "".join(json.dumps(row) + "\n" for row in rows))
+    with contextlib.suppress(OSError, ResourceError):
+        if log.exists():
+            rows = [row for row in read_log(log) if row["iteration"] <= iteration]
+            atomic_write(log, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def fit(

@@ -46,8 +46,20 @@ class Running:
 
     def children(self) -> list[int]:
         """Processes that the command has started."""
-        tasks = Path(f"/proc/{self.pid}/task").glob("*/children")
-        return [int(pid) for task in tasks for pid in task.read_text().split()]
+        try:
+            tasks = list(Path(f"/proc/{self.pid}/task").glob("*/children"))
+            return [int(pid) for task in tasks for pid in task.read_text().split()]
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
+    def workers(self) -> list[int]:
+        """Those of them that work on cases."""
+        found = []
+        for pid in self.children():
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found.append(pid)
+        return found
 
     def wait(self, timeout: float = 120.0) -> Outcome:
         """Its end; it is killed after `timeout` seconds."""
@@ -69,7 +81,10 @@ class Zygote:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.count = folder, 0
-        environment = {**os.environ, "OMP_NUM_THREADS": "1", "MKL_NUM_THREADS": "1", "OPENBLAS_NUM_THREADS": "1"}
+        repository = str(Path(__file__).parents[1])
+        path = os.pathsep.join(filter(None, (repository, os.environ.get("PYTHONPATH"))))
+        one = dict.fromkeys(("OMP_NUM_THREADS", "MKL_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
+        environment = {**os.environ, **one, "PYTHONPATH": path}
         self.process = subprocess.Popen(
             [sys.executable, __file__], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, env=environment
         )

@@ -1,6 +1,6 @@
 """Kills every stage at random moments, starts it again, and compares with a run that nothing disturbed.
 
-    python tests/faults/campaign.py --kills 50 --output docs/reports/chaos.json
+    python -m benchmarks.chaos --kills 50 --report docs/reports/chaos.json
 
 One trial: a copy of the data before the stage, the stage's command, SIGKILL after a random time (now and then a second
 one during the restart), the command once more to its end. Then every file must have the bytes of the undisturbed run,
@@ -13,7 +13,6 @@ from __future__ import annotations
 import argparse
 import dataclasses
 import hashlib
-import importlib.util
 import json
 import platform
 import random
@@ -24,29 +23,27 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
-import numpy as np
-
+from benchmarks.zygote import Zygote, zygote
 from darnet.demo import write_demo_dataset
 from darnet.demo.dataset import Protocol
-from darnet.io import read_json, read_meta, read_scan, write_json, write_labels
+from darnet.io import read_meta, write_json
 from darnet.plans import Plans
+from darnet.training.run import CHECKPOINT, CHECKPOINTS_A_RUN
 
 NAME = "Dataset007_Tiny"
 FLAGS = ("-device", "cpu", "--quiet")
-ITERATIONS = {"translation": 40, "segmentation": 40, "self_training": 40}
-CHECKPOINT = "checkpoint.safetensors"
 # The clock shows in these, a killed run leaves a lock's file, and a former checkpoint may be an earlier one.
 NOT_COMPARED = ("log.jsonl", "progress.png", f"{CHECKPOINT}.previous")
 SECOND_KILL = 0.25
 
-# Drawing takes longer than such small networks do.
-FEW_PICTURES = """
-import darnet.training.pictures, darnet.training.run
+# Drawing takes longer than such small networks do. They may miss organs: self-training takes place all the same.
+TINY = """
+import darnet.pipeline, darnet.training.pictures, darnet.training.run
 darnet.training.run.PICTURES_A_RUN = 1
 darnet.training.pictures.draw_losses = lambda rows, path: None
+darnet.pipeline.missing_classes = lambda *arguments: []
 """
 # Notes each iteration that is done, so that what a kill cost can be counted.
 COUNT_ITERATIONS = """
@@ -63,17 +60,6 @@ def counted(update):
 for step in (SegmentationStep, TranslationStep):
     step.update = counted(step.update)
 """
-
-
-def load(name: str) -> ModuleType:
-    """A module that lies beside this one."""
-    spec = importlib.util.spec_from_file_location(f"darnet_faults_{name}", Path(__file__).with_name(f"{name}.py"))
-    assert spec is not None and spec.loader is not None
-    if spec.name not in sys.modules:
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[spec.name] = module
-        spec.loader.exec_module(module)
-    return sys.modules[spec.name]
 
 
 @dataclass(frozen=True)
@@ -116,15 +102,7 @@ STAGES = (
 IN_PARALLEL = Stage("preprocessing, 2 processes", "plan_and_preprocess", preprocess(2))
 
 
-def keep_one_class(raw: Path) -> None:
-    """Leave the liver as the only class: a network finds it after seconds, so that self-training takes place."""
-    for path in raw.glob("labelsT*/*.nii.gz"):
-        labels = read_scan(path, labels=True)
-        write_labels(path, (labels.array == 1).astype(np.uint8), labels)
-    write_json(raw / "dataset.json", {**read_json(raw / "dataset.json"), "labels": {"background": 0, "liver": 1}})
-
-
-def write_plan(path: Path) -> None:
+def write_plan(path: Path, iterations: int) -> None:
     """Make a plan so small that each stage takes a second or two, whatever the preset says."""
     plans = Plans.read(path)
     small = dataclasses.replace(
@@ -133,7 +111,7 @@ def write_plan(path: Path) -> None:
             plans.translation,
             slice_size=(32, 32),
             width=4,
-            iterations=ITERATIONS["translation"],
+            iterations=iterations,
             batch_size=2,
             discriminator_width=4,
             discriminator_layers=2,
@@ -150,11 +128,9 @@ def write_plan(path: Path) -> None:
             channels=(4, 8, 8),
             strides=((1, 2, 2), (2, 2, 2)),
             learning_rate=3e-3,
-            iterations=ITERATIONS["segmentation"],
+            iterations=iterations,
         ),
-        self_training=dataclasses.replace(
-            plans.self_training, rounds=1, iterations=ITERATIONS["self_training"], learning_rate=1e-3
-        ),
+        self_training=dataclasses.replace(plans.self_training, rounds=1, iterations=iterations, learning_rate=1e-3),
     )
     write_json(path, small.to_json())
 
@@ -181,10 +157,11 @@ class Campaign:
         folder: For everything.
         zygote: Runs the commands.
         rng: Draws the moments.
+        iterations: Of each training.
     """
 
-    def __init__(self, folder: Path, zygote: Any, rng: random.Random) -> None:
-        self.folder, self.zygote, self.rng = folder, zygote, rng
+    def __init__(self, folder: Path, zygote: Zygote, rng: random.Random, iterations: int = 40) -> None:
+        self.folder, self.zygote, self.rng, self.iterations = folder, zygote, rng, iterations
         self.before: dict[str, Path] = {}
         self.reference: dict[str, dict[str, str]] = {}
         self.seconds: dict[str, float] = {}
@@ -196,15 +173,13 @@ class Campaign:
         source = Protocol("CT", (12, 32, 32), (12.0, 9.0, 9.0), "LPS")
         target = Protocol("MR", (10, 32, 32), (14.0, 9.0, 9.0), "ARI")
         write_demo_dataset(root / "raw" / NAME, 1, *scans, source=source, target=target)
-        keep_one_class(root / "raw" / NAME)
         flags = ["-d", "7", "--preset", "fast", "--plan_only", "-np", "1", "--root", root, *FLAGS]
         self._must("plan_and_preprocess", flags)
-        write_plan(root / "preprocessed" / NAME / "plans.json")
+        write_plan(root / "preprocessed" / NAME / "plans.json", self.iterations)
         for stage in stages:
             self.before[stage.name] = self.folder / f"before {stage.name}"
             shutil.copytree(root, self.before[stage.name])
             self.seconds[stage.name] = self._must(stage.command, stage.of(root))
-            print(f"{stage.name}: {self.seconds[stage.name]:.1f} s undisturbed", flush=True)
             self.reference[stage.name] = hashes(root)
             done = stage.training is None or (root / "results" / NAME / stage.training / CHECKPOINT).exists()
             assert done, f"the undisturbed {stage.name} left no checkpoint: {self.said}"
@@ -221,8 +196,7 @@ class Campaign:
         """Trials until so many processes of a stage have been killed."""
         result = Result(stage.name, round(self.seconds[stage.name], 2))
         if stage.training:
-            length = ITERATIONS[stage.training.split("/")[0]]
-            result.iterations_between_checkpoints = max(length // 20, 1)
+            result.iterations_between_checkpoints = max(self.iterations // CHECKPOINTS_A_RUN, 1)
         while result.kills < kills:
             result.trials += 1
             with tempfile.TemporaryDirectory(dir=self.folder) as folder:
@@ -236,7 +210,7 @@ class Campaign:
 
     def _trial(self, stage: Stage, root: Path, result: Result, kills: int) -> None:
         notes = root.with_name("iterations.txt")
-        inject = FEW_PICTURES + (COUNT_ITERATIONS.format(path=str(notes)) if stage.training else "")
+        inject = TINY + (COUNT_ITERATIONS.format(path=str(notes)) if stage.training else "")
         killed = 0
         while True:
             moment = self.rng.uniform(0.0, self.seconds[stage.name])
@@ -274,7 +248,7 @@ class Campaign:
         assert lost <= result.iterations_between_checkpoints, f"{lost} iterations lost"
 
     def _must(self, command: str, flags: Sequence[object]) -> float:
-        outcome = self.zygote.run(command, flags, FEW_PICTURES)
+        outcome = self.zygote.run(command, flags, TINY)
         assert outcome.code == 0, f"{command} ended with {outcome.code}: {outcome.err}"
         self.said = outcome.err
         return outcome.seconds
@@ -338,12 +312,12 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--kills", type=int, default=50, help="of each stage")
     parser.add_argument("--seed", type=int, default=0, help="of the moments")
-    parser.add_argument("--output", type=Path, default=Path("chaos.json"), help="the report; a table goes beside it")
+    parser.add_argument("--report", type=Path, default=Path("chaos.json"), help="the report; a table goes beside it")
     args = parser.parse_args()
     start = time.monotonic()
     results: list[Result] = []
-    with tempfile.TemporaryDirectory() as folder, load("zygote").zygote(Path(folder)) as zygote:
-        campaign = Campaign(Path(folder), zygote, random.Random(args.seed))
+    with tempfile.TemporaryDirectory() as folder, zygote(Path(folder)) as server:
+        campaign = Campaign(Path(folder), server, random.Random(args.seed))
         campaign.prepare()
         campaign.same_as(IN_PARALLEL, STAGES[0])
         for stage in (*STAGES, IN_PARALLEL):
@@ -352,7 +326,7 @@ def main() -> int:
     import torch
 
     report = {
-        "command": f"python tests/faults/campaign.py --kills {args.kills} --seed {args.seed}",
+        "command": f"python -m benchmarks.chaos --kills {args.kills} --seed {args.seed}",
         "python": platform.python_version(),
         "torch": torch.__version__,
         "minutes": round((time.monotonic() - start) / 60, 1),
@@ -361,9 +335,9 @@ def main() -> int:
         "losses": sum(len(r.losses) for r in results),
         "stages": [dataclasses.asdict(r) for r in results],
     }
-    args.output.parent.mkdir(parents=True, exist_ok=True)
-    write_json(args.output, report)
-    args.output.with_suffix(".md").write_text(f"{table(report)}\n", encoding="utf-8")
+    args.report.parent.mkdir(parents=True, exist_ok=True)
+    write_json(args.report, report)
+    args.report.with_suffix(".md").write_text(f"{table(report)}\n", encoding="utf-8")
     print(table(report), flush=True)
     return 1 if report["losses"] else 0
 
