@@ -30,7 +30,7 @@ from darnet.demo import write_demo_dataset
 from darnet.demo.dataset import Protocol
 from darnet.io import read_meta, write_json
 from darnet.plans import Plans
-from darnet.training.run import CHECKPOINT, CHECKPOINTS_A_RUN
+from darnet.training.run import CHECKPOINT
 
 NAME = "Dataset007_Tiny"
 FLAGS = ("-device", "cpu", "--quiet")
@@ -42,6 +42,7 @@ SECOND_KILL = 0.25
 TINY = """
 import darnet.pipeline, darnet.training.pictures, darnet.training.run
 darnet.training.run.PICTURES_A_RUN = 1
+darnet.training.run.CHECKPOINTS_A_RUN = 8
 darnet.training.pictures.draw_losses = lambda rows, path: None
 darnet.pipeline.missing_classes = lambda *arguments: []
 """
@@ -160,7 +161,7 @@ class Campaign:
         iterations: Of each training.
     """
 
-    def __init__(self, folder: Path, zygote: Zygote, rng: random.Random, iterations: int = 40) -> None:
+    def __init__(self, folder: Path, zygote: Zygote, rng: random.Random, iterations: int = 24) -> None:
         self.folder, self.zygote, self.rng, self.iterations = folder, zygote, rng, iterations
         self.before: dict[str, Path] = {}
         self.reference: dict[str, dict[str, str]] = {}
@@ -196,7 +197,7 @@ class Campaign:
         """Trials until so many processes of a stage have been killed."""
         result = Result(stage.name, round(self.seconds[stage.name], 2))
         if stage.training:
-            result.iterations_between_checkpoints = max(self.iterations // CHECKPOINTS_A_RUN, 1)
+            result.iterations_between_checkpoints = max(self.iterations // 8, 1)
         while result.kills < kills:
             result.trials += 1
             with tempfile.TemporaryDirectory(dir=self.folder) as folder:

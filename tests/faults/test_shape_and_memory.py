@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 
@@ -10,7 +11,7 @@ import numpy as np
 import pytest
 import torch
 
-from benchmarks.chaos import IN_PARALLEL, NAME, STAGES, TINY, compare, hashes, wait_until
+from benchmarks.chaos import IN_PARALLEL, NAME, STAGES, TINY, compare, hashes, is_running, wait_until
 from darnet.cli import predict
 from darnet.inference import Predictor
 from darnet.io import load_checkpoint
@@ -189,13 +190,15 @@ def test_35_worker_killed_once(server, campaign, before):
 def test_35_worker_killed_again_and_again(server, before):
     root = before(PREPROCESSING)
     running = server.start(IN_PARALLEL.command, IN_PARALLEL.of(root), TINY)
-    killed = set()
-    for _ in range(2):  # two workers, then one alone
-        assert wait_until(lambda: set(running.workers()) - killed, 60)
-        for worker in set(running.workers()) - killed:
-            killed.add(worker)
-            os.kill(worker, signal.SIGKILL)
-    outcome = running.wait(60)
+
+    def all_killed():
+        for worker in running.workers():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(worker, signal.SIGKILL)
+        return not is_running(running.pid)
+
+    assert wait_until(all_killed, 120), "it hangs"
+    outcome = running.wait()
     assert outcome.code == 4
     assert "Traceback" not in outcome.err
     assert "preprocess: a worker process was killed, most likely for want of memory" in outcome.err

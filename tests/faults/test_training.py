@@ -191,7 +191,7 @@ OTHER = next(
 
 
 def test_51_resume_on_another_device(campaign, before, run):
-    """A checkpoint knows no device: training goes on on another where there is one; where there is none, that is said."""
+    """A checkpoint knows no device: training goes on on another where there is one; else that is said."""
     root = before(SEGMENTATION)
     stop = "import os, signal, darnet.training.loop as loop\nu = loop._update\n"
     stop += "def update(step, i):\n    if i == 3: os.kill(os.getpid(), signal.SIGTERM)\n    return u(step, i)\n"
