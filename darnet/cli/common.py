@@ -118,7 +118,8 @@ def say(args: Namespace, message: str) -> None:
 
 def warn(message: str) -> None:
     """Print a sentence that must be seen, with `--quiet` too, to the errors."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def entry(
@@ -148,7 +149,8 @@ def entry(
         if getattr(args, "debug", False):
             traceback.print_exc()
         code, message = explain(error)
-        print(f"{command.prog}: {message}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(f"{command.prog}: {message}", file=sys.stderr, flush=True)
         return code
     return int(ExitCode.DONE)
 

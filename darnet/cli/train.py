@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import functools
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from darnet.cli.common import add_common, entry, parser, say, whole_number
+from darnet.cli.common import add_common, entry, parser, say, warn, whole_number
 from darnet.layout import find_dataset
 from darnet.plans import Plans
 
@@ -49,15 +47,14 @@ def run(args: Namespace) -> None:
     plans = Plans.read(layout.plans)
     if args.seed is not None:
         plans = dataclasses.replace(plans, seed=args.seed)
-    notice = functools.partial(print, file=sys.stderr)
-    options = RunOptions(device=resolve_device(args.device), resume=args.resume, quiet=args.quiet, notice=notice)
+    options = RunOptions(device=resolve_device(args.device), resume=args.resume, quiet=args.quiet, notice=warn)
     say(args, f"{layout.name}, preset {plans.preset}, fold {args.fold}, on {options.device}")
     if args.no_adaptation:
         train_without_adaptation(layout, plans, args.fold, options)
     elif args.no_translation:
         train_without_translation(layout, plans, args.fold, options)
     else:
-        train(layout, plans, args.fold, options, args.stage, notice=notice)
+        train(layout, plans, args.fold, options, args.stage, notice=warn)
     say(args, f"results are in {layout.results}")
 
 
