@@ -31,7 +31,7 @@ BY_NAME = {stage.name: stage for stage in STAGES}
 FOLD = f"results/{NAME}/segmentation/fold_0"
 
 
-def wait_for(path, timeout=60):
+def wait_for(path):
     assert wait_until(path.exists, timeout), f"{path} did not appear"
 
 
@@ -63,12 +63,12 @@ def test_38_stopped_training_goes_on(server, campaign, before, run, number, code
 def test_38_stopped_workers_are_reaped(server, campaign, before, run, number, code):
     root = before(PREPROCESSING)
     running = server.start(IN_PARALLEL.command, IN_PARALLEL.of(root), TINY)
-    assert wait_until(lambda: len(running.workers()) == 2, 60)
+    assert wait_until(lambda: len(running.workers()) == 2, 300)
     workers = running.children()
     for worker in running.workers():
         os.kill(worker, signal.SIGINT)  # as Ctrl-C in a terminal, which reaches all
     running.kill(number)
-    outcome = running.wait(30)
+    outcome = running.wait()
     assert outcome.code == code
     assert "Traceback" not in outcome.err
     assert "what is done is kept" in outcome.err
