@@ -32,7 +32,7 @@ FOLD = f"results/{NAME}/segmentation/fold_0"
 
 
 def wait_for(path):
-    assert wait_until(path.exists, timeout), f"{path} did not appear"
+    assert wait_until(path.exists, 300), f"{path} did not appear"
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -72,7 +72,7 @@ def test_38_stopped_workers_are_reaped(server, campaign, before, run, number, co
     assert outcome.code == code
     assert "Traceback" not in outcome.err
     assert "what is done is kept" in outcome.err
-    assert wait_until(lambda: not any(map(is_running, workers)), 20)
+    assert wait_until(lambda: not any(map(is_running, workers)), 60)
     assert run(PREPROCESSING, root).code == 0
     compare(hashes(root), campaign.reference[PREPROCESSING.name])
 
