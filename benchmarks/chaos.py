@@ -229,7 +229,7 @@ class Campaign:
             result.kills += 1
             result.first_kill_s = min(result.first_kill_s, round(moment, 3))
             result.last_kill_s = max(result.last_kill_s, round(moment, 3))
-            assert wait_until(lambda pids=tuple(workers): not any(map(is_running, pids)), 20), "a worker is left"
+            assert wait_until(lambda pids=tuple(workers): not any(map(is_running, pids)), 60), "a worker is left"
             if result.kills >= kills or self.rng.random() > SECOND_KILL:
                 break
         if stage.training and killed:

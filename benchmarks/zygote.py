@@ -20,6 +20,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+PATIENCE = 900.0  # seconds until a command counts as hanging, on a machine that has much else to do
 COMMANDS = ("plan_and_preprocess", "train", "predict", "evaluate")
 
 
@@ -61,7 +62,7 @@ class Running:
                     found.append(pid)
         return found
 
-    def wait(self, timeout: float = 120.0) -> Outcome:
+    def wait(self, timeout: float = PATIENCE) -> Outcome:
         """Its end; it is killed after `timeout` seconds."""
         code = self.zygote.ask({"wait": self.pid, "timeout": timeout})["code"]
         if code is None:
@@ -111,7 +112,7 @@ class Zygote:
         question = {"command": command, "flags": [str(f) for f in flags], "inject": inject, "log": str(log)}
         return Running(self, self.ask(question)["pid"], log)
 
-    def run(self, command: str, flags: Sequence[object], inject: str = "", timeout: float = 120.0) -> Outcome:
+    def run(self, command: str, flags: Sequence[object], inject: str = "", timeout: float = PATIENCE) -> Outcome:
         """Run a command to its end; see `start`."""
         return self.start(command, flags, inject).wait(timeout)
 

@@ -53,7 +53,7 @@ def run(server):
     """Run a stage of a root folder; a command never ends with a traceback."""
     from benchmarks.chaos import TINY
 
-    def call(stage, root, *more, inject="", timeout=120):
+    def call(stage, root, *more, inject="", timeout=600):
         outcome = server.run(stage.command, [*stage.of(root), *more], TINY + inject, timeout)
         assert "Traceback" not in outcome.err, outcome.err
         assert "internal error" not in outcome.err, outcome.err

@@ -31,8 +31,8 @@ BY_NAME = {stage.name: stage for stage in STAGES}
 FOLD = f"results/{NAME}/segmentation/fold_0"
 
 
-def wait_for(path, timeout=60):
-    assert wait_until(path.exists, timeout), f"{path} did not appear"
+def wait_for(path):
+    assert wait_until(path.exists, 300), f"{path} did not appear"
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -63,16 +63,16 @@ def test_38_stopped_training_goes_on(server, campaign, before, run, number, code
 def test_38_stopped_workers_are_reaped(server, campaign, before, run, number, code):
     root = before(PREPROCESSING)
     running = server.start(IN_PARALLEL.command, IN_PARALLEL.of(root), TINY)
-    assert wait_until(lambda: len(running.workers()) == 2, 60)
+    assert wait_until(lambda: len(running.workers()) == 2, 300)
     workers = running.children()
     for worker in running.workers():
         os.kill(worker, signal.SIGINT)  # as Ctrl-C in a terminal, which reaches all
     running.kill(number)
-    outcome = running.wait(30)
+    outcome = running.wait()
     assert outcome.code == code
     assert "Traceback" not in outcome.err
     assert "what is done is kept" in outcome.err
-    assert wait_until(lambda: not any(map(is_running, workers)), 20)
+    assert wait_until(lambda: not any(map(is_running, workers)), 60)
     assert run(PREPROCESSING, root).code == 0
     compare(hashes(root), campaign.reference[PREPROCESSING.name])
 
