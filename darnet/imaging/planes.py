@@ -69,7 +69,8 @@ def cut_plane(volume: NDArray[Scalar], view: PlaneView, index: int) -> NDArray[S
     plane = np.take(volume, index, axis=view.across)
     if view.rows > view.columns:
         plane = plane.T
-    return plane[:: -1 if view.flip_rows else 1, :: -1 if view.flip_columns else 1]
+    turned: NDArray[Scalar] = plane[:: -1 if view.flip_rows else 1, :: -1 if view.flip_columns else 1]
+    return turned
 
 
 def plane_of_most_labels(labels: NDArray[np.integer], view: PlaneView) -> int:
@@ -77,6 +78,6 @@ def plane_of_most_labels(labels: NDArray[np.integer], view: PlaneView) -> int:
     others = tuple(axis for axis in range(3) if axis != view.across)
     area = np.count_nonzero(labels, axis=others)
     if not area.any():
-        return labels.shape[view.across] // 2
+        return int(labels.shape[view.across]) // 2
     classes = sum((labels == value).any(axis=others).astype(int) for value in np.unique(labels) if value)
     return int(np.argmax(classes + area / (area.max() + 1)))

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from darnet.imaging import (
     PlaneView,
     body_axes,
+    colour_of,
     cut_plane,
     determine_orientation,
     label_colours,
@@ -53,9 +54,7 @@ def write_preview(
     for panel, view in zip(panels, views, strict=False):
         index = plane_of_most_labels(masks, view)
         aspect = spacing[view.rows] / spacing[view.columns]
-        panel.imshow(
-            cut_plane(image, view, index), cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect
-        )
+        panel.imshow(cut_plane(image, view, index), cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
         panel.imshow(colours[cut_plane(masks, view, index)], aspect=aspect)
         panel.set_title(f"{view.name}, plane {index + 1} of {image.shape[view.across]}", fontsize=9)
         _letter_edges(panel, view)
@@ -63,7 +62,7 @@ def write_preview(
         panel.imshow(render_surfaces(masks, spacing, axes, azimuth, size=240))
         panel.set_title(f"surfaces {side}" if masks.any() else "nothing is labelled", fontsize=9)
         panel.axis("off")
-    handles = [Patch(color=colours[value, :3] / 255, label=name) for name, value in plans.foreground.items()]
+    handles = [Patch(color=colour_of(value), label=name) for name, value in plans.foreground.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, fontsize=9)
     with atomic_path(path) as temporary:
         figure.savefig(temporary, dpi=80, format="png")
@@ -74,7 +73,5 @@ def _letter_edges(panel: Any, view: PlaneView) -> None:
     places = ((0.5, 0.98, "center", "top"), (0.5, 0.02, "center", "bottom"),
               (0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"))  # fmt: skip
     for letter, (x, y, horizontal, vertical) in zip(view.edges, places, strict=True):
-        panel.text(
-            x, y, letter, color="white", fontsize=8, ha=horizontal, va=vertical, transform=panel.transAxes
-        )
+        panel.text(x, y, letter, color="white", fontsize=8, ha=horizontal, va=vertical, transform=panel.transAxes)
     panel.axis("off")
