@@ -28,6 +28,7 @@ LEAST_CHANGE = 0.03  # mean difference from the source, the same range
 LEAST_APART = 0.01  # mean difference of two styles
 LARGEST_CLUSTER = 0.9  # share of the slices
 FLICKER_RATIO = 1.5  # of translated to source volumes
+BLUR_RATIO = 0.75  # of the sharpness of translated volumes to that of source and target, whichever is less sharp
 LOW_DICE, POOR_DICE = 0.8, 0.6
 VOLUME_RATIO = 2.0  # of a predicted volume to the range of the source's
 
@@ -45,7 +46,7 @@ def check_health(
     if domains.fingerprint is not None and plans is not None:
         found += _check_data(domains.fingerprint, plans)
     if translation.facts is not None:
-        found += _check_translation(translation.facts)
+        found += [*_check_translation(translation.facts), *_check_sharpness(translation.facts)]
     if translation.cluster_shares:
         found.append(_check_clusters(translation.cluster_shares))
         found += _check_scans_of_clusters(translation.cluster_scans)
@@ -140,6 +141,19 @@ def _check_translation(facts: TranslationFacts) -> Iterator[Finding]:
             yield Finding("good", "Flicker along depth", text)
 
 
+def _check_sharpness(facts: TranslationFacts) -> Iterator[Finding]:
+    source, translated, target = (facts.sharpness[kind] for kind in ("source", "translated", "target"))
+    if not all(map(math.isfinite, (source, translated, target))):
+        return
+    text = (f"From pixel to pixel translated volumes change by {number(translated, 2)} standard deviations, source "
+            f"volumes by {number(source, 2)}, target scans by {number(target, 2)}.")  # fmt: skip
+    if translated < BLUR_RATIO * min(source, target):
+        yield Finding("doubtful", "Translated volumes are blurred", text, "Borders of organs are lost. Train the "
+                      "translator longer, or raise segmentation.source_share in plans.json.")  # fmt: skip
+    else:
+        yield Finding("good", "Sharpness of translated volumes", text)
+
+
 def _check_clusters(shares: Sequence[float]) -> Finding:
     text = f"{len(shares)} clusters hold " + ", ".join(percent(share) for share in shares) + " of the target slices."
     if len(shares) < 2 or max(shares) > LARGEST_CLUSTER:
@@ -153,7 +167,8 @@ def _check_scans_of_clusters(scans: Sequence[int]) -> Iterator[Finding]:
     single = [f"cluster {k + 1}" for k, count in enumerate(scans) if count == 1]
     if single and max(scans) >= FEW_SCANS:
         yield Finding("doubtful", "Styles of single scans", f"{several(single)}: all its slices are of one scan.",
-                      "That scan looks unlike all others. If it is of another kind, or damaged, take it out.")  # fmt: skip
+                      "That scan looks unlike all others. If it is of another kind or damaged, take it "
+                      "out.")  # fmt: skip
 
 
 def _check_run(run: Run) -> Iterator[Finding]:

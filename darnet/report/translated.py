@@ -33,7 +33,9 @@ class TranslationFacts:
         contrast: Least standard deviation within the body of any translated volume.
         change: Mean absolute difference between translated and source volumes within the body.
         styles_apart: Mean absolute difference between two styles of one volume within the body.
-        flicker: Mean absolute difference of neighbouring planes over the standard deviation, by kind of volume.
+        flicker: Mean absolute difference of neighbouring planes over the standard deviation, by kind of volume:
+            "source", "translated", "target".
+        sharpness: The same of neighbouring pixels within planes.
         distance_before: Mean distance of the intensities of source from target scans.
         distance_after: The same of translated volumes.
     """
@@ -42,6 +44,7 @@ class TranslationFacts:
     change: float
     styles_apart: float
     flicker: Mapping[str, float]
+    sharpness: Mapping[str, float]
     distance_before: float
     distance_after: float
 
@@ -105,6 +108,8 @@ def gather_translation(layout: DatasetLayout, plans: Plans | None) -> Translatio
         Volume("source", first.image, first.spacing, first.axes),
         *(Volume(f"style {k + 1}", image, first.spacing, first.axes) for k, image in enumerate(translated)),
     ]
+    real = target.case_ids()[len(target.case_ids()) // 2]
+    row.append(load_volume(target, real, plans, f"real {plans.target.modality}"))
     cases = spread(whole, MOST_CASES)
     pairs = [(source.image(c)[0], [synthetic.image(variant_name(c, k))[0] for k in range(styles)]) for c in cases]
     targets = [target.image(c)[0] for c in spread(target.case_ids(), MOST_MEASURED)]
@@ -136,17 +141,26 @@ def measure(
     Returns:
         The facts, and the histograms of source, translated and target volumes.
     """
-    contrast, change, apart, flickers = [], [], [], {"source": [], "translated": [], "target": []}  # type: ignore[var-annotated]
+    contrast: list[float] = []
+    change: list[float] = []
+    apart: list[float] = []
+    flicker: dict[str, list[float]] = {"source": [], "translated": [], "target": []}
+    sharpness: dict[str, list[float]] = {"source": [], "translated": [], "target": []}
+
+    def note(kind: str, volume: NDArray[np.floating], body: NDArray[np.bool_]) -> None:
+        flicker[kind].append(relative_difference(volume, body, 0))
+        sharpness[kind].append(float(np.mean([relative_difference(volume, body, axis) for axis in (1, 2)])))
+
     for image, styles in pairs:
-        body = image > BODY_ABOVE
-        body = body if body.any() else np.ones_like(body)
-        flickers["source"].append(relative_flicker(image, body))
+        body = image > BODY_ABOVE if (image > BODY_ABOVE).any() else np.ones(image.shape, bool)
+        note("source", image, body)
         for style in styles:
+            note("translated", style, body)
             contrast.append(float(style[body].std()))
             change.append(float(np.abs(style - image)[body].mean()))
-            flickers["translated"].append(relative_flicker(style, body))
         apart += [float(np.abs(a - b)[body].mean()) for a, b in combinations(styles, 2)]
-    flickers["target"] = [relative_flicker(image, image > BODY_ABOVE) for image in targets]
+    for image in targets:
+        note("target", image, image > BODY_ABOVE)
     shares = {
         "source": histogram([image for image, _ in pairs]),
         "translated": histogram([style for _, styles in pairs for style in styles]),
@@ -156,24 +170,35 @@ def measure(
         contrast=min(contrast),
         change=float(np.mean(change)),
         styles_apart=float(np.mean(apart)) if apart else float("nan"),
-        flicker={name: float(np.mean(values)) for name, values in flickers.items()},
+        flicker={kind: float(np.mean(values)) for kind, values in flicker.items()},
+        sharpness={kind: float(np.mean(values)) for kind, values in sharpness.items()},
         distance_before=histogram_distance(shares["source"], shares["target"]),
         distance_after=histogram_distance(shares["translated"], shares["target"]),
     )
     return facts, shares
 
 
-def plane_differences(volume: NDArray[np.floating], body: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Mean absolute difference (D - 1,) of each plane from the next, where both show the body; nan where neither."""
-    both = body[1:] & body[:-1]
+def differences_along(volume: NDArray[np.floating], body: NDArray[np.bool_], axis: int = 0) -> NDArray[np.float64]:
+    """Mean absolute difference of each plane across an axis from the next, where both show the body; nan where neither.
+
+    Args:
+        volume: (D, H, W).
+        body: Which voxels show the body.
+        axis: 0 compares neighbouring planes of the scan, 1 its rows, 2 its columns.
+
+    Returns:
+        One value fewer than there are planes across the axis.
+    """
+    turned, inside = np.moveaxis(volume, axis, 0).astype(np.float64), np.moveaxis(body, axis, 0)
+    both = inside[1:] & inside[:-1]
     counts = both.sum(axis=(1, 2))
-    total = (np.abs(np.diff(volume.astype(np.float64), axis=0)) * both).sum(axis=(1, 2))
+    total = (np.abs(np.diff(turned, axis=0)) * both).sum(axis=(1, 2))
     return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), np.nan))
 
 
-def relative_flicker(volume: NDArray[np.floating], body: NDArray[np.bool_]) -> float:
-    """Mean of `plane_differences` over the standard deviation within the body."""
-    differences = plane_differences(volume, body)
+def relative_difference(volume: NDArray[np.floating], body: NDArray[np.bool_], axis: int = 0) -> float:
+    """Mean of `differences_along` over the standard deviation within the body; nan where nothing can be compared."""
+    differences = differences_along(volume, body, axis)
     known = differences[np.isfinite(differences)]
     deviation = float(volume[body].std()) if body.any() else 0.0
     return float(known.mean()) / deviation if len(known) and deviation > 1e-6 else float("nan")
@@ -238,8 +263,8 @@ def _cluster_table(bank: StyleBank) -> Table:
 
 def _draw_flicker(source: NDArray[np.floating], styles: Sequence[NDArray[np.floating]], plans: Plans) -> str:
     body = source > BODY_ABOVE
-    series = {plans.source.modality: plane_differences(source, body)}
-    series |= {f"style {k + 1}": plane_differences(style, body) for k, style in enumerate(styles)}
+    series = {plans.source.modality: differences_along(source, body)}
+    series |= {f"style {k + 1}": differences_along(style, body) for k, style in enumerate(styles)}
     millimetres = plans.preprocessing.spacing[0]
     points = {
         name: [((n + 0.5) * millimetres, float(v)) for n, v in enumerate(values) if np.isfinite(v)]
@@ -259,14 +284,9 @@ def _measures(facts: TranslationFacts, plans: Plans) -> Table:
         ("change", facts.change), ("apart", facts.styles_apart), ("before", facts.distance_before),
         ("after", facts.distance_after), ("contrast", facts.contrast),
     )}  # fmt: skip
-    flicker = ", ".join(
-        f"{number(facts.flicker[kind], 2)} {name}"
-        for kind, name in (
-            ("source", plans.source.modality),
-            ("translated", "translated"),
-            ("target", plans.target.modality),
-        )
-    )
+    words = (("source", plans.source.modality), ("translated", "translated"), ("target", plans.target.modality))
+    flicker = ", ".join(f"{number(facts.flicker[kind], 2)} {name}" for kind, name in words)
+    sharpness = ", ".join(f"{number(facts.sharpness[kind], 2)} {name}" for kind, name in words)
     rows = (
         ("translated volumes differ from their source by", as_range["change"]),
         ("two styles of a volume differ by", as_range["apart"]),
@@ -277,5 +297,6 @@ def _measures(facts: TranslationFacts, plans: Plans) -> Table:
         ),
         (f"intensities of translated volumes are away from those of {plans.target.modality} by", as_range["after"]),
         ("flicker: change from plane to plane, in standard deviations", flicker),
+        ("sharpness: change from pixel to pixel, in standard deviations", sharpness),
     )
     return Table(("measure", "value"), rows, "Means within the body.")

@@ -1,6 +1,7 @@
 """Training: one loop, two stages (translation, segmentation), hooks beside it."""
 
 from darnet.training.device import autocast, resolve_device
+from darnet.training.expected import ExpectedTime, measure_time, memory_here
 from darnet.training.folds import read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
@@ -23,6 +24,7 @@ from darnet.training.validation import validate
 __all__ = [
     "CHECKPOINT",
     "AdaBelief",
+    "ExpectedTime",
     "Hook",
     "RunOptions",
     "SegmentationStep",
@@ -32,6 +34,8 @@ __all__ = [
     "fit",
     "load_module",
     "load_translator",
+    "measure_time",
+    "memory_here",
     "plan_hash",
     "read_fold",
     "resolve_device",
