@@ -63,8 +63,9 @@ def scatter_chart(
 
 
 def _thin(points: Points, most: int = 400) -> Points:
-    """Every n-th point where they are too many to be told apart."""
-    return points[:: max(len(points) // most, 1)]
+    """Finite points; every n-th where they are too many to be told apart."""
+    finite = [point for point in points if all(map(math.isfinite, point))]
+    return finite[:: max(len(finite) // most, 1)]
 
 
 def _shape(n: int, x: float, y: float) -> str:
