@@ -74,10 +74,10 @@ def cut_plane(volume: NDArray[Scalar], view: PlaneView, index: int) -> NDArray[S
 
 
 def plane_of_most_labels(labels: NDArray[np.integer], view: PlaneView) -> int:
-    """Index of the plane that shows the most classes, and of these the most labelled voxels; the middle without any."""
+    """Index of the plane that shows most of the labels, each class by its share of its own largest area; the middle
+    plane where nothing is labelled."""
     others = tuple(axis for axis in range(3) if axis != view.across)
-    area = np.count_nonzero(labels, axis=others)
-    if not area.any():
+    areas = [np.count_nonzero(labels == value, axis=others) for value in np.unique(labels) if value]
+    if not areas:
         return int(labels.shape[view.across]) // 2
-    classes = sum((labels == value).any(axis=others).astype(int) for value in np.unique(labels) if value)
-    return int(np.argmax(classes + area / (area.max() + 1)))
+    return int(np.argmax(np.sum([area / area.max() for area in areas], axis=0)))

@@ -28,7 +28,7 @@ LEAST_CHANGE = 0.03  # mean difference from the source, the same range
 LEAST_APART = 0.01  # mean difference of two styles
 LARGEST_CLUSTER = 0.9  # share of the slices
 FLICKER_RATIO = 1.5  # of translated to source volumes
-BLUR_RATIO = 0.75  # of the sharpness of translated volumes to that of source and target, whichever is less sharp
+BLUR_RATIO = 0.85  # of the sharpness of translated volumes to that of source and target, whichever is less sharp
 LOW_DICE, POOR_DICE = 0.8, 0.6
 VOLUME_RATIO = 2.0  # of a predicted volume to the range of the source's
 

@@ -34,8 +34,8 @@ from darnet.report.translated import (
 
 @pytest.mark.parametrize(
     ("value", "text"),
-    [(0, "0"), (5.0, "5"), (2.6456, "2.65"), (1603.4, "1603"), (0.00123456, "0.00123"), (-96.2, "−96.2"), (100.0, "100"),
-     (math.nan, "–"), (math.inf, "∞"), (-math.inf, "−∞"), (1e9, "1e+09"), (0.5, "0.5")],
+    [(0, "0"), (5.0, "5"), (2.6456, "2.65"), (1603.4, "1603"), (0.00123456, "0.00123"), (-96.2, "−96.2"),
+     (math.nan, "–"), (math.inf, "∞"), (-math.inf, "−∞"), (1e9, "1e+09")],
 )  # fmt: skip
 def test_number(value, text):
     assert number(value) == text
