@@ -91,7 +91,7 @@ def small_disk():
             if read_only:
                 subprocess.run(["mount", "-o", "remount,ro", folder], check=True)
             return ""
-        return "" if read_only else LIMIT_FILES.format(free)
+        return "" if read_only else LIMIT_FILES.format(max(free, 2048))  # what the command says is a file too
 
     yield shrink
     for folder in mounted:
