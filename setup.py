@@ -11,6 +11,7 @@ assert VERSION is not None, "darnet/__init__.py has no __version__"
 
 COMMANDS = {
     "darnet_plan_and_preprocess": "plan_and_preprocess",
+    "darnet_convert": "convert",
     "darnet_train": "train",
     "darnet_predict": "predict",
     "darnet_evaluate": "evaluate",

@@ -16,9 +16,10 @@ PACKAGE = Path(darnet.__file__).parent
 # A package may import those above it; those in one line stand side by side and may import each other.
 ORDER = (
     ("errors",),
-    ("plans", "layout"),
+    ("plans", "layout", "progress"),
     ("imaging",),
     ("io",),
+    ("convert",),
     ("networks",),
     ("losses",),
     ("evaluation",),

@@ -3,6 +3,7 @@
 from darnet.io.case_store import CaseRecord, CaseStore
 from darnet.io.checkpoint import load_checkpoint, read_meta, save_checkpoint
 from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
+from darnet.io.dicom import DicomVolume, read_dicom
 from darnet.io.files import atomic_path, atomic_write, read_json, sha256_of, write_json
 from darnet.io.lock import only_one
 from darnet.io.nifti_header import ScanHeader
@@ -12,6 +13,7 @@ __all__ = [
     "CaseRecord",
     "CaseStore",
     "DatasetInfo",
+    "DicomVolume",
     "Scan",
     "ScanHeader",
     "atomic_path",
@@ -21,6 +23,7 @@ __all__ = [
     "load_checkpoint",
     "only_one",
     "read_dataset_json",
+    "read_dicom",
     "read_header",
     "read_json",
     "read_meta",
