@@ -47,6 +47,7 @@ setup(
         "matplotlib>=3.8",
     ],
     extras_require={
+        "docs": ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.30", "latex2mathml>=3.77"],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
@@ -55,6 +56,7 @@ setup(
             "ruff>=0.6",
             "mypy>=1.11",
             "pre-commit>=3.7",
+            "latex2mathml>=3.77",
         ],
     },
     entry_points={"console_scripts": [f"{name} = darnet.cli.{module}:main" for name, module in COMMANDS.items()]},

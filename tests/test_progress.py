@@ -44,8 +44,10 @@ def test_a_log_file_gets_a_line_a_minute():
 def test_what_was_done_before_does_not_count_for_the_time_left():
     log = io.StringIO()
     run(log, start=160)
-    assert log.getvalue().splitlines()[0].startswith(
-        "segmentation fold 0: iteration 180 of 200, 1 min gone, about 1 min left"
+    assert (
+        log.getvalue()
+        .splitlines()[0]
+        .startswith("segmentation fold 0: iteration 180 of 200, 1 min gone, about 1 min left")
     )
 
 
