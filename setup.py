@@ -47,6 +47,7 @@ setup(
         "matplotlib>=3.8",
     ],
     extras_require={
+        "tensorboard": ["tensorboard>=2.17"],
         "docs": ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.30", "latex2mathml>=3.77"],
         "test": [
             "pytest>=8",
@@ -57,6 +58,7 @@ setup(
             "mypy>=1.11",
             "pre-commit>=3.7",
             "latex2mathml>=3.77",
+            "tensorboard>=2.17",
         ],
     },
     entry_points={"console_scripts": [f"{name} = darnet.cli.{module}:main" for name, module in COMMANDS.items()]},

@@ -107,6 +107,11 @@ def test_light_modules_import_nothing_heavy():
     assert not wrong, "\n".join(wrong)
 
 
+def test_bars_are_shown_in_one_place():
+    users = [str(p.relative_to(PACKAGE)) for p in source_files() if "tqdm" in p.read_text("utf-8")]
+    assert users == ["progress.py"]
+
+
 def test_nothing_loads_pickles():
     wrong = []
     for path in source_files():

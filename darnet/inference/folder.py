@@ -9,12 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from darnet.errors import ConfigurationError, DarnetError, DataError, ResourceError, SomeCasesFailed, raise_together
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
 from darnet.io import atomic_path, list_cases, read_scan, write_json, write_labels
+from darnet.progress import track
 
 ENDINGS = (".nii.gz", ".nii")
 
@@ -179,7 +179,7 @@ def predict_folder(
         notice(f"{len(cases) - len(todo)} of {len(cases)} cases are done already")
     faults: list[DarnetError] = []
     started = time.monotonic()
-    for case in tqdm(todo, desc="predict", unit="scan", disable=options.quiet, dynamic_ncols=True):
+    for case in track(todo, "predict", "scan", options.quiet):
         try:
             _predict_case(case, output, predictor, options)
         except (DataError, ResourceError) as error:

@@ -8,9 +8,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from darnet.errors import DarnetError, ResourceError
+from darnet.progress import progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -34,7 +33,7 @@ def run_cases(
     Raises:
         ResourceError: A worker that was alone was killed; the error names the case.
     """
-    with tqdm(total=len(tasks), desc=description, unit="case", disable=quiet, dynamic_ncols=True) as bar:
+    with progress(description, len(tasks), quiet=quiet) as bar:
         for case, result in _results(function, tasks, min(processes, len(tasks))):
             bar.update()
             yield case, result

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
 from darnet.io import save_checkpoint
+from darnet.progress import message, progress
 from darnet.training.loop import Hook, Losses, TrainingStep
 
 
@@ -61,7 +61,7 @@ class JsonLinesLog(Hook):
                 file.write(json.dumps(line) + "\n")
         except OSError as error:
             if not self._failed:
-                tqdm.write(f"the log {self.path} cannot be written ({error}); training goes on without it")
+                message(f"the log {self.path} cannot be written ({error}); training goes on without it")
             self._failed = True
 
 
@@ -82,12 +82,12 @@ class ProgressBar(Hook):
     """A progress bar with the main loss."""
 
     def __init__(self, stage: str, iterations: int, start: int = 0, quiet: bool = False) -> None:
-        self.bar = tqdm(total=iterations, initial=start, desc=stage, disable=quiet, mininterval=1.0, dynamic_ncols=True)
+        self.bar = progress(stage, iterations, "iteration", start, quiet)
 
     def after_update(self, iteration: int, losses: Losses) -> None:
         """Move on by one."""
         name, value = next(iter(losses.values().items()))
-        self.bar.set_postfix({name: f"{value:.3f}"}, refresh=False)
+        self.bar.note(f"{name} {value:.3f}")
         self.bar.update()
 
     def at_end(self, iteration: int) -> None:

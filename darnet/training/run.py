@@ -17,6 +17,7 @@ from darnet.io import CaseStore, load_checkpoint, write_json
 from darnet.networks import Translator, build_translator
 from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
+from darnet.training.lines import TensorBoardLog, TrainingLines
 from darnet.training.loaders import SliceLoader, labelled_patches, list_slices, load_slice
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
@@ -34,6 +35,7 @@ STAGE_PARTS = {
 }
 CHECKPOINTS_A_RUN = 20
 PICTURES_A_RUN = 10
+LINES_A_RUN = 50
 PREVIEW_SLICES = 2
 
 
@@ -44,14 +46,16 @@ class RunOptions:
     Attributes:
         device: Where to compute.
         resume: Go on from the checkpoint, which must be there.
-        quiet: No progress bar.
+        quiet: No progress bar and no lines.
         log_every: Iterations a line of the log.
+        tensorboard: Write events for TensorBoard.
     """
 
     device: torch.device
     resume: bool = False
     quiet: bool = False
     log_every: int = 10
+    tensorboard: bool = False
 
 
 def plan_hash(plans: Plans, *stages: str) -> str:
@@ -149,6 +153,11 @@ def fit(
         ProgressPicture(log, folder / "progress.png", every),
         *extra,
     ]
+    if not options.quiet:
+        lines = max(iterations // LINES_A_RUN, 1)
+        hooks.append(TrainingLines(step.stage, iterations, options.device, lines, start))
+    if options.tensorboard:
+        hooks.append(TensorBoardLog(folder / "tensorboard", options.log_every, start))
     run_training(step, iterations, hooks, start)
 
 

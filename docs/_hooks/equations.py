@@ -21,6 +21,7 @@ def convert(markdown: str) -> str:
         return to_mathml(match[1].strip(), display="block")
 
     def inline(match: re.Match[str]) -> str:
-        return to_mathml(match[1])
+        # At the start of a line, Markdown would take <math> for a block.
+        return f"<span>{to_mathml(match[1])}</span>"
 
     return re.sub(r"\$([^$\n]+)\$", inline, re.sub(r"\$\$(.+?)\$\$", block, markdown, flags=re.DOTALL))

@@ -22,7 +22,7 @@ def table() -> str:
     """All keys as Markdown."""
     lines = ["| Key | Type | Default |", "|---|---|---|"]
     for key, kind, default in keys(Plans):
-        lines.append(f"| `{key}` | `{kind}` | {default} |".replace(" | None`", " \\| None`"))
+        lines.append(f"| `{key}` | `{kind.replace(' | None', ' or null')}` | {default} |")
     return "\n".join(lines)
 
 
