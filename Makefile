@@ -9,7 +9,7 @@ WORKERS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup test lint demo docs clean
+.PHONY: setup test lint demo docs fuzz clean
 .DELETE_ON_ERROR:
 
 setup: $(INSTALLED)
@@ -50,6 +50,11 @@ $(VENV)/.docs: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/darnet_demo
+
+# Damaged NIfTI files through the reader; a fault ends it with exit code 1.
+fuzz: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz_reader --mutations 20000 --seed 0 \
+		--report docs/reports/fuzz_reader.json
 
 clean:
 	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage darnet.egg-info

@@ -15,6 +15,8 @@ COMMANDS = {
     "darnet_train": "train",
     "darnet_predict": "predict",
     "darnet_evaluate": "evaluate",
+    "darnet_export_model": "export_model",
+    "darnet_import_model": "import_model",
     "darnet_demo": "demo",
 }
 

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
+from typing import TypeVar
+
+T = TypeVar("T")
 
 
 class ExitCode(IntEnum):
@@ -46,6 +50,12 @@ class DarnetError(Exception):
             if value is not None:
                 lines.append(f"  {name + ':':<10}{value}")
         super().__init__("\n".join(lines))
+        self.parts: tuple[DarnetError, ...] = ()
+
+    @property
+    def faults(self) -> tuple[DarnetError, ...]:
+        """The single faults of an error that lists several, else the error itself."""
+        return tuple(fault for part in self.parts for fault in part.faults) or (self,)
 
 
 class ConfigurationError(DarnetError):
@@ -84,10 +94,22 @@ class Terminated(Interrupted):
     exit_code = ExitCode.TERMINATED
 
 
-def raise_together(faults: list[DarnetError], summary: str) -> None:
+def raise_together(faults: Sequence[DarnetError], summary: str) -> None:
     """Raise one `DataError` that lists all faults, or return where there are none."""
-    if len(faults) == 1:
-        raise faults[0]
-    if faults:
-        body = "\n".join(f"- {fault}" for fault in faults)
-        raise DataError(f"{summary} ({len(faults)} faults):\n{body}")
+    single = [fault for error in faults for fault in error.faults]
+    if len(single) == 1:
+        raise single[0]
+    if single:
+        body = "\n".join(f"- {fault}" for fault in single)
+        error = DataError(f"{summary} ({len(single)} faults):\n{body}")
+        error.parts = tuple(single)
+        raise error
+
+
+def collect(faults: list[DarnetError], call: Callable[[], T]) -> T | None:
+    """What a call returns; where it raises, the error is appended to `faults` and None returned."""
+    try:
+        return call()
+    except DarnetError as error:
+        faults.append(error)
+        return None

@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from darnet.errors import ConfigurationError
+from darnet.errors import ConfigurationError, raise_together
 from darnet.inference import Predictor, load_network
 from darnet.io import CaseStore, only_one, read_json, read_meta, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout
@@ -18,10 +18,12 @@ from darnet.planning import (
     Fingerprint,
     Preset,
     VerifiedDataset,
-    fingerprint_dataset,
+    as_verified,
     make_plans,
     make_splits,
-    verify_dataset,
+    survey_cases,
+    survey_dataset,
+    trained_test_scans,
 )
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_dataset
@@ -30,6 +32,7 @@ from darnet.synthesis import synthesis_hash, synthesize
 from darnet.training import (
     CHECKPOINT,
     RunOptions,
+    fold_notes,
     load_translator,
     plan_hash,
     read_fold,
@@ -49,14 +52,21 @@ NO_TRANSLATION = "no_translation"
 SUPERVISED = "supervised"
 
 
-def verify(layout: DatasetLayout, processes: int = 1, quiet: bool = True) -> tuple[VerifiedDataset, Fingerprint]:
-    """Check a raw data set to its last voxel.
+def verify(
+    layout: DatasetLayout, processes: int = 1, quiet: bool = True, replace_non_finite: bool = False
+) -> tuple[VerifiedDataset, Fingerprint]:
+    """Check a raw data set to its last voxel. Nothing is written.
 
     Raises:
-        DataError: Everything that is wrong, at once.
+        DataError: Everything that is wrong with names, pairs and voxels, at once; `faults` has each on its own.
     """
-    dataset = verify_dataset(layout)
-    return dataset, fingerprint_dataset(dataset, processes, quiet)
+    survey = survey_dataset(layout, replace_non_finite)
+    fingerprint, faults = survey_cases(survey.cases, survey.info.labels if survey.info else None, processes, quiet)
+    raise_together([*survey.faults, *faults], f"the data set {layout.name} cannot be used")
+    dataset = as_verified(survey, layout)
+    training = {case.voxel_hash: f"{case.case_id} ({case.domain})" for case in fingerprint.cases}
+    notes = (*dataset.notes, *trained_test_scans(dataset.test, training))
+    return dataclasses.replace(dataset, notes=notes), fingerprint
 
 
 def plan(
@@ -166,6 +176,9 @@ def train(
         raise ConfigurationError(
             "there is no checkpoint to go on from", where=layout.results, remedy="leave out --continue"
         )
+    store = CaseStore(layout.cases("source"))
+    for note in fold_notes(layout.splits, {case: store.record(case).class_voxels for case in store.case_ids()}, fold):
+        notice(note)
     with only_one(_fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
         _train_fold(layout, plans, fold, split, options, stage, notice)
 

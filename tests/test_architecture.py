@@ -29,7 +29,7 @@ ORDER = (
     ("training",),
     ("synthesis",),
     ("inference",),
-    ("self_training",),
+    ("self_training", "sharing"),
     ("pipeline",),
     ("demo",),
     ("cli",),

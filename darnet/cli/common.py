@@ -7,6 +7,7 @@ import errno
 import math
 import sys
 import traceback
+import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 
@@ -55,6 +56,15 @@ def add_common(parser: ArgumentParser) -> None:
     group.add_argument("--version", action="version", version=f"darnet {__version__}")
 
 
+def add_replace_non_finite(parser: ArgumentParser) -> None:
+    """Add the flag that replaces NaN and infinite voxels, which are refused without it."""
+    parser.add_argument(
+        "--replace_non_finite",
+        action="store_true",
+        help="give NaN and infinite voxels their scan's lowest value instead of refusing the scan",
+    )
+
+
 def whole_number(minimum: int) -> Callable[[str], int]:
     """An argparse type: an integer not below `minimum`."""
 
@@ -99,6 +109,11 @@ def say(args: Namespace, message: str) -> None:
         print(message, flush=True)
 
 
+def warn(message: str) -> None:
+    """Print a sentence that must be seen, with `--quiet` too, to the errors."""
+    print(f"warning: {message}", file=sys.stderr, flush=True)
+
+
 def entry(
     build: Callable[[], ArgumentParser], run: Callable[[Namespace], None], argv: Sequence[str] | None = None
 ) -> int:
@@ -118,7 +133,10 @@ def entry(
     except SystemExit as stop:  # argparse ends the process after -h and after a wrong flag
         return stop.code if isinstance(stop.code, int) else int(ExitCode.CONFIGURATION)
     try:
-        run(args)
+        with warnings.catch_warnings():
+            # For a user the sentence counts, not the line of code that it comes from.
+            warnings.showwarning = lambda message, *_, **__: warn(str(message))
+            run(args)
     except (Exception, KeyboardInterrupt) as error:
         if getattr(args, "debug", False):
             traceback.print_exc()

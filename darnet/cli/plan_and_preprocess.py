@@ -6,8 +6,9 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from darnet.cli.common import add_common, entry, parser, positive, say, whole_number
-from darnet.layout import find_dataset
+from darnet.cli.common import add_common, add_replace_non_finite, entry, parser, positive, say, whole_number
+from darnet.errors import DataError
+from darnet.layout import DatasetLayout, find_dataset
 from darnet.plans import Plans
 
 PRESET_NAMES = ("paper", "fast")
@@ -28,9 +29,10 @@ def build_parser() -> ArgumentParser:
         "--memory", type=positive, default=24.0, metavar="GB", help="memory that training may take; else 24"
     )
     only = command.add_mutually_exclusive_group()
-    only.add_argument("--verify", action="store_true", help="only check the data set and list all that is wrong")
+    only.add_argument("--verify", action="store_true", help="only list all faults of the data set, as a table")
     only.add_argument("--plan_only", action="store_true", help="stop after plans.json is written")
     only.add_argument("--keep_plan", action="store_true", help="preprocess with plans.json as it is, edits included")
+    add_replace_non_finite(command)
     add_common(command)
     return command
 
@@ -39,28 +41,52 @@ def run(args: Namespace) -> None:
     """Carry out darnet_plan_and_preprocess."""
     from darnet import pipeline
     from darnet.planning import find_preset, verify_dataset
-    from darnet.training import resolve_device
+    from darnet.training import fold_notes, resolve_device
 
     layout = find_dataset(args.dataset, args.root)
+    if args.verify:
+        verify(args, layout)
+        return
     preset = find_preset(args.preset or ("paper" if resolve_device(args.device).type == "cuda" else "fast"))
     if args.keep_plan:
-        dataset, plans = verify_dataset(layout), Plans.read(layout.plans)
+        dataset, plans = verify_dataset(layout, args.replace_non_finite), Plans.read(layout.plans)
         pipeline.write_splits(layout, dataset, plans)
     else:
-        dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet)
+        dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet, args.replace_non_finite)
         for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
             say(args, f"note: {note}")
         say(args, f"{layout.name}: {len(dataset.source)} labelled source scans, {len(dataset.target)} target scans")
-        if args.verify:
-            say(args, "the data set is in order")
-            return
         plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory)
         say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
+        shown = {case.case_id: case.class_ml for case in fingerprint.of("source")}
+        for note in fold_notes(layout.splits, shown):
+            say(args, f"note: {note}")
     if args.plan_only:
         return
     made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet)
     say(args, f"{made} cases preprocessed, {there} were there; they are in {layout.preprocessed}")
     say(args, f"next: darnet_train {args.dataset} 0")
+
+
+def verify(args: Namespace, layout: DatasetLayout) -> None:
+    """Check a data set to its last voxel and say what is wrong, all at once.
+
+    Raises:
+        DataError: A table of all faults.
+    """
+    from darnet import pipeline
+    from darnet.planning import format_faults
+
+    try:
+        dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet, args.replace_non_finite)
+    except DataError as error:
+        table = format_faults(error.faults, layout.raw)
+        number = f"{len(error.faults)} fault{'s' if len(error.faults) > 1 else ''}"
+        raise DataError(f"the data set {layout.name} in {layout.raw} has {number}\n\n{table}") from None
+    for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
+        say(args, f"note: {note}")
+    counts = f"{len(dataset.source)} labelled source scans, {len(dataset.target)} target scans"
+    say(args, f"{layout.name}: the data set is in order: {counts}, {len(dataset.info.labels) - 1} classes")
 
 
 def describe(plans: Plans) -> str:

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from darnet.cli.common import add_common, entry, fraction, parser, say, whole_number
+from darnet.cli.common import add_common, add_replace_non_finite, entry, fraction, parser, say, warn, whole_number
 from darnet.layout import find_dataset
 
 
@@ -43,6 +43,7 @@ def build_parser() -> ArgumentParser:
     command.add_argument(
         "-part_id", "--part_id", type=whole_number(0), default=0, help="which part this run does, from 0"
     )
+    add_replace_non_finite(command)
     add_common(command)
     return command
 
@@ -58,6 +59,7 @@ def run(args: Namespace) -> None:
         num_parts=args.num_parts,
         part_id=args.part_id,
         quiet=args.quiet,
+        replace_non_finite=args.replace_non_finite,
     )
     cases = find_inputs(args.input)
     select_part(cases, args.num_parts, args.part_id)
@@ -69,7 +71,7 @@ def run(args: Namespace) -> None:
         folds,
         args.device,
         step_size=args.step_size,
-        notice=lambda text: say(args, text),
+        notice=warn,
         self_trained=not args.no_self_training,
     )
     say(args, f"{len(predictor.networks)} networks of {folder} on {predictor.device}")

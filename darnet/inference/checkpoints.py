@@ -5,7 +5,9 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
+import torch
 from torch import nn
 
 from darnet.errors import ConfigurationError
@@ -38,7 +40,7 @@ def is_finished(path: Path, plans: Plans) -> bool:
     """Whether a checkpoint has done all iterations of its plan."""
     meta = read_meta(path)
     length = stage_iterations(plans, meta.get("stage", SEGMENTATION))
-    return int(meta.get("iteration", length)) >= length
+    return iterations_done(meta, length, path) >= length
 
 
 def leave_out_unfinished(folder: Path, folds: list[str], plans: Plans, notice: Callable[[str], None]) -> list[str]:
@@ -109,9 +111,29 @@ def load_network(path: Path, plans: Plans, notice: Callable[[str], None] = warni
                 expected=expected,
                 remedy="use the checkpoint with the plan that lies beside it",
             )
-    done = int(meta.get("iteration", length))
+    done = iterations_done(meta, length, path)
     if done < length:
         notice(f"{path}: trained for {done} of {length} iterations; darnet_train --continue goes on")
-    network = build_segmentation(plans.segmentation, plans.num_classes)
-    load_module("network", network, tensors)
+    # Without memory first: a plan may ask for any size, and the file has only so many weights.
+    with torch.device("meta"):
+        network = build_segmentation(plans.segmentation, plans.num_classes)
+    load_module("network", network, tensors, assign=True)
     return network
+
+
+def iterations_done(meta: dict[str, Any], otherwise: int, path: Path) -> int:
+    """Iterations that the record of a checkpoint tells of.
+
+    Raises:
+        ConfigurationError: It tells of no number.
+    """
+    done = meta.get("iteration", otherwise)
+    if type(done) is not int:
+        raise ConfigurationError(
+            "the record of a checkpoint has a wrong value for iteration",
+            where=path,
+            found=repr(done),
+            expected="a whole number",
+            remedy="use a checkpoint that darnet wrote",
+        )
+    return done

@@ -54,6 +54,7 @@ class FolderOptions:
         num_parts: Number of runs that share the work.
         part_id: Which of them this one is, from 0.
         quiet: No progress bar.
+        replace_non_finite: Give NaN and infinite voxels their scan's lowest value instead of refusing the scan.
     """
 
     save_probabilities: bool = False
@@ -62,6 +63,7 @@ class FolderOptions:
     num_parts: int = 1
     part_id: int = 0
     quiet: bool = False
+    replace_non_finite: bool = False
 
 
 def find_inputs(source: str | Path) -> list[InputCase]:
@@ -107,6 +109,7 @@ def select_part(cases: Sequence[InputCase], num_parts: int = 1, part_id: int = 0
             "there is no such part",
             found=f"-part_id {part_id} with -num_parts {num_parts}",
             expected=f"-part_id from 0 to {num_parts - 1}",
+            remedy="mend -part_id or -num_parts",
         )
     return list(cases[part_id::num_parts])
 
@@ -160,7 +163,7 @@ def predict_folder(
         output: Folder for CASE.nii.gz; made if it is not there.
         predictor: What segments.
         options: What else to write, and which of the cases to do.
-        notice: Gets a sentence for each case that fails while others remain.
+        notice: Gets a sentence for each case that fails while others remain, and what is odd about a scan.
 
     Returns:
         The paths of all labels of this part, those of skipped cases included.
@@ -181,7 +184,8 @@ def predict_folder(
     started = time.monotonic()
     for case in track(todo, "predict", "scan", options.quiet):
         try:
-            _predict_case(case, output, predictor, options)
+            for note in _predict_case(case, output, predictor, options):
+                notice(f"note: {case.case_id}: {note}")
         except (DataError, ResourceError) as error:
             faults.append(error)
             if len(todo) > 1:
@@ -208,10 +212,10 @@ def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path
     return paths
 
 
-def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> None:
-    """Segment one scan and write its results, the labels last: where they are, the rest is."""
+def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
+    """Segment one scan and write its results, the labels last: where they are, the rest is. Gives the scan's notes."""
     try:
-        scan = read_scan(case.path)
+        scan = read_scan(case.path, replace_non_finite=options.replace_non_finite)
         prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
     except MemoryError:
         raise ResourceError("memory does not suffice", where=case.path, remedy="use a larger machine") from None
@@ -226,6 +230,7 @@ def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: 
     if options.preview:
         write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
     write_labels(case.labels(output), prediction.labels, scan)
+    return scan.notes
 
 
 def _at(error: DataError, path: Path) -> DataError:

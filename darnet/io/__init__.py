@@ -1,7 +1,7 @@
 """Files: scans, data set descriptions, the case store, checkpoints."""
 
 from darnet.io.case_store import CaseRecord, CaseStore
-from darnet.io.checkpoint import load_checkpoint, read_meta, save_checkpoint
+from darnet.io.checkpoint import load_checkpoint, pack_checkpoint, read_meta, save_checkpoint
 from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
 from darnet.io.dicom import DicomVolume, read_dicom
 from darnet.io.files import atomic_path, atomic_write, read_json, sha256_of, write_json
@@ -22,6 +22,7 @@ __all__ = [
     "list_labels",
     "load_checkpoint",
     "only_one",
+    "pack_checkpoint",
     "read_dataset_json",
     "read_dicom",
     "read_header",

@@ -19,6 +19,7 @@ Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
 Row = tuple[float, float, float, float]
 
 PLANES_PER_CHUNK = 8
+_COMPUTED = (b"LazyArray", b"proxy-source", b"b2o")
 _REMEDY = "delete its files from the case store and run darnet_plan_and_preprocess again"
 
 
@@ -245,6 +246,7 @@ class CaseStore:
             )
         region = tuple(slice(start, stop) for start, stop in box)
         try:
+            _refuse_code(path)
             stored = blosc2.open(str(path), mode="r", dparams={"nthreads": 1})
             if labels:
                 return np.asarray(stored[region])
@@ -258,10 +260,31 @@ class CaseStore:
         return (0, d), (0, h), (0, w)
 
     def _json(self, case_id: str) -> Path:
-        return self.folder / f"{case_id}.json"
+        return self._file(case_id, ".json")
 
     def _array(self, kind: str, case_id: str) -> Path:
-        return self.folder / f"{case_id}_{kind}.b2nd"
+        return self._file(case_id, f"_{kind}.b2nd")
+
+    def _file(self, case_id: str, ending: str) -> Path:
+        """A file of a case. Names of cases come from files too: none leads out of the folder."""
+        if not isinstance(case_id, str) or not case_id or set(case_id) & set("/\\\0"):
+            raise DataError(
+                "the name of a case cannot be a file name",
+                where=self.folder,
+                found=repr(case_id),
+                expected="a name without / and \\",
+                remedy="rename the case, or mend the file that names it (splits.json, preprocessing.json)",
+            )
+        return self.folder / f"{case_id}{ending}"
+
+
+def _refuse_code(path: Path) -> None:
+    """Refuse arrays that are to be computed when they are opened: old versions of blosc2 would run what they say."""
+    with path.open("rb") as file:
+        length = int.from_bytes(file.read(16)[12:], "big")  # of the header, which names what the frame holds
+        header = file.read(min(length, 1 << 16))
+    if any(name in header for name in _COMPUTED):
+        raise ValueError("it holds instructions instead of values")
 
 
 def _read_record(path: Path) -> Any:

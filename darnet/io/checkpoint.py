@@ -35,9 +35,7 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], meta: Mappi
         ResourceError: The disk is full; the former checkpoint is intact.
     """
     path = Path(path)
-    own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
-    record = json.dumps(dict(meta), sort_keys=True)
-    data = safetensors.torch.save(own, {META: record, HASH: _hash(own, record)})
+    data = pack_checkpoint(tensors, meta)
     with contextlib.ExitStack() as after, atomic_path(path, len(data)) as temporary:
         with temporary.open("wb") as file:
             file.write(data)
@@ -46,6 +44,19 @@ def save_checkpoint(path: str | Path, tensors: Mapping[str, Tensor], meta: Mappi
             # and `previous` the one that training went on from.
             former = after.enter_context(atomic_path(previous_of(path), path.stat().st_size))
             _link(path, former)
+
+
+def pack_checkpoint(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> bytes:
+    """The bytes of a checkpoint: the same tensors and values always give the same bytes."""
+    own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
+    record = json.dumps(dict(meta), sort_keys=True)
+    data = safetensors.torch.save(own, {META: record, HASH: _hash(own, record)})
+    # safetensors writes its metadata in an order that differs from time to time: the header is put in order.
+    length = int.from_bytes(data[:8], "little")
+    header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+    block = header.encode()
+    block += b" " * (-len(block) % 8)
+    return len(block).to_bytes(8, "little") + block + data[8 + length :]
 
 
 def load_checkpoint(
@@ -103,8 +114,8 @@ def read_meta(path: str | Path) -> dict[str, Any]:
                 # The length is the file's own word: a damaged one must not ask for more than there is.
                 length = min(int.from_bytes(file.read(8), "little"), candidate.stat().st_size)
                 header = json.loads(file.read(length))
-            return cast("dict[str, Any]", json.loads(header["__metadata__"][META]))
-        except (OSError, ValueError, KeyError, TypeError):
+            return _record(header["__metadata__"][META])
+        except (OSError, ValueError, KeyError, TypeError, RecursionError):
             continue
     raise ConfigurationError(
         "there is no checkpoint that can be read",
@@ -128,13 +139,22 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
         record = header[META]
         if _hash(tensors, record) != header[HASH]:
             return "its content does not have the hash that was written with it", {}, {}
-        return "", tensors, json.loads(record)
+        return "", tensors, _record(record)
     except FileNotFoundError:
         return "it is missing", {}, {}
     except KeyError as error:
         return f"it lacks {error}: darnet did not write it", {}, {}
-    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError) as error:
+    except OSError as error:
+        return f"it cannot be read: {error.strerror}", {}, {}
+    except (safetensors.SafetensorError, ValueError, TypeError, AttributeError, RecursionError) as error:
         return f"it cannot be read: {error}", {}, {}
+
+
+def _record(text: str) -> dict[str, Any]:
+    values = json.loads(text)
+    if not isinstance(values, dict):
+        raise ValueError("its record is no object")
+    return values
 
 
 def _hash(tensors: Mapping[str, Tensor], record: str) -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darnet.errors import ConfigurationError, DarnetError, DataError, raise_together
+from darnet.errors import ConfigurationError, DarnetError, DataError, collect, raise_together
 from darnet.io.files import read_json
 
 FILE_ENDINGS = (".nii.gz", ".nii")
@@ -70,14 +70,16 @@ def read_dataset_json(path: str | Path) -> DatasetInfo:
         raise DataError("dataset.json is no object", where=path, found=type(values).__name__, expected=_KEYS)
     document = _Document(path, values)
     document.refuse_old_layout()
-    labels = document.labels()
-    channels = document.channel_names()
-    source, target = document.domains(next(iter(channels.values())))
+    faults: list[DarnetError] = []
+    labels = collect(faults, document.labels)
+    channels = collect(faults, document.channel_names) or {"0": UNKNOWN}
+    domains = collect(faults, lambda: document.domains(channels["0"]))
+    ending = collect(faults, document.file_ending)
+    raise_together(faults, "dataset.json cannot be used")
+    assert labels is not None and domains is not None and ending is not None
     name = values.get("name") or path.absolute().parent.name
     count = values.get("numTraining")
-    return DatasetInfo(
-        str(name), labels, source, target, document.file_ending(), channels, count if type(count) is int else None
-    )
+    return DatasetInfo(str(name), labels, *domains, ending, channels, count if type(count) is int else None)
 
 
 class _Document:
@@ -193,13 +195,28 @@ class _Document:
         return str(ending)
 
 
+@dataclass(frozen=True)
+class Listing:
+    """The scans, or the labels, of a folder.
+
+    Attributes:
+        cases: File of each case whose name is in order, sorted by case.
+        seen: All cases that a file speaks of, those with a fault included.
+        faults: What is wrong with the folder and its names.
+    """
+
+    cases: dict[str, Path]
+    seen: frozenset[str]
+    faults: tuple[DarnetError, ...]
+
+
 def list_cases(folder: str | Path, file_ending: str = ".nii.gz") -> dict[str, Path]:
     """Scans of a folder, named CASE_0000 and `file_ending`, by case and sorted. Hidden and other files are ignored.
 
     Raises:
         DataError: No folder, no scan, another ending, no _0000, a second channel, a case twice, a dangling link.
     """
-    return _list(Path(folder), file_ending, images=True)
+    return _sound(survey_folder(folder, file_ending, images=True), folder)
 
 
 def list_labels(folder: str | Path, file_ending: str = ".nii.gz") -> dict[str, Path]:
@@ -208,18 +225,22 @@ def list_labels(folder: str | Path, file_ending: str = ".nii.gz") -> dict[str, P
     Raises:
         DataError: No folder, no file, another ending, a case twice, a dangling link.
     """
-    return _list(Path(folder), file_ending, images=False)
+    return _sound(survey_folder(folder, file_ending, images=False), folder)
 
 
-def _list(folder: Path, file_ending: str, images: bool) -> dict[str, Path]:
+def survey_folder(folder: str | Path, file_ending: str, images: bool) -> Listing:
+    """Look at all names in a folder of scans or labels, and list what is sound and what is wrong."""
+    folder = Path(folder)
     pattern = f"CASE_0000{file_ending}" if images else f"CASE{file_ending}"
     if not folder.is_dir():
-        raise DataError(
+        fault = DataError(
             "the folder is missing", where=folder.absolute(), expected=f"a folder of {pattern}", remedy="mend the path"
         )
+        return Listing({}, frozenset(), (fault,))
     faults: list[DarnetError] = []
     cases: dict[str, Path] = {}
     seen: dict[str, Path] = {}
+    ids: set[str] = set()
     files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_dir())
     for path in files:
         ending = next((e for e in SCAN_ENDINGS if path.name.lower().endswith(e)), None)
@@ -228,10 +249,10 @@ def _list(folder: Path, file_ending: str, images: bool) -> dict[str, Path]:
         name = path.name[: -len(ending)]
         match = re.fullmatch(r"(.+)_(\d{4})", name) if images else None
         case_id = match[1] if match else name
-        fault = _fault(path, file_ending, pattern, match[2] if match else None, images)
+        fault_of_name = _fault(path, file_ending, pattern, match[2] if match else None, images)
         key = f"{case_id}_{match[2]}".casefold() if match else case_id.casefold()
         if key in seen:
-            fault = DataError(
+            fault_of_name = DataError(
                 f"case {case_id} is there twice",
                 where=folder,
                 found=f"{seen[key].name} and {path.name}",
@@ -239,20 +260,26 @@ def _list(folder: Path, file_ending: str, images: bool) -> dict[str, Path]:
                 remedy="remove or rename one of them",
             )
         seen[key] = path
-        if fault:
-            faults.append(fault)
+        ids.add(case_id)
+        if fault_of_name:
+            faults.append(fault_of_name)
         else:
             cases[case_id] = path
-    raise_together(faults, f"{folder} has files that cannot be used")
-    if not cases:
-        raise DataError(
+    if not cases and not faults:
+        fault = DataError(
             "the folder has no scan" if images else "the folder has no labels",
             where=folder.absolute(),
             found=", ".join(p.name for p in files[:5]) or "no file",
             expected=f"files named {pattern}",
             remedy="mend the path, or rename the files",
         )
-    return dict(sorted(cases.items()))
+        faults.append(fault)
+    return Listing(dict(sorted(cases.items())), frozenset(ids), tuple(faults))
+
+
+def _sound(listing: Listing, folder: str | Path) -> dict[str, Path]:
+    raise_together(listing.faults, f"{folder} has files that cannot be used")
+    return listing.cases
 
 
 def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, images: bool) -> DataError | None:
@@ -271,7 +298,7 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
             "a scan's name has no channel number",
             where=path,
             expected=pattern,
-            remedy=f"rename it to {path.name.removesuffix(file_ending)}_0000{file_ending}",
+            remedy=f"rename it to {path.name.removesuffix(file_ending)}_0000{file_ending}; labels belong elsewhere",
         )
     if images and channel != "0000":
         return DataError(

@@ -19,6 +19,8 @@ LARGEST_SCAN = 2**31  # voxels
 SHEAR_TOLERANCE = 0.01  # cosine between two axes, about half a degree
 SPACING_TOLERANCE = 0.01  # relative
 AFFINE_TOLERANCE = 0.01  # mm
+LARGEST_CODE = 5  # of qform and sform
+_OTHER_UNITS = {1: "metres", 3: "micrometres"}
 _SIZES: dict[int, Any] = {348: nib.Nifti1Header, 540: nib.Nifti2Header}
 
 
@@ -68,17 +70,20 @@ def check_header(header: NiftiHeader, path: Path) -> ScanHeader:
     Raises:
         DataError: Any of them cannot be used.
     """
-    shape = _shape(header, path)
+    shape, squeezed = _shape(header, path)
     _check_type(header, path)
-    affine, notes = _affine(header, path)
+    _check_codes(header, path)
+    with np.errstate(all="ignore"):  # what a damaged header makes of numbers is checked afterwards
+        affine, notes = _affine(header, path)
     offset = float(header["vox_offset"])
-    if not (np.isfinite(offset) and bytes_of_header(header) <= offset < 2**31):
+    if not (np.isfinite(offset) and bytes_of_header(header) <= offset < 2**31 and offset == int(offset)):
         raise DataError("the header gives a wrong place of the voxels", where=path, found=f"vox_offset {offset}",
                         remedy="export the scan again")  # fmt: skip
-    return ScanHeader(shape, affine, notes)
+    return ScanHeader(shape, affine, squeezed + notes)
 
 
-def _shape(header: NiftiHeader, path: Path) -> tuple[int, int, int]:
+def _shape(header: NiftiHeader, path: Path) -> tuple[tuple[int, int, int], tuple[str, ...]]:
+    """Voxels (i, j, k), and a note where axes of one volume were left out."""
     dim = [int(n) for n in header["dim"]]
     if not 1 <= dim[0] <= 7 or min(dim[1 : dim[0] + 1]) < 1:
         raise DataError("the header has wrong dimensions", where=path, found=f"dim {dim}", remedy="export it again")
@@ -110,7 +115,8 @@ def _shape(header: NiftiHeader, path: Path) -> tuple[int, int, int]:
             expected=f"at most {LARGEST_SCAN}",
             remedy="crop the scan, or mend the header",
         )
-    return sizes[0], sizes[1], sizes[2]
+    notes = (f"the file has {dim[0]} dimensions but one volume, which is read",) if dim[0] > 3 else ()
+    return (sizes[0], sizes[1], sizes[2]), notes
 
 
 def _check_type(header: NiftiHeader, path: Path) -> None:
@@ -128,6 +134,28 @@ def _check_type(header: NiftiHeader, path: Path) -> None:
         )
 
 
+def _check_codes(header: NiftiHeader, path: Path) -> None:
+    """Refuse lengths in other units, and forms of a kind that the format does not know."""
+    codes = int(header["qform_code"]), int(header["sform_code"])
+    if not all(0 <= code <= LARGEST_CODE for code in codes):
+        raise DataError(
+            "the header has unknown codes of its geometry",
+            where=path,
+            found=f"qform_code {codes[0]}, sform_code {codes[1]}",
+            expected=f"0 to {LARGEST_CODE}",
+            remedy="mend the header, or export the scan again",
+        )
+    unit = _OTHER_UNITS.get(int(header["xyzt_units"]) & 7)
+    if unit is not None:
+        raise DataError(
+            "the header gives lengths in another unit than mm",
+            where=path,
+            found=f"xyzt_units: {unit}",
+            expected="mm, or no unit",
+            remedy="convert the scan to mm, or mend the unit if the lengths are mm",
+        )
+
+
 def _undefined(path: Path, found: object) -> DataError:
     return DataError(
         "the geometry of the scan is undefined",
@@ -141,11 +169,10 @@ def _undefined(path: Path, found: object) -> DataError:
 def _affine(header: NiftiHeader, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """The sform where there is one, else the qform, else the spacing alone, with what is doubtful about it."""
     pixdim = np.asarray(header["pixdim"][1:4], np.float64)
-    with np.errstate(all="ignore"):
-        try:
-            qform = header.get_qform(coded=True)[0]
-        except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
-            raise _undefined(path, error) from None
+    try:
+        qform = header.get_qform(coded=True)[0]
+    except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:
+        raise _undefined(path, error) from None
     sform = header.get_sform(coded=True)[0]
     notes: list[str] = []
     if sform is None and qform is None:

@@ -16,7 +16,7 @@ from darnet.errors import DataError
 from darnet.io.files import atomic_write
 from darnet.io.nifti_header import NiftiHeader, ScanHeader, bytes_of_header, check_header, parse_header
 
-LARGEST_TAIL = 1 << 26  # bytes that may follow the voxels in a file
+LARGEST_TAIL = 4096  # zero bytes that may fill up a file behind its voxels
 GZIP_LIMIT = 1040  # deflate never shrinks more than this
 BLOCK = 1 << 20
 
@@ -57,7 +57,7 @@ def read_header(path: str | Path) -> ScanHeader:
         return check_header(_header(file, path), path)
 
 
-def read_scan(path: str | Path, labels: bool = False) -> Scan:
+def read_scan(path: str | Path, labels: bool = False, replace_non_finite: bool = False) -> Scan:
     """Read a scan, or labels, from .nii.gz or .nii.
 
     The gzip stream is read to its end, so that its checksum is compared. Nothing is allocated before the header has
@@ -66,11 +66,13 @@ def read_scan(path: str | Path, labels: bool = False) -> Scan:
     Args:
         path: The file.
         labels: The voxels are class values: they must be whole numbers and not negative.
+        replace_non_finite: Give NaN and infinite voxels of a scan its lowest finite value, with a note, instead of
+            refusing them.
 
     Raises:
-        DataError: The file is missing, empty, truncated, damaged or no NIfTI; its geometry is undefined, sheared or
-            contradictory; it holds several volumes, colours or complex numbers; voxels are not finite; labels are no
-            whole numbers.
+        DataError: The file is missing, empty, truncated, damaged, longer than its header says, or no NIfTI; its
+            geometry is undefined, sheared or contradictory; it holds several volumes, colours or complex numbers;
+            voxels are not finite; labels are no whole numbers.
     """
     path = Path(path)
     try:
@@ -86,8 +88,10 @@ def read_scan(path: str | Path, labels: bool = False) -> Scan:
             "the file cannot be read", where=path, found=error, remedy="mend the file or its rights"
         ) from None
     slope, inter = _scaling(header, path)
-    array = _as_labels(raw, slope, inter, path) if labels else _as_image(raw, slope, inter, path)
-    return Scan(array, checked.affine, path, header, checked.notes)
+    if labels:
+        return Scan(_as_labels(raw, slope, inter, path), checked.affine, path, header, checked.notes)
+    array, notes = _as_image(raw, slope, inter, path, replace_non_finite)
+    return Scan(array, checked.affine, path, header, checked.notes + notes)
 
 
 def write_labels(path: str | Path, array: NDArray[np.integer], like: Scan) -> None:
@@ -166,9 +170,7 @@ def _check_length(path: Path, header: NiftiHeader, shape: tuple[int, int, int]) 
 
 def _voxels(file: IO[bytes], path: Path, header: NiftiHeader, shape: tuple[int, int, int]) -> NDArray[Any]:
     """Voxels (i, j, k) as stored, and the rest of the stream read to its end."""
-    skipped = int(header["vox_offset"]) - bytes_of_header(header)
-    if skipped > 0:
-        file.read(skipped)
+    _skip(file, int(header["vox_offset"]) - bytes_of_header(header))
     array = np.empty(int(np.prod(shape, dtype=np.int64)), header.get_data_dtype())
     view, done = memoryview(cast(Any, array)).cast("B"), 0
     while done < len(view):
@@ -183,17 +185,32 @@ def _voxels(file: IO[bytes], path: Path, header: NiftiHeader, shape: tuple[int, 
             )
         view[done : done + len(block)] = block
         done += len(block)
+    _check_tail(file, path)
+    return array.reshape(shape, order="F")
+
+
+def _skip(file: IO[bytes], length: int) -> None:
+    """Pass over the bytes between header and voxels, block by block: a damaged header may ask for many."""
+    while length > 0 and (block := file.read(min(BLOCK, length))):
+        length -= len(block)
+
+
+def _check_tail(file: IO[bytes], path: Path) -> None:
+    """Read the stream to its end, so that its checksum is compared. What follows the voxels must be filling.
+
+    More than that says that the header is wrong: of a volume that was cut short nothing else would tell.
+    """
     tail = 0
     while block := file.read(BLOCK):
         tail += len(block)
-        if tail > LARGEST_TAIL:
+        if tail > LARGEST_TAIL or any(block):
             raise DataError(
-                "the file goes on long after its voxels",
+                "the file is longer than its header says",
                 where=path,
-                expected=f"at most {LARGEST_TAIL} further bytes",
-                remedy="export it again",
+                found="more bytes after the last voxel",
+                expected=f"the end of the file, or at most {LARGEST_TAIL} zero bytes that fill it up",
+                remedy="find out whether the dimensions of the header are right, or export the scan again",
             )
-    return array.reshape(shape, order="F")
 
 
 def _scaling(header: NiftiHeader, path: Path) -> tuple[float, float]:
@@ -212,26 +229,36 @@ def _scaling(header: NiftiHeader, path: Path) -> tuple[float, float]:
     return slope, inter
 
 
-def _as_image(raw: NDArray[Any], slope: float, inter: float, path: Path) -> NDArray[np.float32]:
+def _as_image(
+    raw: NDArray[Any], slope: float, inter: float, path: Path, replace_non_finite: bool
+) -> tuple[NDArray[np.float32], tuple[str, ...]]:
+    """Intensities, and a note where some were replaced."""
     with np.errstate(over="ignore", invalid="ignore"):
         if slope == 1.0 and inter == 0.0:
             array = np.asarray(raw, np.float32)
         else:
             array = (raw.astype(np.float64) * slope + inter).astype(np.float32)
-    wrong = array.size - int(np.count_nonzero(np.isfinite(array)))
-    if wrong:
-        nan = int(np.isnan(array).sum())
+    finite = np.isfinite(array)
+    wrong = array.size - int(np.count_nonzero(finite))
+    if not wrong:
+        return np.asarray(array), ()
+    nan = int(np.isnan(array).sum())
+    found = f"{nan} NaN and {wrong - nan} infinite of {array.size} voxels"
+    if not replace_non_finite or wrong == array.size:
         raise DataError(
             "voxels are not finite",
             where=path,
-            found=f"{nan} NaN and {wrong - nan} infinite of {array.size} voxels",
-            remedy="replace them, for example by the scan's lowest value, or export the scan again",
+            found=found,
+            remedy="replace them (--replace_non_finite gives them the scan's lowest value), or export the scan again",
         )
-    return np.asarray(array)
+    lowest = array[finite].min()
+    return np.where(finite, array, lowest), (f"{found} replaced by the scan's lowest value, {lowest:g}",)
 
 
 def _as_labels(raw: NDArray[Any], slope: float, inter: float, path: Path) -> NDArray[np.integer]:
-    values = raw if (slope, inter) == (1.0, 0.0) and raw.dtype.kind in "iu" else raw.astype(np.float64) * slope + inter
+    with np.errstate(invalid="ignore", over="ignore"):  # a NaN that signals warns when it is converted
+        whole = (slope, inter) == (1.0, 0.0) and raw.dtype.kind in "iu"
+        values = raw if whole else raw.astype(np.float64) * slope + inter
     if values.dtype.kind == "f":
         with np.errstate(invalid="ignore"):
             wrong = ~(np.isfinite(values) & (np.abs(values - np.rint(values)) < 1e-4))

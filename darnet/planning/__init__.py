@@ -1,18 +1,19 @@
 """Planning: verify a data set, take its fingerprint, decide everything."""
 
+from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case, trained_test_scans
+from darnet.planning.fault_table import format_faults
 from darnet.planning.fingerprint import (
     CaseFingerprint,
     Fingerprint,
     fingerprint_case,
     fingerprint_dataset,
-    hash_of_files,
-    read_case,
+    survey_cases,
 )
 from darnet.planning.memory import predict_memory
 from darnet.planning.planner import MEMORY_TARGET_GB, make_plans
 from darnet.planning.presets import PRESETS, Preset, find_preset
 from darnet.planning.splits import make_splits
-from darnet.planning.verify import CaseFiles, VerifiedDataset, verify_dataset
+from darnet.planning.verify import CaseFiles, VerifiedDataset, as_verified, survey_dataset, verify_dataset
 
 __all__ = [
     "MEMORY_TARGET_GB",
@@ -22,13 +23,19 @@ __all__ = [
     "Fingerprint",
     "Preset",
     "VerifiedDataset",
+    "as_verified",
     "find_preset",
     "fingerprint_case",
     "fingerprint_dataset",
+    "format_faults",
     "hash_of_files",
+    "hash_of_voxels",
     "make_plans",
     "make_splits",
     "predict_memory",
     "read_case",
+    "survey_cases",
+    "survey_dataset",
+    "trained_test_scans",
     "verify_dataset",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
@@ -20,14 +21,13 @@ from darnet.imaging import (
     spacing_of,
     to_canonical,
 )
-from darnet.io import Scan, read_scan, sha256_of
 from darnet.io.workers import run_cases
+from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
 from darnet.planning.verify import CaseFiles, VerifiedDataset
 
 Triple: TypeAlias = tuple[float, float, float]
 
 PERCENTILES = (0.5, 5.0, 50.0, 95.0, 99.5)
-AFFINE_TOLERANCE = 0.1  # mm by which labels may lie beside their scan
 
 
 @dataclass(frozen=True)
@@ -38,6 +38,7 @@ class CaseFingerprint:
         case_id: Its name.
         domain: "source" or "target".
         content_hash: SHA-256 of its files.
+        voxel_hash: SHA-256 of the voxels of its scan; the same for a copy that was packed again.
         shape: Voxels of the scan.
         spacing: mm.
         body_axes: Directions in which D, H and W run.
@@ -65,6 +66,7 @@ class CaseFingerprint:
     labelled_percentiles: tuple[float, ...] = ()
     label_depth: float = 0.0
     notes: tuple[str, ...] = ()
+    voxel_hash: str = ""
 
 
 @dataclass(frozen=True)
@@ -94,67 +96,59 @@ def fingerprint_dataset(dataset: VerifiedDataset, processes: int = 1, quiet: boo
         DataError: Everything that is wrong with any case, at once.
         ResourceError: A worker was killed.
     """
-    tasks = {f"{files.domain} {files.case_id}": (files, dataset.info.labels) for files in dataset.cases}
-    faults: list[DarnetError] = []
-    found: dict[str, CaseFingerprint] = {}
-    for name, result in run_cases(_fingerprint_task, tasks, processes, "fingerprint", quiet):
-        if isinstance(result, DarnetError):
-            faults.append(result)
-        else:
-            found[name] = result
+    fingerprint, faults = survey_cases(dataset.cases, dataset.info.labels, processes, quiet)
     raise_together(faults, "some cases cannot be used")
-    fingerprint = Fingerprint(tuple(found[name] for name in sorted(found)))
-    _refuse_absent_classes(fingerprint, dataset)
-    _refuse_equal_scans(fingerprint)
     return fingerprint
 
 
-def read_case(files: CaseFiles) -> tuple[Scan, Scan | None]:
-    """Read a case's scan and labels and see that they fit.
+def survey_cases(
+    cases: Sequence[CaseFiles], classes: Mapping[str, int] | None, processes: int = 1, quiet: bool = True
+) -> tuple[Fingerprint, list[DarnetError]]:
+    """Look into every case, in parallel, whatever is wrong with the others.
+
+    Args:
+        cases: The cases.
+        classes: Value of each class, background included; None where it is not known.
+        processes: Most cases at once.
+        quiet: No progress bar.
+
+    Returns:
+        The fingerprint of the cases that are in order, and all that is wrong.
 
     Raises:
-        DataError: A file is damaged, the scan is constant, or the labels lie on another grid.
+        ResourceError: A worker was killed.
     """
-    scan = read_scan(files.image)
-    if scan.array.min() == scan.array.max():
-        raise DataError("the scan is constant", where=files.image, found=f"all voxels are {scan.array.flat[0]}",
-                        remedy="export it again, or take it away")  # fmt: skip
-    if files.labels is None:
-        return scan, None
-    labels = read_scan(files.labels, labels=True)
-    if labels.array.shape != scan.array.shape:
-        raise DataError("labels and scan differ in shape", where=files.labels, found=labels.array.shape,
-                        expected=scan.array.shape, remedy="resample the labels to the scan")  # fmt: skip
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
-    corners[:, :3] *= np.array(scan.array.shape) - 1
-    apart = float(np.linalg.norm((corners @ (labels.affine - scan.affine).T)[:, :3], axis=1).max())
-    if apart > max(AFFINE_TOLERANCE, 0.1 * min(scan.spacing)):
-        raise DataError("labels and scan lie on different grids", where=files.labels,
-                        found=f"corners up to {apart:.2f} mm apart", expected="the affine of the scan",
-                        remedy="resample the labels to the scan, or mend the header that is wrong")  # fmt: skip
-    return scan, labels
+    tasks = {f"{files.domain} {files.case_id}": (files, classes) for files in cases}
+    faults: dict[str, DarnetError] = {}
+    found: dict[str, CaseFingerprint] = {}
+    for name, result in run_cases(_fingerprint_task, tasks, processes, "fingerprint", quiet):
+        if isinstance(result, DarnetError):
+            faults[name] = result
+        else:
+            found[name] = result
+    fingerprint = Fingerprint(tuple(found[name] for name in sorted(found)))
+    listed = [faults[name] for name in sorted(faults)]
+    # A class may be in a case that cannot be read.
+    if not any(name.startswith("source") for name in faults):
+        listed += _absent_classes(fingerprint, classes or {}, cases)
+    return fingerprint, listed + _equal_scans(fingerprint)
 
 
-def hash_of_files(files: CaseFiles) -> str:
-    """Hash of all files of a case."""
-    return "".join(sha256_of(path)[:32] for path in (files.image, files.labels) if path is not None)
-
-
-def _fingerprint_task(task: tuple[CaseFiles, dict[str, int]]) -> CaseFingerprint:
+def _fingerprint_task(task: tuple[CaseFiles, Mapping[str, int] | None]) -> CaseFingerprint:
     return fingerprint_case(*task)
 
 
-def fingerprint_case(files: CaseFiles, classes: dict[str, int]) -> CaseFingerprint:
+def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> CaseFingerprint:
     """Look into one case.
 
     Args:
         files: Its files.
-        classes: Value of each class, background included.
+        classes: Value of each class, background included; None where it is not known.
 
     Raises:
-        DataError: The case cannot be used.
+        DataError: The case cannot be used; all that is wrong with its files.
     """
-    scan, labels = read_case(files)
+    scan, labels = read_case(files, classes)
     orientation = determine_orientation(scan.affine)
     volume = to_canonical(scan.array, orientation)
     spacing = spacing_of(scan.affine, orientation)
@@ -170,27 +164,22 @@ def fingerprint_case(files: CaseFiles, classes: dict[str, int]) -> CaseFingerpri
         field_of_view=_triple(np.array(volume.shape) * spacing),
         body_extent=_triple(np.array([stop - start for start, stop in box]) * spacing),
         percentiles=_percentiles(volume[body]),
-        notes=tuple(f"{files.case_id}: {note}" for note in scan.notes),
+        notes=(
+            *(f"{files.case_id}: {note}" for note in scan.notes),
+            *(f"{files.case_id}, labels: {note}" for note in (labels.notes if labels else ())),
+        ),
+        voxel_hash=hash_of_voxels(scan),
     )
     if labels is None:
         return case
-    return _with_labels(case, files, volume, to_canonical(labels.array, orientation), classes)
+    return _with_labels(case, volume, to_canonical(labels.array, orientation), classes or {})
 
 
 def _with_labels(
-    case: CaseFingerprint, files: CaseFiles, volume: NDArray[Any], labels: NDArray[Any], classes: dict[str, int]
+    case: CaseFingerprint, volume: NDArray[Any], labels: NDArray[Any], classes: Mapping[str, int]
 ) -> CaseFingerprint:
     """Add what the labels (D, H, W) tell."""
     values, counts = np.unique(labels, return_counts=True)
-    unknown = {int(v): int(n) for v, n in zip(values, counts, strict=True) if int(v) not in classes.values()}
-    if unknown:
-        raise DataError(
-            "labels have values that dataset.json does not name",
-            where=files.labels,
-            found=", ".join(f"{value} ({count} voxels)" for value, count in unknown.items()),
-            expected=", ".join(f"{value} {name}" for name, value in classes.items()),
-            remedy="mend the labels, or name the classes in dataset.json",
-        )
     there = dict(zip((int(v) for v in values), (int(n) for n in counts), strict=True))
     labelled = labels > 0
     notes, depth = case.notes, 0.0
@@ -226,26 +215,36 @@ def _triple(values: NDArray[Any]) -> Triple:
     return float(values[0]), float(values[1]), float(values[2])
 
 
-def _refuse_absent_classes(fingerprint: Fingerprint, dataset: VerifiedDataset) -> None:
-    for name, value in dataset.info.labels.items():
-        if value and not any(case.class_ml.get(name, 0) > 0 for case in fingerprint.of("source")):
-            raise DataError(
-                f"no case shows the class {name}",
-                where=dataset.source[0].labels.parent if dataset.source[0].labels else None,
-                expected=f"label {value} in at least one case",
-                remedy="add labels of it, or take the class out of dataset.json",
-            )
+def _absent_classes(
+    fingerprint: Fingerprint, classes: Mapping[str, int], cases: Sequence[CaseFiles]
+) -> list[DataError]:
+    """Classes that no labelled case shows."""
+    folder = next((files.labels.parent for files in cases if files.labels), None)
+    return [
+        DataError(
+            f"no case shows the class {name}",
+            where=folder,
+            expected=f"label {value} in at least one case",
+            remedy="add labels of it, or take the class out of dataset.json",
+        )
+        for name, value in classes.items()
+        if value and folder and not any(case.class_ml.get(name, 0) > 0 for case in fingerprint.of("source"))
+    ]
 
 
-def _refuse_equal_scans(fingerprint: Fingerprint) -> None:
+def _equal_scans(fingerprint: Fingerprint) -> list[DataError]:
+    """Cases with the same voxels as one before them."""
+    faults = []
     seen: dict[str, CaseFingerprint] = {}
     for case in fingerprint.cases:
-        image = case.content_hash[:32]
-        if image in seen:
-            raise DataError(
-                "two cases are the same file",
-                found=f"{seen[image].domain} {seen[image].case_id} and {case.domain} {case.case_id}",
-                expected="another scan in each case",
-                remedy="take one of them away",
+        other = seen.setdefault(case.voxel_hash, case)
+        if other is not case:
+            faults.append(
+                DataError(
+                    "two cases are the same scan",
+                    found=f"{other.domain} {other.case_id} and {case.domain} {case.case_id}",
+                    expected="another scan in each case",
+                    remedy="take one of them away",
+                )
             )
-        seen[image] = case
+    return faults

@@ -5,19 +5,24 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from darnet.errors import DarnetError, DataError, raise_together
-from darnet.io import DatasetInfo, list_cases, list_labels, read_dataset_json
+from darnet.errors import DarnetError, DataError, collect, raise_together
+from darnet.io import DatasetInfo, read_dataset_json
+from darnet.io.dataset_json import FILE_ENDINGS, Listing, survey_folder
 from darnet.layout import DatasetLayout
 
 
 @dataclass(frozen=True)
 class CaseFiles:
-    """Files of one training case; `labels` is None for target cases."""
+    """Files of one training case; `labels` is None for target cases.
+
+    `replace_non_finite` says that NaN and infinite voxels of the scan are replaced instead of refused.
+    """
 
     case_id: str
     domain: str
     image: Path
     labels: Path | None
+    replace_non_finite: bool = False
 
 
 @dataclass(frozen=True)
@@ -29,12 +34,14 @@ class VerifiedDataset:
         source: Labelled cases.
         target: Unlabelled cases.
         notes: What a user should know though it is no error.
+        test: Test scans by case. They are compared with the training scans and never learned from.
     """
 
     info: DatasetInfo
     source: tuple[CaseFiles, ...]
     target: tuple[CaseFiles, ...]
     notes: tuple[str, ...]
+    test: tuple[Path, ...] = ()
 
     @property
     def cases(self) -> tuple[CaseFiles, ...]:
@@ -42,59 +49,108 @@ class VerifiedDataset:
         return self.source + self.target
 
 
-def verify_dataset(layout: DatasetLayout) -> VerifiedDataset:
+@dataclass(frozen=True)
+class Survey:
+    """A raw data set as it is.
+
+    Attributes:
+        info: What dataset.json says; None where it cannot be used.
+        source: Labelled cases whose names and pairs are in order.
+        target: Unlabelled cases whose names are in order.
+        notes: What a user should know though it is no error.
+        test: Test scans.
+        faults: All that is wrong with names, pairs and folders.
+    """
+
+    info: DatasetInfo | None
+    source: tuple[CaseFiles, ...]
+    target: tuple[CaseFiles, ...]
+    notes: tuple[str, ...]
+    test: tuple[Path, ...]
+    faults: tuple[DarnetError, ...]
+
+    @property
+    def cases(self) -> tuple[CaseFiles, ...]:
+        """All training cases whose names and pairs are in order."""
+        return self.source + self.target
+
+
+def verify_dataset(layout: DatasetLayout, replace_non_finite: bool = False) -> VerifiedDataset:
     """Check a raw data set and find its training cases. Labels of the target are never looked for.
+
+    Args:
+        layout: Where it lies.
+        replace_non_finite: Replace NaN and infinite voxels instead of refusing them.
 
     Raises:
         DataError: Everything that is wrong, at once.
     """
-    info = read_dataset_json(layout.dataset_json)
-    ending = info.file_ending
+    return as_verified(survey_dataset(layout, replace_non_finite), layout)
+
+
+def as_verified(survey: Survey, layout: DatasetLayout) -> VerifiedDataset:
+    """A survey without faults as a data set.
+
+    Raises:
+        DataError: The faults of the survey.
+    """
+    raise_together(survey.faults, f"the data set {layout.name} cannot be used")
+    assert survey.info is not None
+    return VerifiedDataset(survey.info, survey.source, survey.target, survey.notes, survey.test)
+
+
+def survey_dataset(layout: DatasetLayout, replace_non_finite: bool = False) -> Survey:
+    """Look at names, pairs and folders of a raw data set, to the end, whatever is wrong. Nothing is raised."""
     faults: list[DarnetError] = []
-    listed: list[dict[str, Path]] = []
-    for lister, folder in (
-        (list_cases, layout.images("source")),
-        (list_labels, layout.labels),
-        (list_cases, layout.images("target")),
-    ):
-        try:
-            listed.append(lister(folder, ending))
-        except DarnetError as error:
-            faults.append(error)
-            listed.append({})
-    images, labels, targets = listed
-    if not faults:
+    info = collect(faults, lambda: read_dataset_json(layout.dataset_json))
+    ending = info.file_ending if info else FILE_ENDINGS[0]
+    if not layout.dataset_json.exists() and not any(layout.images(d).exists() for d in ("source", "target")):
+        return Survey(None, (), (), (), (), tuple(faults))  # no data set at all: one fault says it
+    images = survey_folder(layout.images("source"), ending, images=True)
+    labels = survey_folder(layout.labels, ending, images=False)
+    targets = survey_folder(layout.images("target"), ending, images=True)
+    faults += [*images.faults, *labels.faults, *targets.faults]
+    # Where a folder is missing or empty, that is the one fault: not each case that lacks its other half.
+    if images.seen and labels.seen:
         faults += _pairs(images, labels, layout, ending)
-        faults += _domains(images, targets, layout)
-    raise_together(faults, f"the data set {layout.name} cannot be used")
+    faults += _domains(images, targets, layout)
     notes = []
-    if len(targets) < 3:
-        notes.append(f"only {len(targets)} target scans: few styles can be learnt from them")
-    return VerifiedDataset(
+    if len(targets.seen) < 3:
+        notes.append(f"only {len(targets.seen)} target scans: few styles can be learnt from them")
+    test = survey_folder(layout.raw / "imagesTs", ending, images=True)
+    both = sorted(set(images.cases) & set(labels.cases))
+    sources = {path.resolve() for path in images.cases.values()}
+    return Survey(
         info,
-        tuple(CaseFiles(c, "source", images[c], labels[c]) for c in sorted(images)),
-        tuple(CaseFiles(c, "target", targets[c], None) for c in sorted(targets)),
+        tuple(CaseFiles(c, "source", images.cases[c], labels.cases[c], replace_non_finite) for c in both),
+        tuple(
+            CaseFiles(case, "target", path, None, replace_non_finite)
+            for case, path in targets.cases.items()
+            if path.resolve() not in sources
+        ),
         tuple(notes),
+        tuple(test.cases.values()),
+        tuple(faults),
     )
 
 
-def _pairs(images: dict[str, Path], labels: dict[str, Path], layout: DatasetLayout, ending: str) -> list[DataError]:
-    """Images without labels and labels without image."""
+def _pairs(images: Listing, labels: Listing, layout: DatasetLayout, ending: str) -> list[DataError]:
+    """Images without labels and labels without image. A file whose name alone is wrong is no missing one."""
     faults = []
-    for case in sorted(set(images) - set(labels)):
+    for case in sorted(set(images.cases) - labels.seen):
         faults.append(
             DataError(
                 f"source case {case} has no labels",
-                where=images[case],
+                where=images.cases[case],
                 expected=layout.labels / f"{case}{ending}",
                 remedy="add its labels, or take the scan away",
             )
         )
-    for case in sorted(set(labels) - set(images)):
+    for case in sorted(set(labels.cases) - images.seen):
         faults.append(
             DataError(
                 f"labels of {case} have no scan",
-                where=labels[case],
+                where=labels.cases[case],
                 expected=layout.images("source") / f"{case}_0000{ending}",
                 remedy="add the scan, or take the labels away",
             )
@@ -102,20 +158,20 @@ def _pairs(images: dict[str, Path], labels: dict[str, Path], layout: DatasetLayo
     return faults
 
 
-def _domains(images: dict[str, Path], targets: dict[str, Path], layout: DatasetLayout) -> list[DataError]:
+def _domains(images: Listing, targets: Listing, layout: DatasetLayout) -> list[DataError]:
     """Too few scans, or the same scans in both domains."""
     faults = []
-    if len(images) < 2:
+    if len(images.seen) == 1:
         faults.append(
             DataError(
                 "there are too few labelled scans",
                 where=layout.images("source"),
-                found=len(images),
+                found=len(images.seen),
                 expected="at least 2, one to train on and one to validate",
                 remedy="add labelled source scans",
             )
         )
-    same = {path.resolve() for path in images.values()} & {path.resolve() for path in targets.values()}
+    same = {p.resolve() for p in images.cases.values()} & {p.resolve() for p in targets.cases.values()}
     if same:
         faults.append(
             DataError(

@@ -75,8 +75,10 @@ def _of_segmentation(plans: Plans) -> list[Rule]:
     fits = all(p > 0 and p % d == 0 for p, d in zip(plan.patch_size, divisors, strict=True))
     halved = all(s in (1, 2) for stride in plan.strides for s in stride)
     levels = len(plan.channels) == len(plan.strides) + 1
+    sound = 1 <= len(plan.channels) <= 16 and min(plan.channels) > 0
     return [
         ("segmentation.channels", plan.channels, levels, "one more than strides"),
+        ("segmentation.channels", plan.channels, sound, "1 to 16 widths above 0"),
         (
             "segmentation.strides",
             plan.strides,

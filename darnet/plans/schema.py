@@ -232,7 +232,7 @@ class Plans:
             raise ConfigurationError(
                 "there is no plan", where=path, remedy="run darnet_plan_and_preprocess first"
             ) from None
-        except (json.JSONDecodeError, UnicodeDecodeError) as error:
+        except (ValueError, RecursionError) as error:
             raise ConfigurationError(
                 "the plan is not valid JSON", where=path, found=error, remedy="mend the line or plan again"
             ) from None

@@ -79,7 +79,7 @@ def case_hash(files: CaseFiles, plans: Plans) -> str:
 
 def _preprocess_task(task: _Task) -> None:
     """Read, preprocess and store one case."""
-    scan, labels = read_case(task.files)
+    scan, labels = read_case(task.files, task.plans.labels)
     try:
         case = preprocess_arrays(
             scan.array, scan.affine, task.plans, task.files.domain, None if labels is None else labels.array

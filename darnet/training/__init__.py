@@ -1,7 +1,7 @@
 """Training: one loop, two stages (translation, segmentation), hooks beside it."""
 
 from darnet.training.device import autocast, resolve_device
-from darnet.training.folds import read_fold
+from darnet.training.folds import fold_notes, read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
 from darnet.training.run import (
@@ -30,6 +30,7 @@ __all__ = [
     "autocast",
     "cosine_learning_rate",
     "fit",
+    "fold_notes",
     "load_module",
     "load_translator",
     "plan_hash",

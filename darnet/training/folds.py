@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any, cast
 
 from darnet.errors import ConfigurationError
 from darnet.io import read_json
@@ -16,10 +18,53 @@ def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str
     """
     if not splits.exists():
         raise ConfigurationError("there are no folds", where=splits, remedy="run darnet_plan_and_preprocess first")
-    folds = read_json(splits)
+    folds = _checked(read_json(splits), splits)
     if fold == "all":
         return tuple(sorted({case for f in folds for case in (*f["train"], *f["val"])})), ()
     if not str(fold).isdigit() or int(fold) >= len(folds):
-        raise ConfigurationError(f"there is no fold {fold}", where=splits, expected=f"0 to {len(folds) - 1}, or all")
+        raise ConfigurationError(
+            f"there is no fold {fold}",
+            where=splits,
+            expected=f"0 to {len(folds) - 1}, or all",
+            remedy="give one of these folds",
+        )
     chosen = folds[int(fold)]
     return tuple(chosen["train"]), tuple(chosen["val"])
+
+
+def fold_notes(splits: Path, shown: Mapping[str, Mapping[str, float]], fold: int | str | None = None) -> list[str]:
+    """Notes on classes that a fold cannot learn, or cannot be validated on, as none of its cases shows them.
+
+    Args:
+        splits: The file of the folds.
+        shown: How much of each class each source case shows.
+        fold: Its number, "all", or None for each fold.
+
+    Raises:
+        ConfigurationError: No splits file, or no such fold.
+    """
+    classes = sorted({name for amounts in shown.values() for name in amounts})
+    notes = []
+    for number in range(len(read_json(splits))) if fold is None else [fold]:
+        parts = zip(read_fold(splits, number), ("trains", "validates"), strict=True)
+        for cases, does in parts:
+            absent = [c for c in classes if not any(shown.get(case, {}).get(c, 0) > 0 for case in cases)]
+            if cases and absent:
+                notes.append(f"fold {number} {does} on no case with {', '.join(absent)}")
+    return notes
+
+
+def _checked(folds: Any, splits: Path) -> list[dict[str, list[str]]]:
+    """What was read, if it has the form of folds."""
+    good = isinstance(folds, list) and len(folds) > 0
+    for fold in folds if good else ():
+        parts = [fold.get("train"), fold.get("val")] if isinstance(fold, dict) else [None]
+        good = good and all(isinstance(p, list) and all(isinstance(case, str) for case in p) for p in parts)
+    if not good:
+        raise ConfigurationError(
+            "the file has no folds",
+            where=splits,
+            expected='[{"train": ["CASE", ...], "val": [...]}, ...]',
+            remedy="mend the file, or move it away and run darnet_plan_and_preprocess --keep_plan",
+        )
+    return cast("list[dict[str, list[str]]]", folds)

@@ -70,13 +70,38 @@ def plan_hash(plans: Plans, *stages: str) -> str:
 
 
 def stage_hash(plans: Plans, stage: str) -> str:
-    """Hash of all parts of the plan that the weights of a stage depend on."""
-    return plan_hash(plans, *STAGE_PARTS[stage])
+    """Hash of all parts of the plan that the weights of a stage depend on.
+
+    Raises:
+        ConfigurationError: There is no such stage. Names of stages come from checkpoints too.
+    """
+    return plan_hash(plans, *_known_stage(stage))
 
 
 def stage_iterations(plans: Plans, stage: str) -> int:
-    """Iterations that a plan has for a stage."""
-    return int(getattr(plans, stage).iterations)
+    """Iterations that a plan has for a stage.
+
+    Raises:
+        ConfigurationError: There is no such stage.
+    """
+    _known_stage(stage)
+    lengths = {
+        "translation": plans.translation.iterations,
+        "segmentation": plans.segmentation.iterations,
+        "self_training": plans.self_training.iterations,
+    }
+    return lengths[stage]
+
+
+def _known_stage(stage: object) -> tuple[str, ...]:
+    if not isinstance(stage, str) or stage not in STAGE_PARTS:
+        raise ConfigurationError(
+            "a checkpoint is of a stage that does not exist",
+            found=repr(stage),
+            expected=", ".join(STAGE_PARTS),
+            remedy="use a checkpoint that darnet wrote",
+        )
+    return STAGE_PARTS[stage]
 
 
 def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], options: RunOptions) -> int:
@@ -171,6 +196,7 @@ def train_translation(
     plan = plans.translation
     fraction = plans.synthesis.minimum_foreground
     tables = [list_slices(store, fraction) for store in (source, target)]
+    _refuse_few_slices(plans, target, len(tables[1]))
     loaders = [SliceLoader(store, table, plan) for store, table in zip((source, target), tables, strict=True)]
     step = TranslationStep(plan, loaders[0], loaders[1], options.device, plans.seed)
     samples = []
@@ -190,6 +216,19 @@ def train_translation(
     extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
     fit(step, plan.iterations, folder, meta, options, extra)
     return step.average.average.eval()  # type: ignore[return-value]
+
+
+def _refuse_few_slices(plans: Plans, target: CaseStore, slices: int) -> None:
+    """Notice before hours of training that there cannot be as many target styles as clusters."""
+    wanted = plans.synthesis.number_of_styles
+    if slices < wanted:
+        raise ConfigurationError(
+            "there are fewer target slices than style clusters",
+            where=target.folder,
+            found=f"{slices} slices with enough foreground",
+            expected=f"at least {wanted}",
+            remedy="add target scans, or lower synthesis.number_of_styles in plans.json",
+        )
 
 
 def load_translator(plans: Plans, folder: Path, device: torch.device) -> tuple[Translator, int]:

@@ -15,8 +15,14 @@ def module_tensors(prefix: str, module: nn.Module) -> dict[str, Tensor]:
     return {f"{prefix}.{name}": tensor for name, tensor in module.state_dict().items()}
 
 
-def load_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -> None:
+def load_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor], assign: bool = False) -> None:
     """Put tensors of `prefix.` into a module.
+
+    Args:
+        prefix: Of the names.
+        module: Is filled.
+        tensors: Named tensors.
+        assign: Take the tensors themselves instead of their values; a module without memory needs it.
 
     Raises:
         ConfigurationError: Names or shapes do not fit the module.
@@ -30,7 +36,7 @@ def load_module(prefix: str, module: nn.Module, tensors: Mapping[str, Tensor]) -
             found=f"{len(wrong)} tensors that differ, first {wrong[0]}",
             remedy="use the plan that the checkpoint was trained with, or train again",
         )
-    module.load_state_dict(own)
+    module.load_state_dict({name: t.to(wanted[name].dtype) for name, t in own.items()}, assign=assign)
 
 
 def optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str, Tensor]:

@@ -235,7 +235,7 @@ SPOILED_SETS = {
     "class in no case": (take_class_out, ["no case shows the class rod", "labelsTr", "take the class out"]),
     "the same scan twice": (
         lambda raw: shutil.copy(raw / "imagesTr/s1_0000.nii.gz", raw / "imagesTr_target/t1_0000.nii.gz"),
-        ["two cases are the same file", "s1", "t1", "take one of them away"],
+        ["two cases are the same scan", "s1", "t1", "take one of them away"],
     ),
     "another ending": (
         lambda raw: (raw / "imagesTr_target/t1_0000.nii.gz").rename(raw / "imagesTr_target/t1_0000.nrrd"),

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from darnet.errors import ConfigurationError
-from darnet.io import load_checkpoint, read_meta, save_checkpoint
+from darnet.io import load_checkpoint, pack_checkpoint, read_meta, save_checkpoint
 
 
 def tensors(value: float) -> dict[str, torch.Tensor]:
@@ -18,6 +18,15 @@ def test_round_trip(tmp_path):
     assert meta == {"iteration": 3, "labels": {"liver": 1}}
     assert torch.equal(found["weight"], tensors(1.5)["weight"])
     assert found["count"].dtype == torch.int64
+
+
+def test_the_same_values_give_the_same_bytes(tmp_path):
+    meta = {"iteration": 3, "labels": {"liver": 1, "größer": 2}}
+    written = {pack_checkpoint(tensors(1.5), meta) for _ in range(30)}
+    assert len(written) == 1
+    path = tmp_path / "checkpoint.safetensors"
+    path.write_bytes(written.pop())
+    assert load_checkpoint(path)[1] == read_meta(path) == meta
 
 
 def damage(path, how: str) -> None:

@@ -122,12 +122,19 @@ def test_missing_file(tmp_path):
     assert "the file is missing" in refusal(tmp_path / "link.nii.gz")
 
 
-def test_endless_tail(tmp_path, monkeypatch):
-    content = content_of(voxels())
-    np.testing.assert_array_equal(read_scan(write(tmp_path, content + bytes(100))).array, voxels())
-    monkeypatch.setattr(scans_module, "LARGEST_TAIL", 1 << 20)
-    bomb = gzip.compress(content + bytes(3 << 20))
-    assert "goes on long after" in refusal(write(tmp_path, bomb, "scan.nii.gz"))
+@pytest.mark.parametrize("tail", [b"\1", bytes(5000), bytes(3 << 20), bytes(40) + b"\2"])
+@pytest.mark.parametrize(("name", "pack"), [("scan.nii", bytes), ("scan.nii.gz", gzip.compress)])
+def test_more_than_the_header_says(tmp_path, name, pack, tail):
+    assert "longer than its header says" in refusal(write(tmp_path, pack(content_of(voxels()) + tail), name))
+
+
+def test_filling_behind_the_voxels(tmp_path):
+    np.testing.assert_array_equal(read_scan(write(tmp_path, content_of(voxels()) + bytes(100))).array, voxels())
+
+
+def test_a_volume_cut_short_by_its_header_is_refused(tmp_path):
+    path = write(tmp_path, content_of(voxels(), dim=[3, 5, 4, 2, 1, 1, 1, 1]))
+    assert "longer than its header says" in refusal(path)
 
 
 def test_huge_header_is_refused_before_room_is_made(tmp_path, monkeypatch):
@@ -173,7 +180,9 @@ def test_dimensions(tmp_path, dim, message):
 
 def test_one_volume_of_four_dimensions_is_squeezed(tmp_path):
     path = write(tmp_path, content_of(voxels(), dim=[5, 5, 4, 3, 1, 1, 1, 1]))
-    np.testing.assert_array_equal(read_scan(path).array, voxels())
+    scan = read_scan(path)
+    np.testing.assert_array_equal(scan.array, voxels())
+    assert any("5 dimensions but one volume" in note for note in scan.notes)
 
 
 def test_a_single_slice_is_a_volume(tmp_path):
@@ -261,7 +270,12 @@ NAN, INF = float("nan"), float("inf")
         (srow(np.array([[2.0, 1.5, 0, 0], [0, 0, 3.0, 0], [0, 0, 0, 0]])), "not at right angles"),
         (srow(sheared(0.02), pixdim=pixdim(1, 1, 2), qform_code=0), "not at right angles"),
         (srow(sheared(-0.3), pixdim=pixdim(1, 1, 2), qform_code=0), "not at right angles"),
+        ({"xyzt_units": 1}, "another unit than mm"),
+        ({"xyzt_units": 3 + 8}, "another unit than mm"),
+        ({"sform_code": -1}, "unknown codes of its geometry"),
+        ({"qform_code": 6}, "unknown codes of its geometry"),
         ({"vox_offset": 100}, "wrong place of the voxels"),
+        ({"vox_offset": 352.5}, "wrong place of the voxels"),
         ({"vox_offset": -1}, "wrong place of the voxels"),
         ({"vox_offset": NAN}, "wrong place of the voxels"),
         ({"vox_offset": 1e12}, "wrong place of the voxels"),
@@ -331,6 +345,25 @@ def test_voxels_that_are_not_finite_are_counted(tmp_path, dtype):
     array[0, :3, 0], array[1, 0, 0], array[2, 1, 1] = np.nan, np.inf, -np.inf
     message = refusal(write(tmp_path, content_of(array)))
     assert "3 NaN and 2 infinite of 60 voxels" in message
+
+
+def test_replacing_voxels_that_are_not_finite(tmp_path):
+    array = voxels("<f4") - 7
+    array[0, :3, 0], array[1, 0, 0] = np.nan, np.inf
+    scan = read_scan(write(tmp_path, content_of(array)), replace_non_finite=True)
+    expected = np.where(np.isfinite(array), array, array[np.isfinite(array)].min())
+    np.testing.assert_array_equal(scan.array, expected)
+    assert scan.notes == ("3 NaN and 1 infinite of 60 voxels replaced by the scan's lowest value, -6",)
+    path = write(tmp_path, content_of(np.full(SHAPE, np.nan, np.float32)))
+    with pytest.raises(DataError, match="60 NaN"):
+        read_scan(path, replace_non_finite=True)
+
+
+def test_signalling_nan(tmp_path):
+    array = voxels("<f4")
+    array.view(np.uint32)[0, 0, 0] = 0x7F800001
+    assert "1 NaN" in refusal(write(tmp_path, content_of(array)))
+    assert "no whole numbers" in refusal(write(tmp_path, content_of(array)), labels=True)
 
 
 def test_values_beyond_single_precision(tmp_path):

@@ -156,7 +156,7 @@ def test_class_in_no_case_is_refused(files):
 
 
 def test_equal_scans_are_refused(files):
-    with pytest.raises(DataError, match="two cases are the same file") as caught:
+    with pytest.raises(DataError, match="two cases are the same scan") as caught:
         fingerprint_dataset(dataset_of([files("a", seed=0), files("b", seed=1)], [files("t", "target", seed=1)]))
     assert "source b and target t" in str(caught.value)
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from darnet.errors import ConfigurationError
-from darnet.training.folds import read_fold
+from darnet.training.folds import fold_notes, read_fold
 
 FOLDS = [
     {"train": ["b", "c"], "val": ["a"]},
@@ -44,3 +44,11 @@ def test_missing_splits(tmp_path):
     with pytest.raises(ConfigurationError, match="there are no folds") as caught:
         read_fold(tmp_path / "splits.json", 0)
     assert "darnet_plan_and_preprocess" in caught.value.remedy
+
+
+def test_classes_that_no_case_of_a_fold_shows(splits):
+    shown = {"a": {"liver": 2.0, "spleen": 1.0}, "b": {"liver": 1.0, "spleen": 0.0}, "c": {"liver": 3.0}}
+    assert fold_notes(splits, shown, 0) == ["fold 0 trains on no case with spleen"]
+    assert fold_notes(splits, shown, "1") == ["fold 1 validates on no case with spleen"]
+    assert fold_notes(splits, shown, "all") == []
+    assert len(fold_notes(splits, shown)) == 3

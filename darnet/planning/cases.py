@@ -1,0 +1,103 @@
+"""The files of one case: read, seen to fit each other, and hashed."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from darnet.errors import DarnetError, DataError, collect, raise_together
+from darnet.io import Scan, read_scan, sha256_of
+from darnet.planning.verify import CaseFiles
+
+AFFINE_TOLERANCE = 0.1  # mm by which labels may lie beside their scan
+
+
+def read_case(files: CaseFiles, classes: Mapping[str, int] | None = None) -> tuple[Scan, Scan | None]:
+    """Read a case's scan and labels and see that they fit.
+
+    Args:
+        files: Its files.
+        classes: Value of each class, background included; None does not look at the values.
+
+    Raises:
+        DataError: A file is damaged, the scan is constant, the labels lie on another grid or have values of no class;
+            all that is wrong with either file.
+    """
+    faults: list[DarnetError] = []
+    path, labels_path = files.image, files.labels
+    scan = collect(faults, lambda: read_scan(path, replace_non_finite=files.replace_non_finite))
+    labels = None if labels_path is None else collect(faults, lambda: read_scan(labels_path, labels=True))
+    if scan is not None:
+        collect(faults, lambda: _refuse_constant(scan))
+    if labels is not None and classes is not None:
+        collect(faults, lambda: _refuse_unknown_values(labels, classes))
+    if labels is not None and scan is not None:
+        collect(faults, lambda: _refuse_other_grid(scan, labels))
+    raise_together(faults, f"case {files.case_id} cannot be used")
+    assert scan is not None
+    return scan, labels
+
+
+def _refuse_constant(scan: Scan) -> None:
+    if scan.array.min() == scan.array.max():
+        raise DataError("the scan is constant", where=scan.path, found=f"all voxels are {scan.array.flat[0]}",
+                        remedy="export it again, or take it away")  # fmt: skip
+
+
+def _refuse_unknown_values(labels: Scan, classes: Mapping[str, int]) -> None:
+    values, counts = np.unique(labels.array, return_counts=True)
+    unknown = {int(v): int(n) for v, n in zip(values, counts, strict=True) if int(v) not in classes.values()}
+    if unknown:
+        raise DataError(
+            "labels have values that dataset.json does not name",
+            where=labels.path,
+            found=", ".join(f"{value} ({count} voxels)" for value, count in unknown.items()),
+            expected=", ".join(f"{value} {name}" for name, value in classes.items()),
+            remedy="mend the labels, or name the classes in dataset.json",
+        )
+
+
+def _refuse_other_grid(scan: Scan, labels: Scan) -> None:
+    if labels.array.shape != scan.array.shape:
+        raise DataError("labels and scan differ in shape", where=labels.path, found=labels.array.shape,
+                        expected=scan.array.shape, remedy="resample the labels to the scan")  # fmt: skip
+    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
+    corners[:, :3] *= np.array(scan.array.shape) - 1
+    apart = float(np.linalg.norm((corners @ (labels.affine - scan.affine).T)[:, :3], axis=1).max())
+    if apart > max(AFFINE_TOLERANCE, 0.1 * min(scan.spacing)):
+        raise DataError("labels and scan lie on different grids", where=labels.path,
+                        found=f"corners up to {apart:.2f} mm apart", expected="the affine of the scan",
+                        remedy="resample the labels to the scan, or mend the header that is wrong")  # fmt: skip
+
+
+def hash_of_files(files: CaseFiles) -> str:
+    """Hash of all files of a case."""
+    return "".join(sha256_of(path)[:32] for path in (files.image, files.labels) if path is not None)
+
+
+def hash_of_voxels(scan: Scan) -> str:
+    """Hash of the shape and the voxels of a scan."""
+    digest = hashlib.sha256(str(scan.array.shape).encode())
+    digest.update(np.ascontiguousarray(scan.array).data)
+    return digest.hexdigest()[:32]
+
+
+def trained_test_scans(test: Sequence[Path], training: Mapping[str, str]) -> list[str]:
+    """Notes on test scans that are training scans too: what is measured on them says little.
+
+    Args:
+        test: Test scans; those that cannot be read are passed over.
+        training: Name of each training case by the hash of its voxels.
+    """
+    notes = []
+    for path in test:
+        try:
+            case = training.get(hash_of_voxels(read_scan(path)))
+        except DarnetError:
+            continue
+        if case is not None:
+            notes.append(f"the test scan {path.name} is the training case {case} too: results on it say little")
+    return notes

@@ -1,0 +1,128 @@
+"""A shared model into the results of a root folder: checked beside its place, then renamed, never over anything."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import warnings
+import zipfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+from darnet.errors import ConfigurationError, DarnetError, ResourceError
+from darnet.inference import load_network
+from darnet.layout import DatasetLayout
+from darnet.plans import Plans
+from darnet.sharing.archive import PLANS, Entry, check_entries, extract, refuse
+
+LONGEST_NAME = 120
+
+
+def import_model(
+    archive: Path, root: Path, name: str | None = None, notice: Callable[[str], None] = warnings.warn
+) -> Path:
+    """Put a shared model where darnet_predict finds it. The file is not trusted: all of it is checked before.
+
+    Args:
+        archive: A file of darnet_export_model.
+        root: Folder of raw, preprocessed and results.
+        name: Of the data set; None takes the file's own.
+        notice: Gets a sentence where something is odd.
+
+    Returns:
+        The new results folder.
+
+    Raises:
+        ConfigurationError: The file is no sound model, or there are results of that name.
+        ResourceError: The disk has not enough room.
+    """
+    if not archive.is_file():
+        raise ConfigurationError("there is no such file", where=archive.absolute(), remedy="mend -i")
+    try:
+        with zipfile.ZipFile(archive) as content:
+            manifest, entries = check_entries(content, archive)
+            target = _target(manifest, root, name, archive)
+            with _new_folder(target) as temporary:
+                _refuse_full_disk(entries, target)
+                extract(content, archive, entries, temporary)
+                _check_model(temporary, entries, archive, notice)
+                _refuse_taken(target)
+                temporary.rename(target)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeDecodeError) as error:
+        raise refuse("the file is no zip, or damaged", archive, error) from None
+    return target
+
+
+@contextlib.contextmanager
+def _new_folder(target: Path) -> Iterator[Path]:
+    """A folder beside `target`. If it is still there at the end, it goes, with the folders that were made for it."""
+    above = [folder for folder in target.parents if not folder.exists()]
+    temporary = target.with_name(f".import-{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
+    temporary.mkdir(parents=True)
+    try:
+        yield temporary
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+        for folder in above:
+            with contextlib.suppress(OSError):  # it holds the model now
+                folder.rmdir()
+
+
+def _target(manifest: dict[str, Any], root: Path, name: str | None, archive: Path) -> Path:
+    """The new results folder."""
+    chosen = manifest.get("dataset") if name is None else name
+    chosen = chosen if isinstance(chosen, str) else ""
+    good = all(sign.isalnum() or sign in " _-." for sign in chosen) and chosen[:1].isalnum()
+    if not good or len(chosen) > LONGEST_NAME:
+        raise ConfigurationError(
+            "the name of the data set cannot be a folder's",
+            where=archive if name is None else "--name",
+            found=ascii(chosen),
+            expected="letters, digits, spaces, and . _ - after the first",
+            remedy="give a name such as Dataset101_AbdomenCT2MR with --name",
+        )
+    target = DatasetLayout(root, chosen).results
+    _refuse_taken(target)
+    return target
+
+
+def _refuse_taken(target: Path) -> None:
+    if os.path.lexists(target):
+        raise ConfigurationError(
+            "there are results of this data set",
+            where=target,
+            remedy="give another name with --name; nothing is replaced",
+        )
+
+
+def _refuse_full_disk(entries: list[Entry], target: Path) -> None:
+    needed, free = sum(entry.size for entry in entries), shutil.disk_usage(target.parent).free
+    if needed > free:
+        raise ResourceError(
+            "the disk has not enough room", where=target, found=f"{free} bytes free", expected=f"{needed} bytes",
+            remedy="free some space, or name another root with --root",
+        )  # fmt: skip
+
+
+def _check_model(folder: Path, entries: list[Entry], archive: Path, notice: Callable[[str], None]) -> None:
+    """See that darnet can predict with every network of the model.
+
+    Raises:
+        ConfigurationError: A plan or checkpoint that does not fit; the message names the file within the model.
+    """
+    name = PLANS
+    try:
+        plans = Plans.read(folder / PLANS)
+        checkpoints = [entry.name for entry in entries if entry.name != PLANS]
+        folds = {name.split("/")[-2] for name in checkpoints}
+        if not checkpoints or any(f"segmentation/{fold}/checkpoint.safetensors" not in checkpoints for fold in folds):
+            raise refuse("the model lacks the network of a fold", archive, ", ".join(checkpoints) or "no network")
+        for name in checkpoints:
+            load_network(folder / name, plans, notice)
+    except DarnetError as error:
+        raise ConfigurationError(
+            error.what, where=f"{archive}, {name}", found=error.found, expected=error.expected, remedy=error.remedy
+        ) from None
