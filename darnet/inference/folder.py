@@ -13,7 +13,7 @@ import numpy as np
 from darnet.errors import ConfigurationError, DarnetError, DataError, ResourceError, SomeCasesFailed, raise_together
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
-from darnet.io import atomic_path, list_cases, read_scan, write_json, write_labels
+from darnet.io import atomic_path, is_dicom_folder, list_cases, read_dicom_scan, read_scan, write_json, write_labels
 from darnet.progress import track
 
 ENDINGS = (".nii.gz", ".nii")
@@ -67,13 +67,16 @@ class FolderOptions:
 
 
 def find_inputs(source: str | Path) -> list[InputCase]:
-    """The scans of a folder of CASE_0000.nii.gz (or .nii), or a single file of any name, sorted by case.
+    """The scans of a folder of CASE_0000.nii.gz (or .nii), sorted by case; a single file of any name; a folder of the
+    DICOM slices of one scan.
 
     Raises:
         ConfigurationError: There is no such file or folder.
         DataError: No scan, a wrong name or ending, or a second channel.
     """
     source = Path(source)
+    if source.is_dir() and is_dicom_folder(source):
+        return [InputCase(source.resolve().name, source, ".nii.gz")]
     if source.is_dir():
         names = [path.name.lower() for path in source.iterdir() if not path.name.startswith(".")]
         plain = any(n.endswith(".nii") for n in names) and not any(n.endswith(".nii.gz") for n in names)
@@ -159,7 +162,7 @@ def predict_folder(
     """Segment a scan or a folder of scans. Each result is on its scan's own grid and appears when it is whole.
 
     Args:
-        source: A scan, or a folder of CASE_0000.nii.gz.
+        source: A scan, a folder of CASE_0000.nii.gz, or a folder of the DICOM slices of one scan.
         output: Folder for CASE.nii.gz; made if it is not there.
         predictor: What segments.
         options: What else to write, and which of the cases to do.
@@ -215,7 +218,12 @@ def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path
 def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
     """Segment one scan and write its results, the labels last: where they are, the rest is. Gives the scan's notes."""
     try:
-        scan = read_scan(case.path, replace_non_finite=options.replace_non_finite)
+        slices = case.path.is_dir()
+        scan = (
+            read_dicom_scan(case.path)
+            if slices
+            else read_scan(case.path, replace_non_finite=options.replace_non_finite)
+        )
         prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
     except MemoryError:
         raise ResourceError("memory does not suffice", where=case.path, remedy="use a larger machine") from None

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
+import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from darnet.errors import DataError
-from darnet.io.nifti_header import SHEAR_TOLERANCE
+from darnet.io.nifti_header import SHEAR_TOLERANCE, NiftiHeader
+from darnet.io.scans import Scan
 
 POSITION_TOLERANCE = 0.02  # of the distance between slices
 POSITION, ORIENTATION, PIXEL_SPACING, SERIES = "0020|0032", "0020|0037", "0028|0030", "0020|000e"
@@ -86,6 +89,31 @@ def read_dicom(folder: str | Path) -> DicomVolume:
     affine[:3, :2], affine[:3, 2], affine[:3, 3] = slices[0].axes, step, slices[0].origin
     affine[:3] = LPS_TO_RAS @ affine[:3]
     return DicomVolume(np.stack([one.pixels for one in slices], -1), affine, tuple(one.path for one in slices))
+
+
+def read_dicom_scan(folder: str | Path) -> Scan:
+    """The slices of a folder as a scan, so that labels can be written on their grid as NIfTI.
+
+    Raises:
+        DataError: As `read_dicom`.
+    """
+    volume = read_dicom(folder)
+    header: NiftiHeader = _nifti_image(volume.array, volume.affine).header
+    header.set_xyzt_units("mm")
+    return Scan(volume.array, volume.affine, Path(folder), header)
+
+
+def is_dicom_folder(folder: str | Path) -> bool:
+    """Whether a folder has DICOM slices and no NIfTI scan."""
+    files = [p for p in Path(folder).iterdir() if p.is_file() and not p.name.startswith(".")]
+    if any(p.name.lower().endswith((".nii", ".nii.gz")) for p in files):
+        return False
+    return any(_has_magic(p) for p in files)
+
+
+def _nifti_image(array: NDArray[np.float32], affine: NDArray[np.float64]) -> Any:
+    image: Any = nib.Nifti1Image  # its stubs have no types
+    return image(array, affine)
 
 
 def _has_magic(path: Path) -> bool:
