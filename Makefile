@@ -9,7 +9,7 @@ WORKERS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup test lint demo docs fuzz clean
+.PHONY: setup test lint demo docs fuzz chaos clean
 .DELETE_ON_ERROR:
 
 setup: $(INSTALLED)
@@ -55,6 +55,10 @@ demo: $(INSTALLED)
 fuzz: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz_reader --mutations 20000 --seed 0 \
 		--report docs/reports/fuzz_reader.json
+
+# Every stage killed at random moments and started again; a loss ends it with exit code 1.
+chaos: $(INSTALLED)
+	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --kills 50 --seed 0 --report docs/reports/chaos.json
 
 clean:
 	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage darnet.egg-info

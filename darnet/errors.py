@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from collections.abc import Callable, Sequence
 from enum import IntEnum
 from pathlib import Path
@@ -95,13 +96,19 @@ class Terminated(Interrupted):
 
 
 def raise_together(faults: Sequence[DarnetError], summary: str) -> None:
-    """Raise one `DataError` that lists all faults, or return where there are none."""
+    """Raise one error that lists all faults, or return where there are none.
+
+    Raises:
+        ResourceError: Disk or memory is among the faults: with more of it the others may show or go.
+        DataError: Else.
+    """
     single = [fault for error in faults for fault in error.faults]
     if len(single) == 1:
         raise single[0]
     if single:
         body = "\n".join(f"- {fault}" for fault in single)
-        error = DataError(f"{summary} ({len(single)} faults):\n{body}")
+        kind = ResourceError if any(isinstance(fault, ResourceError) for fault in single) else DataError
+        error = kind(f"{summary} ({len(single)} faults):\n{body}")
         error.parts = tuple(single)
         raise error
 
@@ -113,3 +120,22 @@ def collect(faults: list[DarnetError], call: Callable[[], T]) -> T | None:
     except DarnetError as error:
         faults.append(error)
         return None
+
+
+# How libraries say it that have no exception of their own for it.
+OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "bad allocation", "bad_alloc")
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether an exception says that memory ran out, of the device or of the machine."""
+    # torch's own is known by its name, so that torch need not be imported here.
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    if isinstance(error, OSError):
+        return error.errno == errno.ENOMEM
+    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+
+
+def out_of_memory(work: str, where: str | Path | None, remedy: str) -> ResourceError:
+    """The error for work that memory did not suffice for."""
+    return ResourceError(f"{work} ran out of memory", where=where, remedy=remedy)

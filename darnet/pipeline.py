@@ -9,7 +9,14 @@ from pathlib import Path
 
 from darnet.errors import ConfigurationError, raise_together
 from darnet.inference import Predictor, load_network
-from darnet.io import CaseStore, only_one, read_json, read_meta, sha256_of, write_json
+from darnet.io import (
+    CaseStore,
+    only_one,
+    read_meta,
+    require_writable,
+    sha256_of,
+    write_json,
+)
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.networks import Translator
 from darnet.planning import (
@@ -32,6 +39,7 @@ from darnet.synthesis import synthesis_hash, synthesize
 from darnet.training import (
     CHECKPOINT,
     RunOptions,
+    check_preprocessed,
     fold_notes,
     load_translator,
     plan_hash,
@@ -79,11 +87,25 @@ def plan(
 ) -> Plans:
     """Plan a data set; writes fingerprint.json, plans.json and splits.json."""
     plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed, memory_gb)
-    layout.preprocessed.mkdir(parents=True, exist_ok=True)
-    write_json(layout.fingerprint, fingerprint.to_json())
-    write_json(layout.plans, plans.to_json())
-    write_splits(layout, dataset, plans)
+    with only_one(_preprocessing_lock(layout), "plans or preprocesses this data set", keep=False):
+        write_json(layout.fingerprint, fingerprint.to_json())
+        write_json(layout.plans, plans.to_json())
+        write_splits(layout, dataset, plans)
     return plans
+
+
+def require_room_for(layout: DatasetLayout, stage: str) -> None:
+    """Refuse, before hours of work, a folder of "preprocessed" or "results" that cannot be written to.
+
+    Raises:
+        ConfigurationError: It cannot.
+    """
+    folder = layout.preprocessed if stage == "preprocessed" else layout.results
+    require_writable(folder, "name another root with --root or DARNET_ROOT, or mend the permissions")
+
+
+def _preprocessing_lock(layout: DatasetLayout) -> Path:
+    return layout.preprocessed / ".preprocessing.lock"
 
 
 def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) -> None:
@@ -95,12 +117,17 @@ def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) 
 
 
 def preprocess(
-    layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans, processes: int = 1, quiet: bool = True
+    layout: DatasetLayout,
+    dataset: VerifiedDataset,
+    plans: Plans,
+    processes: int = 1,
+    quiet: bool = True,
+    notice: Notice = warnings.warn,
 ) -> tuple[int, int]:
     """Fill the case stores; returns how many cases were made and how many were there.
 
     Raises:
-        ConfigurationError: The plan was made for other labels.
+        ConfigurationError: The plan was made for other labels, or another process preprocesses this data set.
         DataError: Everything that is wrong with any case, at once; the other cases are kept.
     """
     if plans.labels != dataset.info.labels:
@@ -111,35 +138,12 @@ def preprocess(
             expected=dataset.info.labels,
             remedy="plan again",
         )
-    layout.preprocessing.unlink(missing_ok=True)
-    counts = preprocess_dataset(dataset, layout, plans, processes, quiet)
-    held = {domain: list(CaseStore(layout.cases(domain)).case_ids()) for domain in DOMAINS}
-    write_json(layout.preprocessing, {"plan": plan_hash(plans), **held})
+    with only_one(_preprocessing_lock(layout), "plans or preprocesses this data set", keep=False, notice=notice):
+        layout.preprocessing.unlink(missing_ok=True)
+        counts = preprocess_dataset(dataset, layout, plans, processes, quiet)
+        held = {domain: list(CaseStore(layout.cases(domain)).case_ids()) for domain in DOMAINS}
+        write_json(layout.preprocessing, {"plan": plan_hash(plans), **held})
     return counts
-
-
-def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[str] = DOMAINS) -> None:
-    """Refuse case stores that are not whole, or were made with another plan.
-
-    Raises:
-        ConfigurationError: What is wrong with them.
-    """
-    remedy = "run darnet_plan_and_preprocess --keep_plan"
-    if not layout.preprocessing.exists():
-        raise ConfigurationError("preprocessing is not finished", where=layout.preprocessed, remedy=remedy)
-    made = read_json(layout.preprocessing)
-    if made.get("plan") != plan_hash(plans):
-        raise ConfigurationError(
-            "the preprocessed cases were made with another plan", where=layout.preprocessed, remedy=remedy
-        )
-    wanted = {domain: set(made.get(domain, ())) for domain in domains}
-    wanted["source"] |= {case for part in read_fold(layout.splits, "all") for case in part}
-    for domain in domains:
-        missing = sorted(wanted[domain] - set(CaseStore(layout.cases(domain)).case_ids()))
-        if missing:
-            raise ConfigurationError(
-                "preprocessed cases are missing", where=layout.cases(domain), found=", ".join(missing), remedy=remedy
-            )
 
 
 def train(
@@ -170,6 +174,8 @@ def train(
     """
     if stage not in STAGES:
         raise ConfigurationError("there is no such stage", found=stage, expected=", ".join(STAGES))
+    for written in ("preprocessed", "results"):
+        require_room_for(layout, written)
     split = read_fold(layout.splits, fold)
     check_preprocessed(layout, plans)
     if options.resume and not _checkpoints(layout, fold):
@@ -213,7 +219,7 @@ def _train_fold(
             resume = dataclasses.replace(options, resume=checkpoint.exists())
             source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
             train_translation(plans, source, target, layout.translation, resume)
-        variants = _synthesize(layout, plans, options) if stage != "translation" else {}
+        variants = _synthesize(layout, plans, options, notice) if stage != "translation" else {}
     if stage in ("all", "segmentation"):
         # An interruption may have come before the first checkpoint of this stage.
         resume = dataclasses.replace(options, resume=options.resume and fold_checkpoint.exists())
@@ -229,12 +235,12 @@ def _train_fold(
                 return
 
 
-def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions) -> dict[str, tuple[str, ...]]:
+def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice: Notice) -> dict[str, tuple[str, ...]]:
     """Make the synthetic volumes that are not there; returns the names of all, by source case."""
     translator = _finished_translator(layout, plans, options)
     source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
     origin = synthesis_hash(plans, layout.translation / CHECKPOINT)
-    return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet)
+    return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
 
 
 def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> Translator:
@@ -363,6 +369,7 @@ def _train_as_they_are(
 ) -> Path:
     source = CaseStore(layout.cases("source"))
     split = read_fold(layout.splits, fold)
+    require_writable(results, "name another root with --root or DARNET_ROOT, or mend the permissions")
     check_preprocessed(layout, plans, ("source",))
     publish_plans(plans, results)
     variants = {case: (case,) for case in source.case_ids()}

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import math
+import signal
 import sys
+import threading
 import traceback
 import warnings
 from argparse import ArgumentParser, Namespace
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from types import FrameType
 
 from darnet import __version__
-from darnet.errors import DarnetError, ExitCode
+from darnet.errors import DarnetError, ExitCode, is_out_of_memory
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 INTERNAL_ERROR = 1
+GO_ON = "run the command again, with --continue where it has that: what is done is kept"
 
 _EXIT_CODES = (
     "exit codes: 0 all done, 1 internal error, 2 usage or configuration, 3 data, 4 disk or memory, "
@@ -106,12 +111,15 @@ def positive(text: str) -> float:
 def say(args: Namespace, message: str) -> None:
     """Print a message unless `--quiet` was given."""
     if not args.quiet:
-        print(message, flush=True)
+        # A terminal that is gone must not stop what takes hours.
+        with contextlib.suppress(OSError):
+            print(message, flush=True)
 
 
 def warn(message: str) -> None:
     """Print a sentence that must be seen, with `--quiet` too, to the errors."""
-    print(f"warning: {message}", file=sys.stderr, flush=True)
+    with contextlib.suppress(OSError):
+        print(f"warning: {message}", file=sys.stderr, flush=True)
 
 
 def entry(
@@ -133,7 +141,7 @@ def entry(
     except SystemExit as stop:  # argparse ends the process after -h and after a wrong flag
         return stop.code if isinstance(stop.code, int) else int(ExitCode.CONFIGURATION)
     try:
-        with warnings.catch_warnings():
+        with _terminable(), warnings.catch_warnings():
             # For a user the sentence counts, not the line of code that it comes from.
             warnings.showwarning = lambda message, *_, **__: warn(str(message))
             run(args)
@@ -141,9 +149,31 @@ def entry(
         if getattr(args, "debug", False):
             traceback.print_exc()
         code, message = explain(error)
-        print(f"{command.prog}: {message}", file=sys.stderr, flush=True)
+        with contextlib.suppress(OSError):
+            print(f"{command.prog}: {message}", file=sys.stderr, flush=True)
         return code
     return int(ExitCode.DONE)
+
+
+class _SigTerm(KeyboardInterrupt):
+    """SIGTERM as an exception that passes, as Ctrl-C does, where errors are caught."""
+
+
+@contextlib.contextmanager
+def _terminable() -> Iterator[None]:
+    """SIGTERM raises, so that files are put away and workers end, as they do after Ctrl-C."""
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        raise _SigTerm
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    former = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, former)
 
 
 def explain(error: BaseException) -> tuple[int, str]:
@@ -151,14 +181,16 @@ def explain(error: BaseException) -> tuple[int, str]:
     if isinstance(error, DarnetError):
         return int(error.exit_code), str(error)
     if isinstance(error, KeyboardInterrupt):
-        return int(ExitCode.INTERRUPTED), "interrupted"
+        code, what = (143, "terminated") if isinstance(error, _SigTerm) else (130, "interrupted")
+        return code, f"{what}\n  remedy:   {GO_ON}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = f" while writing {error.filename}" if error.filename else ""
         return int(ExitCode.RESOURCES), f"the disk is full{place}; free some space and run the command again"
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return int(ExitCode.CONFIGURATION), f"no permission: {error}"
-    # torch.OutOfMemoryError is known by its name, so that torch need not be imported to print a usage error.
-    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:
+        return int(ExitCode.CONFIGURATION), f"a name is too long for the file system: {error.filename}; shorten it"
+    if is_out_of_memory(error):
         return int(ExitCode.RESOURCES), "out of memory; use a smaller batch, fewer processes or -device cpu"
     first_line = (str(error).splitlines() or [""])[0]
     return INTERNAL_ERROR, f"internal error: {type(error).__name__}: {first_line} (--debug shows where)"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
@@ -79,20 +78,13 @@ def _check_output(path: Path) -> None:
     Raises:
         ConfigurationError: It is no JSON file, its folder cannot be written to, or it holds something else.
     """
-    from darnet.io import read_json
+    from darnet.io import read_json, require_writable
 
     if path.suffix != ".json" or path.is_dir():
         raise ConfigurationError(
             "the output is not a JSON file", where=path, expected=f"a name such as {SUMMARY}", remedy="mend -o"
         )
-    parent = next(p for p in path.absolute().parents if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigurationError(
-            "the result cannot be written",
-            where=path,
-            found=f"{parent} is not a folder open to writing",
-            remedy="give another file with -o",
-        )
+    require_writable(path.absolute().parent, "give another file with -o")
     if path.exists():
         former = read_json(path)
         if not isinstance(former, dict) or not {"mean", "classes", "cases"} <= former.keys():

@@ -6,7 +6,7 @@ import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from darnet.cli.common import add_common, add_replace_non_finite, entry, parser, positive, say, whole_number
+from darnet.cli.common import add_common, add_replace_non_finite, entry, parser, positive, say, warn, whole_number
 from darnet.errors import DataError
 from darnet.layout import DatasetLayout, find_dataset
 from darnet.plans import Plans
@@ -47,6 +47,7 @@ def run(args: Namespace) -> None:
     if args.verify:
         verify(args, layout)
         return
+    pipeline.require_room_for(layout, "preprocessed")
     preset = find_preset(args.preset or ("paper" if resolve_device(args.device).type == "cuda" else "fast"))
     if args.keep_plan:
         dataset, plans = verify_dataset(layout, args.replace_non_finite), Plans.read(layout.plans)
@@ -63,7 +64,7 @@ def run(args: Namespace) -> None:
             say(args, f"note: {note}")
     if args.plan_only:
         return
-    made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet)
+    made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet, warn)
     say(args, f"{made} cases preprocessed, {there} were there; they are in {layout.preprocessed}")
     say(args, f"next: darnet_train {args.dataset} 0")
 

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from darnet.cli.common import add_common, entry, parser, say, whole_number
+from darnet.cli.common import add_common, entry, parser, say, warn, whole_number
 from darnet.layout import find_dataset
 from darnet.plans import Plans
 
@@ -52,14 +51,14 @@ def run(args: Namespace) -> None:
     if args.seed is not None:
         plans = dataclasses.replace(plans, seed=args.seed)
     device = resolve_device(args.device)
-    options = RunOptions(device, resume=args.resume, quiet=args.quiet, tensorboard=args.tensorboard)
+    options = RunOptions(device, args.resume, args.quiet, tensorboard=args.tensorboard, notice=warn)
     say(args, f"{layout.name}, preset {plans.preset}, fold {args.fold}, on {options.device}")
     if args.no_adaptation:
         train_without_adaptation(layout, plans, args.fold, options)
     elif args.no_translation:
         train_without_translation(layout, plans, args.fold, options)
     else:
-        train(layout, plans, args.fold, options, args.stage, notice=lambda message: print(message, file=sys.stderr))
+        train(layout, plans, args.fold, options, args.stage, notice=warn)
     say(args, f"results are in {layout.results}")
 
 

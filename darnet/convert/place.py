@@ -13,7 +13,7 @@ from typing import Any
 from darnet.convert.files import put_image, put_labels
 from darnet.convert.found import Found, FoundCase, choose_classes, values_for
 from darnet.errors import ConfigurationError, DarnetError, DataError, raise_together
-from darnet.io import read_dataset_json, read_json, write_json
+from darnet.io import only_one, read_dataset_json, read_json, require_writable, write_json
 from darnet.layout import DatasetLayout
 from darnet.progress import track
 
@@ -78,16 +78,17 @@ def place(
     description = _describe(layout, source, target, classes)
     folder = layout.raw.parent / f".{layout.name}.convert"
     tasks = _tasks(folder, description, source, target)
-    layout.raw.parent.mkdir(parents=True, exist_ok=True)
-    with _staging(folder):
-        record = _put_all(tasks, folder, copy, quiet)
-        if (layout.raw / RECORD).exists():
-            record = read_json(layout.raw / RECORD) + record
-        write_json(folder / RECORD, record)
+    require_writable(layout.raw.parent, "mend its rights, or name another root with --root")
+    lock = layout.raw.parent / f".{layout.name}.convert.lock"
+    with only_one(lock, f"converts {layout.name}", keep=False), _staging(folder):
+        _check_place(layout, source, target)  # another process may just have made it
+        made = _put_all(tasks, folder, copy, quiet)
+        former = read_json(layout.raw / RECORD) if (layout.raw / RECORD).exists() else []
+        write_json(folder / RECORD, former + made)
         write_json(folder / "dataset.json", description)
         _move(folder, layout.raw)
     test = [t for t in tasks if t.image.parent.name == "imagesTs"]
-    how = [line["how"] for line in record]
+    how = [line["how"] for line in made]
     return Placed(
         source=sum(t.image.parent.name == "imagesTr" for t in tasks),
         target=sum(t.image.parent.name == "imagesTr_target" for t in tasks),

@@ -10,10 +10,29 @@ from pathlib import Path
 
 import numpy as np
 
-from darnet.errors import ConfigurationError, DarnetError, DataError, ResourceError, SomeCasesFailed, raise_together
+from darnet.errors import (
+    ConfigurationError,
+    DarnetError,
+    DataError,
+    ResourceError,
+    SomeCasesFailed,
+    is_out_of_memory,
+    out_of_memory,
+    raise_together,
+)
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
-from darnet.io import atomic_path, is_dicom_folder, list_cases, read_dicom_scan, read_scan, write_json, write_labels
+from darnet.io import (
+    atomic_path,
+    is_dicom_folder,
+    list_cases,
+    only_one,
+    read_dicom_scan,
+    read_scan,
+    require_writable,
+    write_json,
+    write_labels,
+)
 from darnet.progress import track
 
 ENDINGS = (".nii.gz", ".nii")
@@ -129,14 +148,7 @@ def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOption
             where=folder,
             remedy="give a folder with -o; each case gets its own file in it",
         )
-    parent = next(p for p in (folder.absolute(), *folder.absolute().parents) if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigurationError(
-            "the output folder cannot be written to",
-            where=folder,
-            found=f"{parent} is not a folder open to writing",
-            remedy="give another folder with -o, or mend the permissions",
-        )
+    require_writable(folder, "give another folder with -o, or mend the permissions")
     if (folder / RECORD).exists():
         theirs = {case.path.resolve() for case in cases}
         lost = [p for case in cases for p in _results(case, folder, options) if p.resolve() in theirs]
@@ -183,16 +195,12 @@ def predict_folder(
     todo = [c for c in cases if not (options.resume and all(p.exists() for p in _results(c, output, options)))]
     if len(todo) < len(cases):
         notice(f"{len(cases) - len(todo)} of {len(cases)} cases are done already")
-    faults: list[DarnetError] = []
     started = time.monotonic()
-    for case in track(todo, "predict", "scan", options.quiet):
-        try:
-            for note in _predict_case(case, output, predictor, options):
-                notice(f"note: {case.case_id}: {note}")
-        except (DataError, ResourceError) as error:
-            faults.append(error)
-            if len(todo) > 1:
-                notice(f"case {case.case_id} failed: {error}")
+    lock = output / f".part_{options.part_id}_of_{options.num_parts}.lock"
+    with only_one(lock, "predicts this part into this folder", keep=False, notice=notice):
+        faults = _predict_cases(todo, output, predictor, options, notice)
+    if not any(output.iterdir()):
+        output.rmdir()
     if faults and len(faults) == len(todo):
         raise_together(faults, "no scan could be segmented")
     if faults:
@@ -203,6 +211,26 @@ def predict_folder(
         )
     notice(f"{len(todo)} cases segmented in {time.monotonic() - started:.1f} s; results are in {output}")
     return [case.labels(output) for case in cases]
+
+
+def _predict_cases(
+    todo: Sequence[InputCase],
+    output: Path,
+    predictor: Predictor,
+    options: FolderOptions,
+    notice: Callable[[str], None],
+) -> list[DarnetError]:
+    """Segment scans, no other run of this part beside; what is wrong with those that fail."""
+    faults: list[DarnetError] = []
+    for case in track(todo, "predict", "scan", options.quiet):
+        try:
+            for note in _predict_case(case, output, predictor, options):
+                notice(f"note: {case.case_id}: {note}")
+        except (DataError, ResourceError) as error:
+            faults.append(error)
+            if len(todo) > 1:
+                notice(f"case {case.case_id} failed: {error}")
+    return faults
 
 
 def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path]:
@@ -216,24 +244,31 @@ def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path
 
 
 def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
-    """Segment one scan and write its results, the labels last: where they are, the rest is. Gives the scan's notes."""
+    """Segment one scan and write its results; gives the scan's notes. What goes wrong names the scan."""
     try:
-        slices = case.path.is_dir()
-        scan = (
-            read_dicom_scan(case.path)
-            if slices
-            else read_scan(case.path, replace_non_finite=options.replace_non_finite)
-        )
-        prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
-    except MemoryError:
-        raise ResourceError("memory does not suffice", where=case.path, remedy="use a larger machine") from None
-    except DataError as error:
-        raise (error if str(case.path) in str(error.where) else _at(error, case.path)) from None
+        return _predict_and_write(case, output, predictor, options)
+    except (DataError, ResourceError) as error:
+        named = any(str(path) in str(error.where) for path in (case.path, output))
+        raise (error if named else _at(error, case.path)) from None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        raise out_of_memory("prediction", case.path, "use a machine with more memory, or crop the scan") from None
+
+
+def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
+    """The labels are written last: where they are, the rest is."""
+    if case.path.is_dir():
+        scan = read_dicom_scan(case.path)
+    else:
+        scan = read_scan(case.path, replace_non_finite=options.replace_non_finite)
+    prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
     output.mkdir(parents=True, exist_ok=True)
     if not (output / RECORD).exists():
         write_json(output / RECORD, {"dataset": predictor.plans.dataset, "labels": predictor.plans.labels})
     if prediction.probabilities is not None:
-        with atomic_path(case.probabilities(output)) as temporary, temporary.open("wb") as file:
+        largest = prediction.probabilities.nbytes
+        with atomic_path(case.probabilities(output), largest) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, probabilities=prediction.probabilities)
     if options.preview:
         write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
@@ -241,7 +276,7 @@ def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: 
     return scan.notes
 
 
-def _at(error: DataError, path: Path) -> DataError:
+def _at(error: DarnetError, path: Path) -> DarnetError:
     """The same error with the file that it came from."""
     where = str(path) if error.where is None else f"{path}, {error.where}"
-    return DataError(error.what, where=where, found=error.found, expected=error.expected, remedy=error.remedy)
+    return type(error)(error.what, where=where, found=error.found, expected=error.expected, remedy=error.remedy)

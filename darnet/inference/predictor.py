@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from darnet.errors import ConfigurationError, ResourceError
+from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
 from darnet.imaging import sliding_window
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
 from darnet.inference.checkpoints import (
@@ -24,7 +24,7 @@ from darnet.inference.checkpoints import (
     segmentation_checkpoint,
 )
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
-from darnet.inference.strategy import Strategy, is_out_of_memory, strategies
+from darnet.inference.strategy import Strategy, strategies
 from darnet.io import read_scan
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_arrays

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darnet.imaging import determine_orientation, spacing_of, to_canonical
-from darnet.io import atomic_path
+from darnet.io import atomic_write
 from darnet.plans import Plans
 
 PLANES = 3
@@ -43,8 +44,9 @@ def write_preview(
         axes.axis("off")
     handles = [Patch(color=tuple(colours[value, :3].tolist()), label=name) for name, value in plans.foreground.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, fontsize=9)
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=80, format="png")
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=80, format="png")
+    atomic_write(path, picture.getvalue())
 
 
 def label_colours(num_classes: int) -> NDArray[np.float64]:

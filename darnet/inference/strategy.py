@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import torch
 
-OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
-
 
 @dataclass(frozen=True)
 class Strategy:
@@ -31,10 +29,3 @@ def strategies(device: torch.device, batch_size: int) -> list[Strategy]:
         Strategy(cpu, cpu, 1),
     ]
     return list(dict.fromkeys(ways))
-
-
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an exception says that memory ran out, of the device or of the machine."""
-    if isinstance(error, MemoryError | torch.OutOfMemoryError):
-        return True
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)

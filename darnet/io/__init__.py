@@ -4,7 +4,15 @@ from darnet.io.case_store import CaseRecord, CaseStore
 from darnet.io.checkpoint import load_checkpoint, pack_checkpoint, read_meta, save_checkpoint
 from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
 from darnet.io.dicom import DicomVolume, is_dicom_folder, read_dicom, read_dicom_scan
-from darnet.io.files import atomic_path, atomic_write, read_json, sha256_of, write_json
+from darnet.io.files import (
+    atomic_path,
+    atomic_write,
+    read_json,
+    remove_left_overs,
+    require_writable,
+    sha256_of,
+    write_json,
+)
 from darnet.io.lock import only_one
 from darnet.io.nifti_header import ScanHeader
 from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
@@ -31,6 +39,8 @@ __all__ = [
     "read_json",
     "read_meta",
     "read_scan",
+    "remove_left_overs",
+    "require_writable",
     "save_checkpoint",
     "sha256_of",
     "write_image",

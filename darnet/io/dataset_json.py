@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from darnet.errors import ConfigurationError, DarnetError, DataError, collect, r
 from darnet.io.files import read_json
 
 FILE_ENDINGS = (".nii.gz", ".nii")
+LONGEST_NAME = 200  # bytes of CASE_0000; file systems allow 255, and what is made of a case has longer endings
 SCAN_ENDINGS = (
     *FILE_ENDINGS,
     ".mha",
@@ -247,7 +249,7 @@ def survey_folder(folder: str | Path, file_ending: str, images: bool) -> Listing
         if ending is None:
             continue
         name = path.name[: -len(ending)]
-        match = re.fullmatch(r"(.+)_(\d{4})", name) if images else None
+        match = re.fullmatch(r"(.+)_(\d{4})", name, re.DOTALL) if images else None
         case_id = match[1] if match else name
         fault_of_name = _fault(path, file_ending, pattern, match[2] if match else None, images)
         key = f"{case_id}_{match[2]}".casefold() if match else case_id.casefold()
@@ -286,6 +288,15 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
     """What is wrong with the name of a file, or None."""
     if not path.is_file():
         return DataError("a link leads nowhere", where=path, remedy="mend or remove the link")
+    length = len(os.fsencode(path.name.removesuffix(file_ending)))
+    if length > LONGEST_NAME:
+        return DataError(
+            "the name of a case is too long: names of what is made of it would not fit the file system",
+            where=path,
+            found=f"{length} bytes",
+            expected=f"at most {LONGEST_NAME}",
+            remedy="rename the file",
+        )
     if not path.name.endswith(file_ending):
         return DataError(
             "a file has another ending",

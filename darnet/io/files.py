@@ -15,7 +15,11 @@ from typing import Any
 
 from darnet.errors import ConfigurationError, ResourceError
 
-_DISK_FULL = {errno.ENOSPC, errno.EDQUOT}
+_DISK_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EFBIG: "the file is larger than the file system or a limit of this process allows",
+}
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
@@ -49,7 +53,7 @@ def atomic_path(path: str | Path, needed: int | None = None) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            raise _disk_full(path, needed) from error
+            raise _disk_full(path, needed, _DISK_FULL[error.errno]) from error
         raise
     if os.name == "posix":
         _flush(path.parent)
@@ -130,6 +134,33 @@ def sha256_of(path: str | Path) -> str:
     return digest.hexdigest()
 
 
+def require_writable(folder: str | Path, remedy: str) -> None:
+    """Refuse a folder that cannot be written to, before anything is computed for it. Nothing is made or changed.
+
+    Args:
+        folder: It, or the nearest folder above it that exists, must be open to writing.
+        remedy: For the message.
+
+    Raises:
+        ConfigurationError: It is a file, or its rights or its file system forbid writing.
+    """
+    folder = Path(folder).absolute()
+    parent = next(p for p in (folder, *folder.parents) if os.path.lexists(p))
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise ConfigurationError(
+            "the folder cannot be written to",
+            where=folder,
+            found=f"{parent} is not a folder open to writing",
+            remedy=remedy,
+        )
+
+
+def remove_left_overs(folder: Path) -> None:
+    """Remove all temporary files of this host's processes that are gone."""
+    for path in folder.glob(f".*.{_HOST}-*.tmp"):
+        _remove_left_over(folder, path.name[: path.name.rindex("-") + 1])
+
+
 def _flush(path: Path) -> None:
     """Wait until a file, or the names in a folder, are on the disk."""
     # Windows flushes only what is open for writing; folders are read-only everywhere.
@@ -161,10 +192,10 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _disk_full(path: Path, needed: int | None) -> ResourceError:
+def _disk_full(path: Path, needed: int | None, what: str) -> ResourceError:
     free = shutil.disk_usage(path.parent).free
     return ResourceError(
-        "the disk is full",
+        what,
         where=path,
         found=f"{free} bytes free",
         expected=None if needed is None else f"{needed} bytes for this file",

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import signal
+import threading
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import get_context
+from multiprocessing import connection, get_context, parent_process
 from typing import TypeVar
 
-from darnet.errors import DarnetError, ResourceError
+from darnet.errors import DarnetError, ResourceError, is_out_of_memory, out_of_memory
 from darnet.progress import progress
 
 Task = TypeVar("Task")
@@ -21,61 +25,121 @@ def run_cases(
     """Call a function for each case and give its result, or the `DarnetError` that it raised, as soon as it is there.
 
     With one process the calls happen in this one. When the system kills a worker, the cases left are tried again with
-    half as many.
+    half as many. Memory that does not suffice for a case is a `ResourceError` of that case. Workers end with this
+    process, however it ends.
 
     Args:
         function: A function of a module, so that workers can find it.
         tasks: Its argument for each case.
         processes: Most cases at once.
-        description: Of the progress bar.
+        description: Of the progress bar, and of the work in messages.
         quiet: No progress bar.
 
     Raises:
-        ResourceError: A worker that was alone was killed; the error names the case.
+        ResourceError: A worker that was alone was killed; the error names the case. Or the system has no room for
+            what processes share.
     """
     with progress(description, len(tasks), quiet=quiet) as bar:
-        for case, result in _results(function, tasks, min(processes, len(tasks))):
+        for case, result in _results(function, tasks, min(processes, len(tasks)), description):
             bar.update()
             yield case, result
 
 
 def _results(
-    function: Callable[[Task], Result], tasks: Mapping[str, Task], workers: int
+    function: Callable[[Task], Result], tasks: Mapping[str, Task], workers: int, work: str
 ) -> Iterator[tuple[str, Result | DarnetError]]:
     if workers <= 1:
         for case, task in tasks.items():
-            yield case, _guarded(function, task)
+            yield case, _guarded(function, task, case, work)
         return
     left = dict(tasks)
     while left:
-        pool = ProcessPoolExecutor(workers, mp_context=get_context("spawn"), initializer=_one_thread)
-        try:
-            futures = {pool.submit(_guarded, function, task): case for case, task in left.items()}
+        with _pool(workers) as pool:
+            futures = _submit(pool, function, left, work)
+            broken = False
             for future in as_completed(futures):
-                result = future.result()
+                try:
+                    result = future.result()
+                except BrokenProcessPool:
+                    broken = True  # for this case and all that were not done; results that are there are still taken
+                    continue
                 left.pop(futures[future])
                 yield futures[future], result
-        except BrokenProcessPool:
+        if broken:
             if workers == 1:
                 raise ResourceError(
-                    "a worker process was killed, most likely for want of memory",
+                    f"{work}: a worker process was killed, most likely for want of memory",
                     where=f"case {next(iter(left))}",
                     remedy="free some memory, or use a machine with more, and run the command again",
-                ) from None
+                )
             workers //= 2
+
+
+@contextlib.contextmanager
+def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end at once when the body is left by an exception, or when this process dies."""
+    context = get_context("spawn")
+    receiver, sender = context.Pipe(duplex=False)
+    with contextlib.closing(receiver), contextlib.closing(sender):
+        try:
+            pool = ProcessPoolExecutor(workers, mp_context=context, initializer=_start, initargs=(receiver,))
+        except OSError as error:
+            raise _no_shared_memory(error) from error
+        try:
+            yield pool
+        except BaseException:
+            sender.close()
+            raise
         finally:
             pool.shutdown(cancel_futures=True)
 
 
-def _guarded(function: Callable[[Task], Result], task: Task) -> Result | DarnetError:
+def _submit(
+    pool: ProcessPoolExecutor, function: Callable[[Task], Result], tasks: Mapping[str, Task], work: str
+) -> dict[Future[Result | DarnetError], str]:
+    """Hand over all cases. Workers start here, with Ctrl-C held back for good: this process decides when they end."""
+    held = {signal.SIGINT} if hasattr(signal, "pthread_sigmask") else set()
+    former = signal.pthread_sigmask(signal.SIG_BLOCK, held) if held else None
+    try:
+        return {pool.submit(_guarded, function, task, case, work): case for case, task in tasks.items()}
+    except OSError as error:
+        raise _no_shared_memory(error) from error
+    finally:
+        if former is not None:
+            signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def _no_shared_memory(error: OSError) -> ResourceError:
+    return ResourceError(
+        "worker processes cannot be started",
+        where="/dev/shm, where processes keep what they share",
+        found=error,
+        remedy="make /dev/shm larger (docker run --shm-size=1g), or use one process with -np 1",
+    )
+
+
+def _guarded(function: Callable[[Task], Result], task: Task, case: str, work: str) -> Result | DarnetError:
     try:
         return function(task)
     except DarnetError as error:
         return error
+    except Exception as error:
+        if is_out_of_memory(error):
+            remedy = "use fewer processes with -np, or a machine with more memory"
+            return out_of_memory(work, f"case {case}", remedy)
+        raise
 
 
-def _one_thread() -> None:
-    # More threads than cores only wait for each other.
+def _start(receiver: connection.Connection) -> None:
+    """Prepare a worker."""
     import torch
 
-    torch.set_num_threads(1)
+    torch.set_num_threads(1)  # more threads than cores only wait for each other
+    threading.Thread(target=_end_with, args=(receiver,), daemon=True).start()
+
+
+def _end_with(receiver: connection.Connection) -> None:
+    """End this process when the one that started it closes its end of the pipe, or dies."""
+    parent = parent_process()
+    connection.wait([receiver, *([parent.sentinel] if parent else [])])
+    os._exit(1)

@@ -12,7 +12,7 @@ from darnet.augmentation import Appearance, draw_curve, fill_unseen, match_appea
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans, SegmentationPlan
 from darnet.self_training.pseudo_labels import UNKNOWN
-from darnet.training import RunOptions, SegmentationStep, fit, load_module, stage_hash, validate
+from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
 from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
 
 MATCHED_GAIN = 0.3  # of the gains of single classes: pseudo-labels tell their intensities only roughly
@@ -74,6 +74,7 @@ def train_student(
         "fold": fold_name,
         "cases": sorted(train),
         "teacher": sha256_of(teacher),
+        "data": data_of((labels, train), (pseudo, sorted(targets))),
     }
     fit(step, plan.iterations, folder, meta, options)
     if held_out:

@@ -5,16 +5,19 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
+from darnet.errors import is_out_of_memory, out_of_memory
 from darnet.io import CaseStore, sha256_of, write_json
 from darnet.networks import Translator
 from darnet.plans import Plans
 from darnet.progress import track
 from darnet.synthesis.pictures import draw_style_space, draw_styles
-from darnet.synthesis.styles import choose_styles, cluster_styles, encode_styles
+from darnet.synthesis.styles import choose_styles, cluster_styles, encode_styles, lonely_styles
 from darnet.synthesis.translate import refuse_collapse, translate_volume
 from darnet.training.loaders import list_slices
 from darnet.training.seeds import generator_for
@@ -43,6 +46,7 @@ def synthesize(
     origin: str,
     device: torch.device,
     quiet: bool = False,
+    notice: Callable[[str], None] = warnings.warn,
 ) -> dict[str, tuple[str, ...]]:
     """Translate all source volumes into the target's styles, case by case; what is there already is kept.
 
@@ -55,17 +59,21 @@ def synthesize(
         origin: Hash of what the volumes come from; volumes of another origin are made again.
         device: Where to compute.
         quiet: No progress bar.
+        notice: Gets a sentence for each style that a single slice makes up.
 
     Returns:
         Source case -> names of its volumes in `synthetic`.
 
     Raises:
         DataError: The translation has collapsed.
+        ResourceError: Disk or memory do not suffice; the error names the case.
     """
     plan = plans.synthesis
     table = list_slices(target, plan.minimum_foreground)
     codes = encode_styles(translator, target, table, plans.translation.slice_size, plan.batch_size, device)
     bank = cluster_styles(codes, table, plan.number_of_styles, plans.seed)
+    for sentence in lonely_styles(bank):
+        notice(sentence)
     synthetic.folder.mkdir(parents=True, exist_ok=True)
     write_json(synthetic.folder / STYLE_BANK, bank.to_json())
     draw_style_space(bank, synthetic.folder / "style_space.png")
@@ -79,7 +87,13 @@ def synthesize(
         if not all(synthetic.has(name, content_hash) for name in names):
             styles = choose_styles(bank, plan.choice, generator_for(plans.seed, f"styles of {case_id}", 0))
             image = source.image(case_id)
-            volumes = translate_volume(translator, image, styles, plan.batch_size, device)
+            try:
+                volumes = translate_volume(translator, image, styles, plan.batch_size, device)
+            except Exception as error:
+                if not is_out_of_memory(error):
+                    raise
+                remedy = "lower synthesis.batch_size in plans.json, or choose another -device"
+                raise out_of_memory("synthesis", f"case {case_id}", remedy) from error
             refuse_collapse(volumes, image, case_id)
             if not variants:
                 draw_styles(image, volumes, picture)

@@ -91,6 +91,19 @@ def cluster_styles(codes: np.ndarray, table: SliceTable, number_of_styles: int, 
     return StyleBank(codes, clusters, medoids, table.cases, table.indices)
 
 
+def lonely_styles(bank: StyleBank) -> list[str]:
+    """A sentence for each cluster of one slice: an outlier, in whose style every source volume would be drawn."""
+    sizes = np.bincount(bank.clusters, minlength=bank.number_of_styles)
+    sentences = []
+    for k in np.flatnonzero(sizes == 1):
+        case, plane = bank.cases[bank.medoids[k]], bank.indices[bank.medoids[k]]
+        sentences.append(
+            f"style {k + 1} is that of a single slice ({case}, plane {plane}): look at synthetic/style_space.png, and "
+            "lower synthesis.number_of_styles in plans.json if it is an outlier"
+        )
+    return sentences
+
+
 def choose_styles(bank: StyleBank, choice: str, rng: np.random.Generator) -> np.ndarray:
     """One code a cluster for one source volume, (n_k, style_dim); the mean of all codes, (1, style_dim), for "mean".
 

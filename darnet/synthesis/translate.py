@@ -11,6 +11,7 @@ from darnet.networks import Translator
 
 BACKGROUND = -1.0
 LEAST_CONTRAST = 0.02  # standard deviation below which a translation shows nothing, in the unit of -1..1
+LEAST_CHANGE = 0.01  # from plane to plane, as a share of the source's
 SLICE_MULTIPLE = 4  # what the content encoder divides a slice by
 
 
@@ -53,13 +54,20 @@ def refuse_collapse(volumes: np.ndarray, source: np.ndarray, case_id: str) -> No
         case_id: For the message.
 
     Raises:
-        DataError: A translation is not finite, or constant within the body.
+        DataError: A translation is not finite, constant within the body, or the same picture for all planes.
     """
     body = source[0] > BACKGROUND + 0.1
     for index, volume in enumerate(volumes):
-        if not np.isfinite(volume).all() or volume[body].std() < LEAST_CONTRAST:
+        fault = ""
+        if not np.isfinite(volume).all():
+            fault = "it has values that are not finite"
+        elif volume[body].std() < LEAST_CONTRAST:
+            fault = "it shows no contrast within the body"
+        elif volume.std(axis=0).mean() < LEAST_CHANGE * source[0].std(axis=0).mean():
+            fault = "it shows the same picture in all planes"
+        if fault:
             raise DataError(
-                "the translation has collapsed: it shows no contrast within the body",
+                f"the translation has collapsed: {fault}",
                 where=f"case {case_id}, style {index}",
                 remedy="look at results/.../translation/previews; train the translator longer or with another seed",
             )

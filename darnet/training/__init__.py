@@ -4,9 +4,11 @@ from darnet.training.device import autocast, resolve_device
 from darnet.training.folds import fold_notes, read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
+from darnet.training.preprocessed import check_preprocessed
 from darnet.training.run import (
     CHECKPOINT,
     RunOptions,
+    data_of,
     fit,
     load_translator,
     plan_hash,
@@ -28,7 +30,9 @@ __all__ = [
     "SegmentationStep",
     "TranslationStep",
     "autocast",
+    "check_preprocessed",
     "cosine_learning_rate",
+    "data_of",
     "fit",
     "fold_notes",
     "load_module",

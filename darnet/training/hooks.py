@@ -9,17 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
 
+from darnet.errors import DataError
 from darnet.io import save_checkpoint
-from darnet.progress import message, progress
+from darnet.progress import progress
 from darnet.training.loop import Hook, Losses, TrainingStep
 
 
 class JsonLinesLog(Hook):
-    """Appends the mean losses of every `every` iterations to `log.jsonl`.
-
-    A logger that fails says so once and never stops the training.
-    """
+    """Appends the mean losses of every `every` iterations to `log.jsonl`."""
 
     def __init__(self, path: Path, stage: str, every: int = 10) -> None:
         self.path, self.stage, self.every = path, stage, every
@@ -27,7 +26,6 @@ class JsonLinesLog(Hook):
         self._count = 0
         self._skipped = 0
         self._since = time.monotonic()
-        self._failed = False
 
     def after_update(self, iteration: int, losses: Losses) -> None:
         """Sum up, and write a line when enough iterations are in."""
@@ -56,13 +54,8 @@ class JsonLinesLog(Hook):
             **{name: round(total / max(self._count, 1), 6) for name, total in self._sums.items()},
         }
         self._sums, self._count, self._skipped, self._since = {}, 0, 0, time.monotonic()
-        try:
-            with self.path.open("a", encoding="utf-8") as file:
-                file.write(json.dumps(line) + "\n")
-        except OSError as error:
-            if not self._failed:
-                message(f"the log {self.path} cannot be written ({error}); training goes on without it")
-            self._failed = True
+        with self.path.open("a", encoding="utf-8") as file:
+            file.write(json.dumps(line) + "\n")
 
 
 def read_log(path: Path) -> list[dict[str, Any]]:
@@ -119,7 +112,9 @@ class ProgressPicture(Hook):
 
 
 class Checkpoint(Hook):
-    """Saves the step's tensors every `every` iterations and at the end."""
+    """Saves the step's tensors every `every` iterations and at the end. Weights that are not finite are never saved."""
+
+    essential = True
 
     def __init__(self, path: Path, step: TrainingStep, meta: dict[str, Any], every: int) -> None:
         self.path, self.step, self.meta, self.every = path, step, meta, every
@@ -135,9 +130,19 @@ class Checkpoint(Hook):
         self._save(iteration)
 
     def _save(self, done: int) -> None:
-        if done != self._saved:
-            save_checkpoint(self.path, self.step.tensors(), {**self.meta, "iteration": done})
-            self._saved = done
+        if done == self._saved:
+            return
+        tensors = self.step.tensors()
+        broken = [name for name, t in tensors.items() if t.is_floating_point() and not bool(torch.isfinite(t).all())]
+        if broken:
+            raise DataError(
+                f"the weights of {self.step.stage} are not finite any more and are not saved",
+                where=f"after iteration {done}",
+                found=f"{len(broken)} of {len(tensors)} tensors, first {broken[0]}",
+                remedy="lower the learning rate in plans.json; the checkpoint before is intact",
+            )
+        save_checkpoint(self.path, tensors, {**self.meta, "iteration": done})
+        self._saved = done
 
 
 class Periodic(Hook):

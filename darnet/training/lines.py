@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 import importlib.util
 import math
 import sys
@@ -97,8 +96,6 @@ class TrainingLines(Hook):
 class TensorBoardLog(Hook):
     """Writes the mean losses of every `every` iterations as events for TensorBoard.
 
-    Like every logger it never stops the training: where it fails it says so once.
-
     Args:
         folder: Gets the event files.
         every: Iterations an event.
@@ -108,7 +105,7 @@ class TensorBoardLog(Hook):
         ConfigurationError: TensorBoard is not installed.
     """
 
-    def __init__(self, folder: Path, every: int, start: int = 0, say: Callable[[str], None] = message) -> None:
+    def __init__(self, folder: Path, every: int, start: int = 0) -> None:
         if importlib.util.find_spec("tensorboard") is None:
             raise ConfigurationError(
                 "TensorBoard is not installed", remedy="pip install 'darnet[tensorboard]', or leave --tensorboard out"
@@ -116,8 +113,8 @@ class TensorBoardLog(Hook):
         from torch.utils.tensorboard import SummaryWriter
 
         self.writer = SummaryWriter(str(folder), purge_step=start + 1)  # type: ignore[no-untyped-call]
-        self.folder, self.every, self.say = folder, every, say
-        self._means, self._failed = Means(), False
+        self.every = every
+        self._means = Means()
 
     def after_update(self, iteration: int, losses: Losses) -> None:
         """Sum up, and write at each multiple of `every`."""
@@ -129,18 +126,10 @@ class TensorBoardLog(Hook):
         """Write what is left."""
         if self._means.count or self._means.skipped:
             self._write(iteration)
-        self._guarded(self.writer.close)
+        self.writer.close()  # type: ignore[no-untyped-call]
 
     def _write(self, done: int) -> None:
         means, skipped = self._means.take()
         for name, value in (*means.items(), ("skipped", float(skipped))):
-            self._guarded(functools.partial(self.writer.add_scalar, name, value, done))
-        self._guarded(self.writer.flush)
-
-    def _guarded(self, call: Callable[[], object]) -> None:
-        try:
-            call()
-        except (OSError, RuntimeError, ValueError) as error:
-            if not self._failed:
-                self.say(f"TensorBoard's events cannot be written to {self.folder} ({error}); training goes on")
-            self._failed = True
+            self.writer.add_scalar(name, value, done)  # type: ignore[no-untyped-call]
+        self.writer.flush()  # type: ignore[no-untyped-call]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
 
-from darnet.errors import DataError
+from darnet.errors import DataError, is_out_of_memory, out_of_memory
+from darnet.progress import message
 from darnet.training.interrupt import InterruptGuard
 
 MOST_BAD_ITERATIONS = 10
@@ -41,7 +43,12 @@ class Losses(Protocol):
 
 
 class Hook:
-    """What happens beside the computing. Every method may be left as it is."""
+    """What happens beside the computing. Every method may be left as it is.
+
+    What a hook that is not `essential` raises is said once and does not stop the training.
+    """
+
+    essential = False
 
     def after_update(self, iteration: int, losses: Losses) -> None:
         """Called when iteration `iteration`, counted from 0, is done."""
@@ -55,13 +62,15 @@ def run_training(step: TrainingStep, iterations: int, hooks: Sequence[Hook], sta
 
     Raises:
         DataError: The loss was not finite for 10 iterations in a row.
+        ResourceError: Memory does not suffice for an iteration.
         Interrupted: A signal asked to stop; the hooks have saved by then.
     """
     bad: list[str] = []
     done = start
+    failed: set[Hook] = set()
     with InterruptGuard() as guard:
         for iteration in range(start, iterations):
-            losses = step.update(iteration)
+            losses = _update(step, iteration)
             done = iteration + 1
             if all(math.isfinite(v) for v in losses.values().values()):
                 bad = []
@@ -75,10 +84,34 @@ def run_training(step: TrainingStep, iterations: int, hooks: Sequence[Hook], sta
                         remedy="look at these cases; if they are sound, lower the learning rate in plans.json",
                     )
             for hook in hooks:
-                hook.after_update(iteration, losses)
+                _call(hook, hook.after_update, (iteration, losses), failed)
             if guard.requested is not None:
-                for hook in hooks:
-                    hook.at_end(done)
-                raise guard.error(step.stage, done)
+                break
         for hook in hooks:
-            hook.at_end(done)
+            _call(hook, hook.at_end, (done,), failed)
+        if guard.requested is not None:
+            raise guard.error(step.stage, done)
+
+
+def _update(step: TrainingStep, iteration: int) -> Losses:
+    try:
+        return step.update(iteration)
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        remedy = "plan with less with darnet_plan_and_preprocess --memory, or choose another -device; the last "
+        raise out_of_memory(step.stage, f"iteration {iteration}", remedy + "checkpoint is intact") from error
+
+
+def _call(hook: Hook, method: Callable[..., None], arguments: tuple[object, ...], failed: set[Hook]) -> None:
+    """Call a method of a hook; where one that is not essential fails, say so once."""
+    try:
+        method(*arguments)
+    except Exception as error:
+        if hook.essential:
+            raise
+        if hook not in failed:
+            with contextlib.suppress(Exception):  # the terminal may be what failed
+                name, kind = type(hook).__name__, type(error).__name__
+                message(f"{name} failed ({kind}: {error}); training goes on without it")
+        failed.add(hook)

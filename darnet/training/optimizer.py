@@ -77,6 +77,21 @@ class AdaBelief(torch.optim.Optimizer):
         torch._foreach_addcdiv_(parameters, means, roots, -rate * factor)
 
 
+def finite_step(loss: Tensor, optimizer: torch.optim.Optimizer) -> bool:
+    """Update an optimizer's parameters by the gradient of a loss, unless either is not finite; tells whether it did."""
+    if not bool(torch.isfinite(loss)):
+        return False
+    optimizer.zero_grad(set_to_none=True)
+    loss.backward()  # type: ignore[no-untyped-call]
+    gradients = [p.grad for group in optimizer.param_groups for p in group["params"] if p.grad is not None]
+    norms = torch.stack(torch._foreach_norm(gradients)) if gradients else loss
+    if not bool(torch.isfinite(norms).all()):
+        optimizer.zero_grad(set_to_none=True)
+        return False
+    optimizer.step()
+    return True
+
+
 def rectification(step: int, beta_2: float) -> float | None:
     """RAdam's factor for step 1, 2, ..., with the bias correction of the second average; None while too early."""
     longest = 2.0 / (1.0 - beta_2) - 1.0

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from darnet.io import atomic_path
+from darnet.io import atomic_write
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -27,9 +28,10 @@ def new_figure(width: float, height: float) -> Figure:
 
 
 def save_figure(figure: Figure, path: Path) -> None:
-    """Write a figure as PNG under a temporary name, then rename."""
-    with atomic_path(path) as temporary:
-        figure.savefig(temporary, dpi=100, format="png")
+    """Write a figure as PNG: whole, or not at all."""
+    picture = io.BytesIO()
+    figure.savefig(picture, dpi=100, format="png")
+    atomic_write(path, picture.getvalue())
 
 
 def draw_losses(rows: Sequence[dict[str, Any]], path: Path) -> None:

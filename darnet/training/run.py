@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
+import warnings
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +14,8 @@ from typing import Any
 import numpy as np
 import torch
 
-from darnet.errors import ConfigurationError
-from darnet.io import CaseStore, load_checkpoint, write_json
+from darnet.errors import ConfigurationError, ResourceError
+from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
 from darnet.networks import Translator, build_translator
 from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
@@ -49,6 +51,7 @@ class RunOptions:
         quiet: No progress bar and no lines.
         log_every: Iterations a line of the log.
         tensorboard: Write events for TensorBoard.
+        notice: Gets a sentence where something is not as it was.
     """
 
     device: torch.device
@@ -56,6 +59,7 @@ class RunOptions:
     quiet: bool = False
     log_every: int = 10
     tensorboard: bool = False
+    notice: Callable[[str], None] = warnings.warn
 
 
 def plan_hash(plans: Plans, *stages: str) -> str:
@@ -119,7 +123,7 @@ def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], opt
                 remedy="use --continue to go on from it, or move the folder away to start afresh",
             )
         return 0
-    tensors, found = load_checkpoint(path)
+    tensors, found = load_checkpoint(path, options.notice)
     for key in ("dataset", "stage", "plan", "teacher", "cases"):
         if found.get(key) != meta.get(key):
             raise ConfigurationError(
@@ -129,18 +133,47 @@ def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], opt
                 expected=meta.get(key),
                 remedy="put back the plan and the cases of its training, or move the folder away to start afresh",
             )
+    _compare_data(path, found, meta, options)
     step.load(tensors)
     return int(found["iteration"])
 
 
+def _compare_data(path: Path, found: Mapping[str, Any], meta: Mapping[str, Any], options: RunOptions) -> None:
+    """Weights that are half trained are not gone on with on other voxels; those that are done are used, and it is said.
+
+    Raises:
+        ConfigurationError: Cases have changed since the training began, and it is not done.
+    """
+    before, now = found.get("data", {}), meta.get("data", {})
+    changed = sorted(case for case in set(before) | set(now) if before.get(case) != now.get(case)) if before else []
+    if not changed:
+        return
+    if int(found["iteration"]) < int(meta["iterations"]):
+        raise ConfigurationError(
+            "cases have changed since the training of this checkpoint began",
+            where=path,
+            found=", ".join(changed),
+            remedy="put back their files, or move the folder away to start afresh",
+        )
+    options.notice(f"{path} was trained before these cases changed: {', '.join(changed)}; move it away to train again")
+
+
+def data_of(*stores: tuple[CaseStore, Sequence[str]]) -> dict[str, str]:
+    """Hash of each case that a training sees, for its checkpoint. Stores are told apart by their folders' names."""
+    return {
+        f"{store.folder.name}/{case}": store.record(case).content_hash[:16] for store, cases in stores for case in cases
+    }
+
+
 def _drop_log_after(log: Path, iteration: int) -> None:
-    """Forget log lines of iterations that will be done again."""
+    """Forget log lines of iterations that will be done again. What cannot be read or written is left to the hook."""
     from darnet.io import atomic_write
     from darnet.training.hooks import read_log
 
-    if log.exists():
-        rows = [row for row in read_log(log) if row["iteration"] <= iteration]
-        atomic_write(log, "".join(json.dumps(row) + "\n" for row in rows))
+    with contextlib.suppress(OSError, ResourceError):
+        if log.exists():
+            rows = [row for row in read_log(log) if row["iteration"] <= iteration]
+            atomic_write(log, "".join(json.dumps(row) + "\n" for row in rows))
 
 
 def fit(
@@ -165,6 +198,8 @@ def fit(
         ConfigurationError: A checkpoint that cannot be gone on with, or one that is in the way.
     """
     folder.mkdir(parents=True, exist_ok=True)
+    remove_left_overs(folder)
+    meta = {**meta, "iterations": iterations}
     start = _resume_point(folder, step, meta, options)
     log = folder / "log.jsonl"
     _drop_log_after(log, start)
@@ -174,16 +209,24 @@ def fit(
     hooks: list[Hook] = [
         JsonLinesLog(log, step.stage, options.log_every),
         ProgressBar(step.stage, iterations, start, options.quiet),
-        Checkpoint(folder / CHECKPOINT, step, meta, max(iterations // CHECKPOINTS_A_RUN, 1)),
         ProgressPicture(log, folder / "progress.png", every),
         *extra,
+        *_told(step, iterations, folder, options, start),
+        # Last: what a crash between two hooks leaves out is done again.
+        Checkpoint(folder / CHECKPOINT, step, meta, max(iterations // CHECKPOINTS_A_RUN, 1)),
     ]
+    run_training(step, iterations, hooks, start)
+
+
+def _told(step: TrainingStep, iterations: int, folder: Path, options: RunOptions, start: int) -> list[Hook]:
+    """What tells of a training while it runs, as far as it is asked for."""
+    hooks: list[Hook] = []
     if not options.quiet:
-        lines = max(iterations // LINES_A_RUN, 1)
-        hooks.append(TrainingLines(step.stage, iterations, options.device, lines, start))
+        every = max(iterations // LINES_A_RUN, 1)
+        hooks.append(TrainingLines(step.stage, iterations, options.device, every, start))
     if options.tensorboard:
         hooks.append(TensorBoardLog(folder / "tensorboard", options.log_every, start))
-    run_training(step, iterations, hooks, start)
+    return hooks
 
 
 def train_translation(
@@ -212,7 +255,12 @@ def train_translation(
         titles = ("input", "reconstruction", "translation", "cycle")
         draw_grid(rows, titles, folder / "previews" / f"{iteration:06d}.png", side)
 
-    meta = {"dataset": plans.dataset, "stage": "translation", "plan": stage_hash(plans, "translation")}
+    meta = {
+        "dataset": plans.dataset,
+        "stage": "translation",
+        "plan": stage_hash(plans, "translation"),
+        "data": data_of((source, source.case_ids()), (target, target.case_ids())),
+    }
     extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
     fit(step, plan.iterations, folder, meta, options, extra)
     return step.average.average.eval()  # type: ignore[return-value]
@@ -272,6 +320,7 @@ def train_segmentation(
         "labels": plans.labels,
         "fold": fold_name,
         "cases": sorted(train),
+        "data": data_of((labels, train), *((images, variants[case]) for case in train)),
     }
     fit(step, plans.segmentation.iterations, folder, meta, options)
     if held_out:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -14,7 +15,7 @@ from darnet.networks import build_segmentation
 from darnet.plans import SegmentationPlan
 from darnet.training.device import autocast, to_device
 from darnet.training.loaders import MixedLoader, PatchLoader
-from darnet.training.optimizer import AdaBelief, cosine_learning_rate
+from darnet.training.optimizer import AdaBelief, cosine_learning_rate, finite_step
 from darnet.training.seeds import generator_for, seed_weights
 from darnet.training.state import load_module, load_optimizer, module_tensors, optimizer_tensors
 
@@ -84,11 +85,8 @@ class SegmentationStep:
         with autocast(self.device):
             outputs = self.network(images)
         loss = segmentation_loss(outputs, labels, self.plan.focal_weight, self.plan.focal_gamma, self.unknown)
-        if bool(torch.isfinite(loss)):
-            self.optimizer.zero_grad(set_to_none=True)
-            loss.backward()  # type: ignore[no-untyped-call]
-            self.optimizer.step()
-        return SegmentationLosses(float(loss.detach()), rate, cases)
+        value = float(loss.detach()) if finite_step(loss, self.optimizer) else math.nan
+        return SegmentationLosses(value, rate, cases)
 
     def tensors(self) -> dict[str, Tensor]:
         """See `TrainingStep`."""

@@ -50,7 +50,11 @@ def optimizer_tensors(prefix: str, optimizer: torch.optim.Optimizer) -> dict[str
 
 
 def load_optimizer(prefix: str, optimizer: torch.optim.Optimizer, tensors: Mapping[str, Tensor]) -> None:
-    """Put tensors of `prefix.` back into an optimizer over the same parameters."""
+    """Put tensors of `prefix.` back into an optimizer over the same parameters.
+
+    They get the memory layout of their parameters, as in a new optimizer, so that a run gone on with computes exactly
+    as one that was not interrupted.
+    """
     state: dict[int, dict[str, Tensor | float]] = {}
     for name, tensor in tensors.items():
         if name.startswith(prefix + "."):
@@ -58,6 +62,10 @@ def load_optimizer(prefix: str, optimizer: torch.optim.Optimizer, tensors: Mappi
             scalar = tensor.dtype == torch.float64 and tensor.ndim == 0
             state.setdefault(int(index), {})[key] = tensor.item() if scalar else tensor
     optimizer.load_state_dict({"state": state, "param_groups": optimizer.state_dict()["param_groups"]})
+    for parameter, entries in optimizer.state.items():
+        for key, value in entries.items():
+            if isinstance(value, Tensor) and value.shape == parameter.shape:
+                entries[key] = torch.empty_like(parameter, dtype=value.dtype, requires_grad=False).copy_(value)
 
 
 class ExponentialMovingAverage:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
@@ -23,7 +24,7 @@ from darnet.networks import Translator, build_discriminators, build_translator
 from darnet.plans import TranslationPlan
 from darnet.training.device import autocast, to_device
 from darnet.training.loaders import SliceLoader
-from darnet.training.optimizer import AdaBelief
+from darnet.training.optimizer import AdaBelief, finite_step
 from darnet.training.seeds import generator_for, seed_weights
 from darnet.training.state import (
     ExponentialMovingAverage,
@@ -130,21 +131,16 @@ class TranslationStep:
         with autocast(self.device):
             t = translate_both_ways(self.translator, a, b)
             discriminator = self._discriminator_loss(t)
-        finite = bool(torch.isfinite(discriminator))
-        if finite:
-            self.discriminator_optimizer.zero_grad(set_to_none=True)
-            discriminator.backward()  # type: ignore[no-untyped-call]
-            self.discriminator_optimizer.step()
+        finite = finite_step(discriminator, self.discriminator_optimizer)
         with autocast(self.device):
             parts = self._generator_losses(t)
             generator = self._weighted(parts)
-        if finite and bool(torch.isfinite(generator)):
-            self.generator_optimizer.zero_grad(set_to_none=True)
-            generator.backward()  # type: ignore[no-untyped-call]
-            self.generator_optimizer.step()
+        finite = finite and finite_step(generator, self.generator_optimizer)
+        if finite:
             self.average.update(iteration)
         values = {name: float(value.detach()) for name, value in parts.items()}
-        return TranslationLosses(float(generator.detach()), float(discriminator.detach()), **values, cases=cases)
+        total = float(generator.detach()) if finite else math.nan
+        return TranslationLosses(total, float(discriminator.detach()), **values, cases=cases)
 
     def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[str, ...]]:
         a, cases_a = self.source.batch(rng)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from darnet.convert import find_nnunet
+from darnet.io import only_one
 from darnet.layout import DatasetLayout
 from darnet.pipeline import verify
 
@@ -114,6 +115,8 @@ def test_source_first_and_target_later(write_nnunet, convert, root, description,
     assert "1 scans of the source are left behind" in said
     assert "next: add target scans" in said
     assert convert("nnunet", "--target", mr, dataset="101") == 0
+    assert "; in" in (said := capsys.readouterr().out)
+    assert "3 files linked" in said
     raw = root / "raw" / "Dataset101_New"
     assert (raw / "labelsTs" / "m9.nii.gz").is_symlink()
     assert description()["domains"] == {"source": "CT", "target": "T2"}
@@ -259,6 +262,23 @@ def test_pairs(write_nnunet):
         find_nnunet(folder)
     assert "case c1 has no labels" in str(error.value)
     assert "labels of c8 have no scan" in str(error.value)
+
+
+def test_another_process_converts_the_same_data_set(write_nnunet, convert, root, capsys):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    (root / "raw").mkdir(parents=True)
+    with only_one(root / "raw" / ".Dataset101_New.convert.lock", "converts Dataset101_New", keep=False):
+        assert convert("nnunet", "--source", ct) == 2
+    assert "another process" in capsys.readouterr().err
+    assert convert("nnunet", "--source", ct) == 0
+
+
+def test_a_root_that_is_a_file(write_nnunet, convert, root, capsys):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    root.write_text("in the way")
+    assert convert("nnunet", "--source", ct) == 2
+    assert "cannot be written to" in capsys.readouterr().err
+    assert root.read_text() == "in the way"
 
 
 def test_what_a_killed_run_left_is_removed(write_nnunet, convert, root):

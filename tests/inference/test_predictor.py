@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
-from darnet.errors import ConfigurationError, DataError, ResourceError
+from darnet.errors import ConfigurationError, DataError, ResourceError, is_out_of_memory
 from darnet.imaging import Orientation
 from darnet.inference import Geometry, Predictor, choose_folds, labels_on_input_grid, probabilities_on_input_grid
-from darnet.inference.strategy import is_out_of_memory, strategies
+from darnet.inference.strategy import strategies
 
 
 class Constant:

@@ -9,8 +9,10 @@ from pathlib import Path
 import pytest
 import torch
 
+from darnet.errors import DataError
 from darnet.io import load_checkpoint
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture, read_log
+from darnet.training.loop import run_training
 
 PNG = b"\x89PNG\r\n\x1a\n"
 
@@ -86,11 +88,23 @@ def test_log_goes_on_in_the_file_of_a_former_run(tmp_path):
     assert [r["iteration"] for r in json_lines(tmp_path / "log.jsonl")] == [2, 4]
 
 
-def test_log_that_cannot_be_written_says_so_once_and_goes_on(tmp_path, capsys):
+def test_log_that_cannot_be_written_says_so_once_and_training_goes_on(tmp_path, capsys):
     log = JsonLinesLog(tmp_path / "missing" / "log.jsonl", "test", every=1)
-    for iteration in range(3):
-        log.after_update(iteration, PlainLosses(1.0))
-    assert capsys.readouterr().err.count("cannot be written") == 1
+    step = CountingStep()
+    run_training(step, 3, [log])
+    assert step.done == 3
+    assert capsys.readouterr().err.count("JsonLinesLog failed (FileNotFoundError") == 1
+
+
+def test_weights_that_are_not_finite_are_not_saved(tmp_path):
+    step = CountingStep()
+    hook = Checkpoint(tmp_path / "checkpoint.safetensors", step, {"stage": "test"}, every=1)
+    hook.after_update(0, step.update(0))
+    before = (tmp_path / "checkpoint.safetensors").read_bytes()
+    step.done = math.nan
+    with pytest.raises(DataError, match="not finite any more"):
+        hook.after_update(1, PlainLosses(1.0))
+    assert (tmp_path / "checkpoint.safetensors").read_bytes() == before
 
 
 def test_read_log_skips_what_a_crash_cut_off_and_keeps_the_last_of_a_repeat(tmp_path):

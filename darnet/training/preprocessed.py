@@ -1,0 +1,63 @@
+"""Whether the case stores are what the plan and the raw scans would give."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from darnet.errors import ConfigurationError
+from darnet.io import CaseStore, read_dataset_json, read_json
+from darnet.layout import DOMAINS, DatasetLayout
+from darnet.planning import CaseFiles
+from darnet.plans import Plans
+from darnet.preprocessing import case_hash
+from darnet.training.folds import read_fold
+from darnet.training.run import plan_hash
+
+
+def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[str] = DOMAINS) -> None:
+    """Refuse case stores that are not whole, or were made with another plan or of other scans.
+
+    Raises:
+        ConfigurationError: What is wrong with them.
+    """
+    remedy = "run darnet_plan_and_preprocess --keep_plan"
+    if not layout.preprocessing.exists():
+        raise ConfigurationError("preprocessing is not finished", where=layout.preprocessed, remedy=remedy)
+    made = read_json(layout.preprocessing)
+    if made.get("plan") != plan_hash(plans):
+        raise ConfigurationError(
+            "the preprocessed cases were made with another plan", where=layout.preprocessed, remedy=remedy
+        )
+    changed = _changed_cases(layout, plans)
+    if changed:
+        raise ConfigurationError(
+            "scans or labels have changed since they were preprocessed",
+            where=layout.raw,
+            found=", ".join(changed),
+            remedy=remedy + "; only these cases are made again",
+        )
+    wanted = {domain: set(made.get(domain, ())) for domain in domains}
+    wanted["source"] |= {case for part in read_fold(layout.splits, "all") for case in part}
+    for domain in domains:
+        missing = sorted(wanted[domain] - set(CaseStore(layout.cases(domain)).case_ids()))
+        if missing:
+            raise ConfigurationError(
+                "preprocessed cases are missing", where=layout.cases(domain), found=", ".join(missing), remedy=remedy
+            )
+
+
+def _changed_cases(layout: DatasetLayout, plans: Plans) -> list[str]:
+    """Raw cases of which the stores hold another version, by the hash of their files. Files may have been put away."""
+    if not layout.dataset_json.is_file():
+        return []
+    ending = read_dataset_json(layout.dataset_json).file_ending
+    changed = []
+    for domain in DOMAINS:
+        store = CaseStore(layout.cases(domain))
+        for case in store.case_ids():
+            labels = layout.labels / f"{case}{ending}" if domain == "source" else None
+            files = CaseFiles(case, domain, layout.images(domain) / f"{case}_0000{ending}", labels)
+            there = files.image.is_file() and (labels is None or labels.is_file())
+            if there and not store.has(case, case_hash(files, plans)):
+                changed.append(f"{domain} {case}")
+    return changed
