@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import math
 import sys
 import time
@@ -106,12 +105,12 @@ class TensorBoardLog(Hook):
     """
 
     def __init__(self, folder: Path, every: int, start: int = 0) -> None:
-        if importlib.util.find_spec("tensorboard") is None:
+        try:
+            from torch.utils.tensorboard import SummaryWriter
+        except ImportError:
             raise ConfigurationError(
                 "TensorBoard is not installed", remedy="pip install 'darnet[tensorboard]', or leave --tensorboard out"
-            )
-        from torch.utils.tensorboard import SummaryWriter
-
+            ) from None
         self.writer = SummaryWriter(str(folder), purge_step=start + 1)  # type: ignore[no-untyped-call]
         self.every = every
         self._means = Means()

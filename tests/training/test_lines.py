@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-import importlib.util
 import math
 import re
+import sys
 from dataclasses import dataclass
 
 import pytest
@@ -107,8 +107,9 @@ def test_events_are_read_back(tmp_path):
 
 
 def test_without_tensorboard(tmp_path, monkeypatch):
-    find = importlib.util.find_spec
-    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tensorboard" else find(name))
+    for name in [name for name in sys.modules if name.startswith(("tensorboard", "torch.utils.tensorboard"))]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "tensorboard", None)  # as if it were not installed
     with pytest.raises(ConfigurationError, match="pip install 'darnet"):
         TensorBoardLog(tmp_path, every=4)
 
