@@ -17,6 +17,7 @@ COMMANDS = {
     "darnet_evaluate": "evaluate",
     "darnet_export_model": "export_model",
     "darnet_import_model": "import_model",
+    "darnet_report": "report",
     "darnet_demo": "demo",
 }
 
@@ -29,7 +30,7 @@ setup(
     license="Apache-2.0",
     license_files=["LICENSE"],
     packages=find_packages(include=["darnet", "darnet.*"]),
-    package_data={"darnet": ["py.typed"]},
+    package_data={"darnet": ["py.typed"], "darnet.report": ["templates/*"]},
     python_requires=">=3.10",
     install_requires=[
         "torch>=2.4",
@@ -47,6 +48,7 @@ setup(
         "edt>=2.4",
         "filelock>=3.12",
         "matplotlib>=3.8",
+        "jinja2>=3.1",
     ],
     extras_require={
         "tensorboard": ["tensorboard>=2.17"],

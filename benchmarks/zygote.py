@@ -109,6 +109,8 @@ class Zygote:
         """
         self.count += 1
         log = self.folder / f"{self.count:05d}"
+        for suffix in (".out", ".err"):
+            log.with_suffix(suffix).touch()  # it may be killed before it opens them
         question = {"command": command, "flags": [str(f) for f in flags], "inject": inject, "log": str(log)}
         return Running(self, self.ask(question)["pid"], log)
 

@@ -31,12 +31,25 @@ ORDER = (
     ("inference",),
     ("self_training", "sharing"),
     ("pipeline",),
+    ("report",),
     ("demo",),
     ("cli",),
 )
 RANK = {name: rank for rank, names in enumerate(ORDER) for name in names}
 LIGHT = ("__init__.py", "errors.py", "plans", "layout.py", "cli")
-HEAVY = ("torch", "numpy", "scipy", "nibabel", "SimpleITK", "sklearn", "matplotlib", "blosc2", "tqdm", "safetensors")
+HEAVY = (
+    "torch",
+    "numpy",
+    "scipy",
+    "nibabel",
+    "SimpleITK",
+    "sklearn",
+    "matplotlib",
+    "blosc2",
+    "tqdm",
+    "safetensors",
+    "jinja2",
+)
 COMMANDS = sorted(p.stem for p in (PACKAGE / "cli").glob("*.py") if p.stem not in ("__init__", "common"))
 
 

@@ -5,11 +5,15 @@ from __future__ import annotations
 import os
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 from darnet.cli.common import add_common, add_replace_non_finite, entry, parser, positive, say, warn, whole_number
-from darnet.errors import DataError
+from darnet.errors import DarnetError, DataError
 from darnet.layout import DatasetLayout, find_dataset
 from darnet.plans import Plans
+
+if TYPE_CHECKING:
+    import torch
 
 PRESET_NAMES = ("paper", "fast")
 
@@ -48,7 +52,8 @@ def run(args: Namespace) -> None:
         verify(args, layout)
         return
     pipeline.require_room_for(layout, "preprocessed")
-    preset = find_preset(args.preset or ("paper" if resolve_device(args.device).type == "cuda" else "fast"))
+    device = resolve_device(args.device)
+    preset = find_preset(args.preset or ("paper" if device.type == "cuda" else "fast"))
     if args.keep_plan:
         dataset, plans = verify_dataset(layout, args.replace_non_finite), Plans.read(layout.plans)
         pipeline.write_splits(layout, dataset, plans)
@@ -58,15 +63,19 @@ def run(args: Namespace) -> None:
             say(args, f"note: {note}")
         say(args, f"{layout.name}: {len(dataset.source)} labelled source scans, {len(dataset.target)} target scans")
         plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory)
-        say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
         shown = {case.case_id: case.class_ml for case in fingerprint.of("source")}
         for note in fold_notes(layout.splits, shown):
             say(args, f"note: {note}")
     if args.plan_only:
+        say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
         return
     made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet, warn)
     say(args, f"{made} cases preprocessed, {there} were there; they are in {layout.preprocessed}")
-    say(args, f"next: darnet_train {args.dataset} 0")
+    if not args.quiet:
+        counts = f"{len(dataset.source)} {plans.source.modality} scans with labels, {len(dataset.target)}"
+        say(args, f"\n{layout.name} is ready for training\n  data          {counts} {plans.target.modality} scans")
+        say(args, f"{describe(plans)}\n{describe_effort(layout, plans, device)}")
+        say(args, f"  next          darnet_train {args.dataset} 0; to look at it all: darnet_report -d {args.dataset}")
 
 
 def verify(args: Namespace, layout: DatasetLayout) -> None:
@@ -95,7 +104,7 @@ def describe(plans: Plans) -> str:
     cross = " x ".join
     pre, tra, seg = plans.preprocessing, plans.translation, plans.segmentation
     lines = [
-        f"preset {plans.preset}",
+        f"  plan          preset {plans.preset}",
         f"  grid          {cross(f'{s:g}' for s in pre.spacing)} mm (through plane, in plane)",
         f"  intensities   {plans.source.modality}: {plans.source.intensity.rule} {plans.source.intensity.low:g} to "
         f"{plans.source.intensity.high:g}; {plans.target.modality}: {plans.target.intensity.rule} "
@@ -104,9 +113,43 @@ def describe(plans: Plans) -> str:
         f"{tra.batch_size}, then {plans.synthesis.number_of_styles} styles",
         f"  segmentation  patches {cross(map(str, seg.patch_size))}, widths {' '.join(map(str, seg.channels))}, "
         f"{seg.iterations} iterations of {seg.batch_size}, about {plans.predicted_memory_gb:g} GB",
-        f"  strides       {' '.join(cross(map(str, s)) for s in seg.strides)}",
+        f"  strides       {', '.join(cross(map(str, s)) for s in seg.strides)}",
     ]
     return "\n".join(lines)
+
+
+def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -> str:
+    """Time and memory of training on this machine, in two lines.
+
+    The time is measured; where that fails, training would tell why, and so does the line.
+    """
+    from darnet.io import CaseStore
+    from darnet.training import measure_time, memory_here
+
+    try:
+        expected = measure_time(plans, CaseStore(layout.cases("source")), CaseStore(layout.cases("target")), device)
+    except DarnetError as error:
+        effort = f"not measured: {error.what}"
+    except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
+        effort = f"not measured, an iteration failed on {device}: {(str(error).splitlines() or ['no memory'])[0]}"
+    else:
+        rest = f", self-training {in_words(expected.self_training)}" if expected.self_training else ""
+        effort = (
+            f"about {in_words(expected.fold)} a fold on this machine ({device}): translator "
+            f"{in_words(expected.translation)} (once for all), segmentation {in_words(expected.segmentation)}{rest}"
+        )
+    here = memory_here(device)
+    memory = f"about {plans.predicted_memory_gb:g} GB" + ("" if here is None else f" of {here:.0f} GB here")
+    warning = "; it does not fit, give --memory" if here is not None and plans.predicted_memory_gb > 0.9 * here else ""
+    return f"  time          {effort}\n  memory        {memory}{warning}"
+
+
+def in_words(seconds: float) -> str:
+    """A time as a person says it."""
+    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
+        if seconds >= 1.5 * size:
+            return f"{seconds / size:.1f} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
+    return f"{max(seconds, 1):.0f} s"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

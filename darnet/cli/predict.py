@@ -39,7 +39,7 @@ def build_parser() -> ArgumentParser:
     command.add_argument(
         "--save_probabilities", action="store_true", help="also write CASE.npz with class probabilities"
     )
-    command.add_argument("--preview", action="store_true", help="also write CASE.png with the labels drawn on the scan")
+    command.add_argument("--preview", action="store_true", help="also write CASE.png: three planes and surfaces")
     command.add_argument("--continue", dest="resume", action="store_true", help="skip scans that are segmented already")
     command.add_argument(
         "-num_parts", "--num_parts", type=whole_number(1), default=1, help="share the scans among so many runs"

@@ -1,4 +1,5 @@
-"""Pure array tools: orientation, crop, resample, normalize, patches, sliding window, components."""
+"""Pure array tools: orientation, crop, resample, normalize, patches, sliding window, components,
+planes and surfaces to look at."""
 
 from darnet.imaging.components import keep_largest, largest_component, largest_fraction
 from darnet.imaging.crop import Box, box_of, crop, crop_to_depth, paste
@@ -13,6 +14,7 @@ from darnet.imaging.orientation import (
     to_canonical,
 )
 from darnet.imaging.patches import pad_to, patch_box
+from darnet.imaging.planes import PlaneView, cut_plane, plane_of_most_labels, plane_views
 from darnet.imaging.resample import (
     resample_image,
     resample_labels,
@@ -21,25 +23,33 @@ from darnet.imaging.resample import (
     shape_at_spacing,
 )
 from darnet.imaging.sliding_window import gaussian_weights, sliding_window, window_starts
+from darnet.imaging.surfaces import colour_of, label_colours, render_surfaces
 
 __all__ = [
     "Box",
     "Orientation",
+    "PlaneView",
     "body_axes",
     "box_of",
+    "colour_of",
     "crop",
     "crop_to_depth",
+    "cut_plane",
     "determine_orientation",
     "foreground_mask",
     "from_canonical",
     "gaussian_weights",
     "keep_largest",
+    "label_colours",
     "largest_component",
     "largest_fraction",
     "normalize",
     "pad_to",
     "paste",
     "patch_box",
+    "plane_of_most_labels",
+    "plane_views",
+    "render_surfaces",
     "resample_image",
     "resample_labels",
     "resample_probabilities",

@@ -68,7 +68,7 @@ class FolderOptions:
 
     Attributes:
         save_probabilities: Write CASE.npz with `probabilities` (K, i, j, k) in half precision beside the labels.
-        preview: Write CASE.png with the labels drawn on three planes.
+        preview: Write CASE.png with the labels drawn on three planes, and their surfaces.
         resume: Skip cases whose results are there.
         num_parts: Number of runs that share the work.
         part_id: Which of them this one is, from 0.

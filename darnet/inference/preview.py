@@ -1,4 +1,4 @@
-"""A picture of a prediction: the labels as coloured outlines and areas on three planes of the scan."""
+"""A picture of a prediction: its labels on an axial, a coronal and a sagittal plane of the scan, and their surfaces."""
 
 from __future__ import annotations
 
@@ -9,17 +9,30 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.imaging import determine_orientation, spacing_of, to_canonical
+from darnet.imaging import (
+    PlaneView,
+    body_axes,
+    colour_of,
+    cut_plane,
+    determine_orientation,
+    label_colours,
+    plane_of_most_labels,
+    plane_views,
+    render_surfaces,
+    spacing_of,
+    to_canonical,
+)
 from darnet.io import atomic_write
 from darnet.plans import Plans
 
-PLANES = 3
+# Degrees round the patient from which the surfaces are seen.
+SIDES = {"from the front": 0.0, "from the patient's left": 90.0}
 
 
 def write_preview(
     path: Path, array: NDArray[Any], labels: NDArray[Any], affine: NDArray[np.float64], plans: Plans
 ) -> None:
-    """Draw three planes of a scan with their labels into a PNG file.
+    """Draw three planes of a scan with their labels, and the labels' surfaces from two sides, into a PNG file.
 
     Args:
         path: The picture.
@@ -33,34 +46,34 @@ def write_preview(
 
     orientation = determine_orientation(affine, plans.preprocessing.through_plane)
     image, masks = to_canonical(array, orientation), to_canonical(labels, orientation)
-    _, row, column = spacing_of(affine, orientation)
+    axes, spacing = body_axes(affine, orientation), spacing_of(affine, orientation)
     low, high = np.percentile(image[:: max(len(image) // 8, 1)], (0.5, 99.5))
     colours = label_colours(plans.num_classes)
-    figure = Figure(figsize=(4 * PLANES, 4.4), layout="constrained")
-    for axes, index in zip(figure.subplots(1, PLANES, squeeze=False)[0], _planes_to_show(masks), strict=True):
-        axes.imshow(image[index], cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=row / column)
-        axes.imshow(colours[masks[index]], aspect=row / column)
-        axes.set_title(f"plane {index}", fontsize=9)
-        axes.axis("off")
-    handles = [Patch(color=tuple(colours[value, :3].tolist()), label=name) for name, value in plans.foreground.items()]
+    views = plane_views(axes)
+    figure = Figure(figsize=(4 * (len(views) + len(SIDES)), 4.4), layout="constrained")
+    panels = figure.subplots(1, len(views) + len(SIDES), squeeze=False)[0]
+    for panel, view in zip(panels, views, strict=False):
+        index = plane_of_most_labels(masks, view)
+        aspect = spacing[view.rows] / spacing[view.columns]
+        panel.imshow(cut_plane(image, view, index), cmap="gray", vmin=low, vmax=max(high, low + 1e-6), aspect=aspect)
+        panel.imshow(colours[cut_plane(masks, view, index)], aspect=aspect)
+        panel.set_title(f"{view.name}, plane {index + 1} of {image.shape[view.across]}", fontsize=9)
+        _letter_edges(panel, view)
+    for panel, (side, azimuth) in zip(panels[len(views) :], SIDES.items(), strict=True):
+        panel.imshow(render_surfaces(masks, spacing, axes, azimuth, size=240))
+        panel.set_title(f"surfaces {side}" if masks.any() else "nothing is labelled", fontsize=9)
+        panel.axis("off")
+    handles = [Patch(color=colour_of(value), label=name) for name, value in plans.foreground.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, fontsize=9)
     picture = io.BytesIO()
     figure.savefig(picture, dpi=80, format="png")
     atomic_write(path, picture.getvalue())
 
 
-def label_colours(num_classes: int) -> NDArray[np.float64]:
-    """Red, green, blue and opacity of each label, (num_classes, 4); the background is clear."""
-    from matplotlib import colormaps
-
-    colours = np.zeros((num_classes, 4))
-    colours[1:] = colormaps["turbo"](np.linspace(0.1, 0.9, num_classes - 1))
-    colours[1:, 3] = 0.5
-    return colours
-
-
-def _planes_to_show(labels: NDArray[Any]) -> list[int]:
-    """Planes at a quarter, half and three quarters of the labelled extent, or of the volume where nothing is."""
-    labelled = np.flatnonzero(labels.any(axis=(1, 2)))
-    first, last = (labelled[0], labelled[-1]) if len(labelled) else (0, len(labels) - 1)
-    return [int(i) for i in np.linspace(first, last, PLANES + 2)[1:-1].round()]
+def _letter_edges(panel: Any, view: PlaneView) -> None:
+    """Directions of the body at the edges of a plane."""
+    places = ((0.5, 0.98, "center", "top"), (0.5, 0.02, "center", "bottom"),
+              (0.02, 0.5, "left", "center"), (0.98, 0.5, "right", "center"))  # fmt: skip
+    for letter, (x, y, horizontal, vertical) in zip(view.edges, places, strict=True):
+        panel.text(x, y, letter, color="white", fontsize=8, ha=horizontal, va=vertical, transform=panel.transAxes)
+    panel.axis("off")

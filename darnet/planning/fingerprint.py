@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from pathlib import Path
+from typing import Any, TypeAlias, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.errors import DarnetError, DataError, raise_together
+from darnet.errors import ConfigurationError, DarnetError, DataError, raise_together
 from darnet.imaging import (
     body_axes,
     box_of,
@@ -21,6 +22,7 @@ from darnet.imaging import (
     spacing_of,
     to_canonical,
 )
+from darnet.io import read_json
 from darnet.io.workers import run_cases
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
 from darnet.planning.verify import CaseFiles, VerifiedDataset
@@ -87,6 +89,23 @@ class Fingerprint:
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
         return {"percentiles_at": PERCENTILES, "cases": [dataclasses.asdict(case) for case in self.cases]}
+
+    @classmethod
+    def read(cls, path: Path) -> Fingerprint:
+        """Read a fingerprint that `to_json` gave.
+
+        Raises:
+            ConfigurationError: No such file, not JSON, or of other keys.
+        """
+        values = read_json(path)
+        try:
+            cases: list[dict[str, Any]] = values["cases"]
+            whole = [{k: tuple(v) if isinstance(v, list) else v for k, v in case.items()} for case in cases]
+            return cls(tuple(CaseFingerprint(**cast(Any, case)) for case in whole))
+        except (TypeError, KeyError, AttributeError) as error:
+            raise ConfigurationError(
+                "the fingerprint has other keys", where=path, found=error, remedy="run darnet_plan_and_preprocess again"
+            ) from None
 
 
 def fingerprint_dataset(dataset: VerifiedDataset, processes: int = 1, quiet: bool = True) -> Fingerprint:

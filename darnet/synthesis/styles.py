@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
 
 from darnet.errors import ConfigurationError
-from darnet.io import CaseStore
+from darnet.io import CaseStore, read_json
 from darnet.networks import Translator
 from darnet.training.loaders import SliceTable, load_slice
 
@@ -45,6 +46,25 @@ class StyleBank:
             "cases": list(self.cases),
             "indices": list(self.indices),
         }
+
+    @classmethod
+    def read(cls, path: Path) -> StyleBank:
+        """Read a style bank that `to_json` gave.
+
+        Raises:
+            ConfigurationError: No such file, not JSON, or of another form.
+        """
+        values = read_json(path)
+        try:
+            codes, clusters, medoids = (np.asarray(values[key]) for key in ("codes", "clusters", "medoids"))
+            bank = cls(codes.astype(np.float64), clusters, medoids, tuple(values["cases"]), tuple(values["indices"]))
+            if codes.ndim != 2 or not len(codes) == len(clusters) == len(bank.cases) == len(bank.indices):
+                raise ValueError(f"{codes.shape} codes of {len(clusters)} slices")
+        except (TypeError, KeyError, ValueError) as error:
+            raise ConfigurationError(
+                "the style bank has another form", where=path, found=error, remedy="run darnet_train --stage synthesis"
+            ) from None
+        return bank
 
 
 @torch.no_grad()

@@ -1,6 +1,7 @@
 """Training: one loop, two stages (translation, segmentation), hooks beside it."""
 
 from darnet.training.device import autocast, resolve_device
+from darnet.training.expected import ExpectedTime, measure_time, memory_here
 from darnet.training.folds import fold_notes, read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
@@ -25,6 +26,7 @@ from darnet.training.validation import validate
 __all__ = [
     "CHECKPOINT",
     "AdaBelief",
+    "ExpectedTime",
     "Hook",
     "RunOptions",
     "SegmentationStep",
@@ -37,6 +39,8 @@ __all__ = [
     "fold_notes",
     "load_module",
     "load_translator",
+    "measure_time",
+    "memory_here",
     "plan_hash",
     "read_fold",
     "resolve_device",

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from darnet.cli.plan_and_preprocess import main
+from darnet.cli.plan_and_preprocess import in_words, main
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
@@ -40,8 +40,20 @@ def test_plan_and_preprocess(layout, command, capsys, hashes_of_tree):
     raw = hashes_of_tree(layout.raw)
     assert command("--preset", "fast") == 0
     said = capsys.readouterr().out
-    for words in ("2 labelled source scans, 2 target scans", "preset fast", "mm (through plane, in plane)", "strides",
-                  "note: only 2 target scans", "4 cases preprocessed, 0 were there", "darnet_train 7 0"):  # fmt: skip
+    for words in (
+        "2 labelled source scans, 2 target scans",
+        "preset fast",
+        "mm (through plane, in plane)",
+        "strides",
+        "note: only 2 target scans",
+        "4 cases preprocessed, 0 were there",
+        "is ready for training",
+        "2 CT scans with labels, 2 MR scans",
+        " a fold on this machine (cpu): translator",
+        " GB here",
+        "darnet_train 7 0",
+        "darnet_report -d 7",
+    ):
         assert words in said
     plans = Plans.read(layout.plans)
     assert plans.dataset == NAME
@@ -178,3 +190,28 @@ def test_device_that_is_not_there(layout, command, capsys):
         pytest.skip("it is there")
     assert command("-device", "mps") == 2
     assert "device mps is not available" in capsys.readouterr().err
+
+
+def test_time_that_cannot_be_measured_is_said(layout, command, capsys, monkeypatch):
+    def fail(*args):
+        raise RuntimeError("CUDA out of memory\nand much more")
+
+    monkeypatch.setattr("darnet.training.measure_time", fail)
+    assert command() == 0
+    said = capsys.readouterr().out
+    assert "time          not measured, an iteration failed on cpu: CUDA out of memory\n" in said
+    assert "darnet_train 7 0" in said
+
+
+def test_memory_that_is_not_there_is_said(layout, command, capsys, monkeypatch):
+    monkeypatch.setattr("darnet.training.memory_here", lambda device: 1e-6)
+    assert command() == 0
+    assert "it does not fit, give --memory" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("seconds", "words"),
+    [(0.2, "1 s"), (80, "80 s"), (95, "1.6 min"), (1800, "30 min"), (9000, "2.5 h"), (86400 * 20, "20 days")],
+)
+def test_time_in_words(seconds, words):
+    assert in_words(seconds) == words

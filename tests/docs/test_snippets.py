@@ -36,6 +36,8 @@ RUN = (
     "docs/how-to/intensities.md",
     "docs/how-to/resume.md",
     "docs/how-to/slurm.md",
+    "docs/how-to/report.md",
+    "docs/how-to/share.md",
     "docs/how-to/when-adaptation-fails.md",
     "docs/reference/files.md",
     "docs/reference/python.md",
@@ -134,6 +136,23 @@ def test_after_the_tutorial(tutorial, snippets, run_script, monkeypatch, tmp_pat
     write_json(PLANS, dataclasses.replace(plans, source=source, target=target).to_json())
     run_script(second)
     assert Plans.read(PLANS).source.intensity.high == 1000
+
+
+@pytest.mark.parametrize(
+    ("page", "made"),
+    [
+        ("docs/how-to/report.md", f"darnet_data/results/{NAME}/report.html"),
+        ("docs/how-to/share.md", "masks_elsewhere/volunteer_07.nii.gz"),
+    ],
+)
+def test_report_and_sharing(tutorial, snippets, run_script, monkeypatch, tmp_path, page, made):
+    shutil.copytree(tutorial, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    Path(made).unlink(missing_ok=True)
+    for language, text in snippets(page):
+        assert language == "sh"
+        run_script(text)
+    assert Path(made).is_file()
 
 
 def test_baselines(tutorial, snippets, run_script, monkeypatch, tmp_path):

@@ -1,0 +1,238 @@
+"""Health checks in plain words: what is good, what is doubtful, what to do.
+
+No check reads a target label. Limits are rules of thumb: they say where to look, not whether masks may be used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from darnet.layout import DOMAINS
+from darnet.planning import Fingerprint
+from darnet.plans import Plans
+from darnet.report.domains import DomainsSection, sizes_in_words
+from darnet.report.predicted import PredictionsSection
+from darnet.report.records import Finding, Level, dice_text, number, percent, several
+from darnet.report.scored import ScoresSection
+from darnet.report.trained import Run, TrainingSection
+from darnet.report.translated import TranslationFacts, TranslationSection
+
+FEW_SCANS = 5
+SPACING_RATIO = 2.0  # of the domains' median spacings along an axis
+VIEW_RATIO = 1.5  # of their fields of view
+LEAST_CONTRAST = 0.05  # standard deviation in the range of -1 to 1
+LEAST_CHANGE = 0.03  # mean difference from the source, the same range
+LEAST_APART = 0.01  # mean difference of two styles
+LARGEST_CLUSTER = 0.9  # share of the slices
+FLICKER_RATIO = 1.5  # of translated to source volumes
+BLUR_RATIO = 0.85  # of the sharpness of translated volumes to that of source and target, whichever is less sharp
+LOW_DICE, POOR_DICE = 0.8, 0.6
+VOLUME_RATIO = 2.0  # of a predicted volume to the range of the source's
+
+
+def check_health(
+    plans: Plans | None,
+    domains: DomainsSection,
+    translation: TranslationSection,
+    training: TrainingSection,
+    predictions: PredictionsSection,
+    scores: ScoresSection,
+) -> tuple[Finding, ...]:
+    """All checks that can be made with what is there, the worst first."""
+    found: list[Finding] = []
+    if domains.fingerprint is not None and plans is not None:
+        found += _check_data(domains.fingerprint, plans)
+    if translation.facts is not None:
+        found += [*_check_translation(translation.facts), *_check_sharpness(translation.facts)]
+    if translation.cluster_shares:
+        found.append(_check_clusters(translation.cluster_shares))
+        found += _check_scans_of_clusters(translation.cluster_scans)
+    for run in training.runs:
+        found += _check_run(run)
+    for labels in training.pseudo_labels:
+        title = f"Pseudo-labels, {labels.title[0].lower()}{labels.title[1:]}"
+        if labels.missed:
+            found.append(Finding(
+                "bad", title,
+                f"{several(labels.missed)} found in less than half as many target scans as in the source.",
+                "The network does not know these classes in target scans. Look at the translation first; train the "
+                "translator longer, then the segmentation again.",
+            ))  # fmt: skip
+        else:
+            found.append(
+                Finding("good", title, "Every class is found in target scans about as often as in the source.")
+            )
+    if predictions.cases and domains.fingerprint is not None and plans is not None:
+        found += _check_predictions(predictions, domains.fingerprint, plans)
+    if scores.cases:
+        found += _check_scores(scores)
+    order = {"bad": 0, "doubtful": 1, "good": 2}
+    return tuple(sorted(found, key=lambda finding: order[finding.level]))
+
+
+def _check_data(fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
+    counts = {domain: len(fingerprint.of(domain)) for domain in DOMAINS}
+    text = ", ".join(f"{counts[d]} {plans.domain(d).modality} scans ({d})" for d in DOMAINS)
+    if min(counts.values()) < FEW_SCANS:
+        yield Finding("doubtful", "Number of scans", f"{text}.", f"Add scans: with fewer than {FEW_SCANS} of a kind, "
+                      "training sees too little of how patients differ.")  # fmt: skip
+    else:
+        yield Finding("good", "Number of scans", f"{text}.")
+    if not all(counts.values()):
+        return
+    for attribute, title, limit, remedy in (
+        ("spacing", "Voxel sizes of the two domains", SPACING_RATIO,
+         "All scans are resampled to one grid, so this works; but the coarser kind of scan limits what can be seen."),
+        ("field_of_view", "Fields of view of the two domains", VIEW_RATIO,
+         "Anatomy that only one kind of scan shows cannot be adapted. Cut longer scans to the region that both show."),
+    ):  # fmt: skip
+        medians = [np.array(fingerprint.median(d, attribute)) for d in DOMAINS]
+        ratio = float(np.max(np.maximum(medians[0] / medians[1], medians[1] / medians[0])))
+        sizes = ", ".join(f"{plans.domain(d).modality} {sizes_in_words(fingerprint, d, attribute)}" for d in DOMAINS)
+        if ratio > limit:
+            yield Finding("doubtful", title, f"{sizes} (medians): up to {number(ratio, 2)} times apart.", remedy)
+        else:
+            yield Finding("good", title, f"{sizes} (medians): within {number(limit)} times of each other.")
+    planes = {d: {case.body_axes[0] for case in fingerprint.of(d)} for d in DOMAINS}
+    if len(planes["source"] | planes["target"]) > 1:
+        yield Finding("doubtful", "Direction of the planes", "Scans were taken in planes of different directions.",
+                      "The translator works plane by plane and learns best where all planes lie alike.")  # fmt: skip
+
+
+def _check_translation(facts: TranslationFacts) -> Iterator[Finding]:
+    if not facts.contrast >= LEAST_CONTRAST:
+        yield Finding("bad", "Contrast of translated volumes",
+                      f"A translated volume deviates by only {number(50 * facts.contrast, 2)} % of the range: "
+                      "it shows almost nothing. The translation has collapsed, or a style is nearly black.",
+                      "Look at the styles below. Train the translator longer or with another seed, and look for target "
+                      "slices that show nothing.")  # fmt: skip
+    else:
+        yield Finding("good", "Contrast of translated volumes", "All translated volumes show contrast within the body.")
+    change = f"They differ from their source by {number(50 * facts.change, 2)} % of the range."
+    if facts.change < LEAST_CHANGE:
+        yield Finding("bad", "Translated volumes look like their source", f"{change} Almost nothing was translated.",
+                      "Train the translator longer. If the two kinds of scan do look alike, adaptation may not be "
+                      "needed.")  # fmt: skip
+    else:
+        yield Finding("good", "Translated volumes differ from their source", change)
+    if facts.styles_apart < LEAST_APART:
+        yield Finding("doubtful", "Styles look alike",
+                      f"Two styles of a volume differ by {number(50 * facts.styles_apart, 2)} % of the range.",
+                      "The style has no effect: train the translator longer, or plan fewer styles.")  # fmt: skip
+    away = (f"Intensities of source scans are {number(50 * facts.distance_before, 2)} % of the range away from target "
+            f"scans, those of translated volumes {number(50 * facts.distance_after, 2)} %.")  # fmt: skip
+    if facts.distance_after >= facts.distance_before:
+        yield Finding("doubtful", "Intensities after translation", away,
+                      "Translation did not bring the intensities nearer. Compare the styles with target scans below; "
+                      "train the translator longer.")  # fmt: skip
+    else:
+        yield Finding("good", "Intensities after translation", away)
+    source, translated = facts.flicker["source"], facts.flicker["translated"]
+    if math.isfinite(source) and math.isfinite(translated):
+        text = (f"From plane to plane translated volumes change by {number(translated, 2)} standard deviations, source "
+                f"volumes by {number(source, 2)}.")  # fmt: skip
+        if translated > FLICKER_RATIO * source:
+            yield Finding("doubtful", "Flicker along depth", text, "Neighbouring planes are translated differently. Go "
+                          "through the coronal planes below; train the translator longer.")  # fmt: skip
+        else:
+            yield Finding("good", "Flicker along depth", text)
+
+
+def _check_sharpness(facts: TranslationFacts) -> Iterator[Finding]:
+    source, translated, target = (facts.sharpness[kind] for kind in ("source", "translated", "target"))
+    if not all(map(math.isfinite, (source, translated, target))):
+        return
+    text = (f"From pixel to pixel translated volumes change by {number(translated, 2)} standard deviations, source "
+            f"volumes by {number(source, 2)}, target scans by {number(target, 2)}.")  # fmt: skip
+    if translated < BLUR_RATIO * min(source, target):
+        yield Finding("doubtful", "Translated volumes are blurred", text, "Borders of organs are lost. Train the "
+                      "translator longer, or raise segmentation.source_share in plans.json.")  # fmt: skip
+    else:
+        yield Finding("good", "Sharpness of translated volumes", text)
+
+
+def _check_clusters(shares: Sequence[float]) -> Finding:
+    text = f"{len(shares)} clusters hold " + ", ".join(percent(share) for share in shares) + " of the target slices."
+    if len(shares) < 2 or max(shares) > LARGEST_CLUSTER:
+        return Finding("doubtful", "Clusters of styles", text,
+                       "Nearly all target slices count as one style, so the translated volumes hardly vary. Look for "
+                       "odd slices that make up the small clusters, or plan fewer styles.")  # fmt: skip
+    return Finding("good", "Clusters of styles", text)
+
+
+def _check_scans_of_clusters(scans: Sequence[int]) -> Iterator[Finding]:
+    single = [f"cluster {k + 1}" for k, count in enumerate(scans) if count == 1]
+    if single and max(scans) >= FEW_SCANS:
+        yield Finding("doubtful", "Styles of single scans", f"{several(single)}: all its slices are of one scan.",
+                      "That scan looks unlike all others. If it is of another kind or damaged, take it "
+                      "out.")  # fmt: skip
+
+
+def _check_run(run: Run) -> Iterator[Finding]:
+    if run.planned and run.done < run.planned:
+        yield Finding("doubtful", run.title, f"{run.done} of {run.planned} iterations are done.",
+                      "Go on with darnet_train --continue.")  # fmt: skip
+    if run.skipped:
+        yield Finding("doubtful", run.title, f"{run.skipped} iterations were skipped, as their loss was not finite.",
+                      "Look for scans with odd intensities, or lower the learning rate in plans.json.")  # fmt: skip
+    if run.first == run.first and run.last >= run.first and run.stage != "self_training":
+        yield Finding("bad", run.title, f"The loss did not fall: {number(run.first)} at the start, {number(run.last)} "
+                      "at the end (no unit).", "Lower the learning rate in plans.json, or train longer.")  # fmt: skip
+    known = {name: value for name, value in run.dice.items() if value is not None}
+    low = {name: value for name, value in known.items() if value < LOW_DICE}
+    if low:
+        level: Level = "bad" if min(low.values()) < POOR_DICE else "doubtful"
+        listed = several([f"{name.replace('_', ' ')} {dice_text(value)}" for name, value in low.items()])
+        yield Finding(level, f"{run.title}: validation",
+                      f"Dice on held-out source volumes is low: {listed} (1 perfect).",
+                      "The network does not know these classes even in volumes like those it learned on. Train longer; "
+                      "look whether their labels fit the scans.")  # fmt: skip
+    elif known:
+        yield Finding("good", f"{run.title}: validation",
+                      f"Dice on held-out source volumes is {dice_text(min(known.values()))} or more for every class (1 "
+                      "is perfect).")  # fmt: skip
+
+
+def _check_predictions(predictions: PredictionsSection, fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
+    """Predicted volumes against the range of the labelled source scans."""
+    absent, odd = [], []
+    for name in plans.foreground:
+        own = [c.class_ml[name] for c in fingerprint.of("source") if c.class_ml.get(name, 0) > 0]
+        for case in predictions.cases:
+            volume = case.volumes_ml[name]
+            text = f"{name.replace('_', ' ')} in {case.case_id}"
+            if volume == 0:
+                absent.append(text)
+            elif own and not min(own) / VOLUME_RATIO <= volume <= max(own) * VOLUME_RATIO:
+                odd.append(f"{text}, {number(volume)} ml (source {number(min(own))} to {number(max(own))} ml)")
+    if absent:
+        yield Finding("doubtful", "Classes that were not found", f"{several(absent)}.",
+                      "Look at these scans: do they show the class?")  # fmt: skip
+    if odd:
+        yield Finding("doubtful", "Odd volumes", f"{several(odd)}.", "Look at these scans below before you trust them.")
+    if not absent and not odd:
+        yield Finding("good", "Predicted volumes", "Every class is found in every scan shown, with a volume like those "
+                      "of source scans.")  # fmt: skip
+
+
+def _check_scores(scores: ScoresSection) -> Iterator[Finding]:
+    missing = [case.case_id for case in scores.cases if case.missing]
+    if missing:
+        yield Finding("bad", "Cases without a prediction", f"{several(missing)}: counted as predicted empty.",
+                      "Run darnet_predict on these scans, and darnet_evaluate again.")  # fmt: skip
+    if scores.failures:
+        yield Finding("doubtful", "Classes missed or made up",
+                      f"{scores.failures} times a class is in the prediction or the reference alone.",
+                      "Their distance is infinite. Look at the worst cases below.")  # fmt: skip
+    low = {name: value for name, value in scores.class_dice.items() if value < LOW_DICE}
+    listed = several([f"{name.replace('_', ' ')} {dice_text(value)}" for name, value in low.items()])
+    if low:
+        level: Level = "bad" if min(low.values()) < POOR_DICE else "doubtful"
+        yield Finding(level, "Dice against the reference", f"Low on target scans: {listed} (mean, 1 is perfect).",
+                      "Look at the worst cases, then at the translation of what goes wrong there.")  # fmt: skip
+    else:
+        yield Finding("good", "Dice against the reference",
+                      f"{LOW_DICE} or more for every class on target scans (mean, 1 is perfect).")  # fmt: skip

@@ -1,0 +1,150 @@
+"""The plan in words, and the network level by level."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from darnet.plans import Plans
+from darnet.report.domains import unit_of
+from darnet.report.network import NetworkLevel, draw_network, network_levels
+from darnet.report.records import Table, cross, number
+
+PARTS = {
+    "preprocessing": "Grid that all scans are brought to",
+    "translation": "Translation of slices",
+    "synthesis": "Target-like volumes",
+    "segmentation": "Segmentation network",
+    "self_training": "Self-training on target scans",
+    "inference": "Prediction",
+}
+WORDS = {
+    "spacing": ("voxel (through plane × in plane)", "mm"),
+    "through_plane": ("planes lie across the body axis", ""),
+    "anisotropic": ("planes are thicker than pixels", ""),
+    "source_depth": ("source scans are cut to", "mm along the body"),
+    "slice_size": ("size of a slice", "pixels"),
+    "patch_size": ("size of a patch", "voxels"),
+    "batch_size": ("examples an iteration", ""),
+    "iterations": ("length of training", "iterations"),
+    "channels": ("features of each level", ""),
+    "strides": ("strides between levels", ""),
+    "width": ("features of the first layer", ""),
+    "number_of_styles": ("styles", ""),
+    "choice": ("choice of the style", ""),
+    "learning_rate": ("learning rate", ""),
+    "learning_rate_generator": ("learning rate", ""),
+    "mirror_axes": ("axes that may be mirrored", ""),
+    "folds": ("folds", ""),
+    "rounds": ("rounds", ""),
+    "kept": ("share of voxels kept of each class", ""),
+    "target_share": ("share of patches of target scans", ""),
+    "matched_share": ("share of source patches made to look like target scans", ""),
+    "source_share": ("share of patches of untranslated scans", ""),
+    "appearance": ("share of patches with a random intensity curve", ""),
+    "random_convolution": ("share of patches with a made-up contrast", ""),
+    "class_gain": ("strength of random brightness of single classes", ""),
+    "step_size": ("step of the sliding window", "of a patch"),
+    "average": ("what overlapping windows average", ""),
+    "largest_component": ("classes kept in one piece", ""),
+}
+AXES = {"S": "from feet to head", "A": "from back to front", "R": "from left to right"}
+
+
+@dataclass(frozen=True)
+class PlanSection:
+    """What the page says of the plan.
+
+    Attributes:
+        missing: Sentences on what is not there yet.
+        summary: The plan in a few sentences.
+        tables: Setting, value and reason, by the part of the plan.
+        network: Drawing of the segmentation network.
+        network_words: The same as text.
+    """
+
+    missing: tuple[str, ...] = ()
+    summary: tuple[str, ...] = ()
+    tables: tuple[tuple[str, Table], ...] = ()
+    network: str = ""
+    network_words: Table | None = None
+
+
+def gather_plan(plans: Plans | None) -> PlanSection:
+    """The plan of a data set; a sentence where there is none."""
+    if plans is None:
+        return PlanSection(missing=("Nothing is planned yet. Run darnet_plan_and_preprocess.",))
+    tables = [("Intensities", _intensity_table(plans))]
+    for name, title in PARTS.items():
+        part = getattr(plans, name)
+        rows = [
+            (*_in_words(key, getattr(part, key), plans), why) for key, why in part.why.items() if hasattr(part, key)
+        ]
+        if rows:
+            tables.append((title, Table(("setting", "value", "reason"), tuple(rows))))
+    levels = network_levels(plans)
+    return PlanSection(
+        summary=_summary(plans),
+        tables=tuple(tables),
+        network=draw_network(plans.segmentation, levels),
+        network_words=_level_table(levels),
+    )
+
+
+def _level_table(levels: Sequence[NetworkLevel]) -> Table:
+    rows = tuple(
+        (f"{n + 1}", f"{level.features}", f"{cross(level.shape)} voxels", f"{cross(level.spacing)} mm",
+         "–" if level.stride is None else cross(level.stride))
+        for n, level in enumerate(levels)
+    )  # fmt: skip
+    return Table(("level", "features", "size of a patch", "one voxel", "stride from the level above"), rows)
+
+
+def _intensity_table(plans: Plans) -> Table:
+    rows = []
+    for name in ("source", "target"):
+        domain = plans.domain(name)
+        rule = domain.intensity
+        unit = unit_of(domain.modality) if rule.rule == "window" else "% of each scan's voxels"
+        value = f"{number(rule.low)} to {number(rule.high)} {unit} become black to white"
+        rows.append((f"{domain.modality} ({name})", value, rule.why))
+    return Table(("scans", "value", "reason"), tuple(rows))
+
+
+def _summary(plans: Plans) -> tuple[str, ...]:
+    pre, tra, seg, own = plans.preprocessing, plans.translation, plans.segmentation, plans.self_training
+    classes = ", ".join(name.replace("_", " ") for name in plans.foreground)
+    rounds = f", then {own.rounds} × {own.iterations} iterations of self-training on target scans" if own.rounds else ""
+    return (
+        f"Find {classes} in {plans.target.modality} scans, learning from labelled {plans.source.modality} scans.",
+        f"All scans are brought to voxels of {cross(pre.spacing)} mm (through plane × in plane).",
+        f"A translator learns for {tra.iterations} iterations to make {plans.source.modality} slices look like "
+        f"{plans.target.modality}, in {plans.synthesis.number_of_styles} styles.",
+        f"A 3D network of {len(seg.channels)} levels learns on patches of {cross(seg.patch_size)} voxels for "
+        f"{seg.iterations} iterations{rounds}. It needs about {number(plans.predicted_memory_gb)} GB of memory.",
+        f"The preset is “{plans.preset}”.",
+    )
+
+
+def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
+    name, unit = WORDS.get(key, (key.replace("_", " "), ""))
+    if key == "source_depth" and value is None:
+        return name, "not cut"
+    if key == "through_plane":
+        return name, AXES.get(value, str(value))
+    if key == "largest_component":
+        return name, ", ".join(n.replace("_", " ") for n, v in plans.foreground.items() if v in value) or "none"
+    if key == "mirror_axes":
+        return name, ", ".join(("through plane", "rows", "columns")[axis] for axis in value) or "none"
+    if key == "strides":
+        return name, ", ".join(cross(stride) for stride in value)
+    if isinstance(value, bool):
+        return name, "yes" if value else "no"
+    if key == "channels":
+        return name, ", ".join(map(str, value))
+    if isinstance(value, tuple):
+        return name, f"{cross(value)} {unit}".strip()
+    if isinstance(value, float | int):
+        return name, f"{number(value)} {unit}".strip()
+    return name, f"{value} {unit}".strip()

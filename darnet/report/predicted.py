@@ -1,0 +1,193 @@
+"""Predicted labels over their scans in three planes, and their surfaces from four sides."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from darnet.errors import ConfigurationError, DataError
+from darnet.imaging import body_axes, determine_orientation, spacing_of, to_canonical
+from darnet.io import list_labels, read_json, read_scan
+from darnet.layout import DatasetLayout
+from darnet.plans import Plans
+from darnet.report.domains import PLANES, spread
+from darnet.report.images import Volume, middle_plane, plane_stack, surface_pictures
+from darnet.report.records import Picture, Stack, Table, number
+from darnet.report.trained import BASELINES
+
+RECORD = "prediction.json"
+MOST_SHOWN = 8
+STEPS = 8
+SCAN_FOLDERS = ("imagesTs", "imagesTr_target", "imagesTr")
+AFFINE_TOLERANCE = 1e-2  # mm
+ENDINGS = (".nii.gz", ".nii")
+
+
+@dataclass(frozen=True)
+class PredictedCase:
+    """One segmented scan.
+
+    Attributes:
+        case_id: Its name.
+        thumbnail: Its axial plane of most labels.
+        stacks: Planes with a slider, by plane.
+        surfaces: From four sides; empty where nothing was found.
+        volumes_ml: Volume of each class in ml.
+        without_scan: Whether its scan was not found, so that labels are shown on black.
+    """
+
+    case_id: str
+    thumbnail: Picture
+    stacks: Mapping[str, Stack]
+    surfaces: tuple[Picture, ...]
+    volumes_ml: Mapping[str, float]
+    without_scan: bool
+
+
+@dataclass(frozen=True)
+class PredictionsSection:
+    """What the page says of predictions.
+
+    Attributes:
+        missing: Sentences on what is not there.
+        folder: Name of the folder.
+        cases: The cases shown.
+        total: How many cases the folder has.
+        volumes: Volume of each class in each case shown.
+    """
+
+    missing: tuple[str, ...] = ()
+    folder: str = ""
+    cases: tuple[PredictedCase, ...] = ()
+    total: int = 0
+    volumes: Table | None = None
+    found: Mapping[str, PredictedCase] = field(default_factory=dict)
+
+
+def find_predictions(layout: DatasetLayout) -> Path | None:
+    """The folder of predictions that lies nearest to the results' top, leaving baselines aside."""
+    records = [
+        path
+        for path in layout.results.glob(f"**/{RECORD}")
+        if not set(path.relative_to(layout.results).parts) & set(BASELINES)
+    ]
+    return min(records, key=lambda path: (len(path.parts), str(path))).parent if records else None
+
+
+def gather_predictions(
+    layout: DatasetLayout, plans: Plans | None, folder: Path | None, scans: Path | None, worst: Sequence[str] = ()
+) -> PredictionsSection:
+    """Read predicted labels and the scans they belong to. No reference label is read.
+
+    Args:
+        layout: Where the data set lies.
+        plans: Names the classes; without it nothing can be shown.
+        folder: Predicted labels, CASE.nii.gz; None where there are none.
+        scans: Folder of CASE_0000.nii.gz; else those of the data set.
+        worst: Case ids that come first.
+
+    Raises:
+        ConfigurationError: The folder has no predictions.
+        DataError: A file is damaged, or labels and scan differ in shape.
+    """
+    if folder is None:
+        return PredictionsSection(
+            missing=(
+                "No predictions were found. Run darnet_predict, and name its output with -p if it lies elsewhere.",
+            )
+        )
+    if plans is None:
+        return PredictionsSection(missing=("Predictions cannot be shown without a plan that names the classes.",))
+    _refuse_other_labels(folder, plans)
+    paths = _list(folder)
+    first = [case for case in worst if case in paths]
+    shown = (first + [c for c in spread(sorted(paths), MOST_SHOWN) if c not in first])[:MOST_SHOWN]
+    cases = tuple(_read_case(case, paths[case], _find_scan(case, layout, scans), plans) for case in shown)
+    missing = []
+    if any(case.without_scan for case in cases):
+        missing.append(
+            "Some scans were not found; their labels are shown on black. Name the folder of the scans with -i."
+        )
+    names = list(plans.foreground)
+    rows = tuple((c.case_id, *(f"{number(c.volumes_ml[n])} ml" for n in names)) for c in cases)
+    table = Table(("case", *(n.replace("_", " ") for n in names)), rows, "Volume of each predicted class.")
+    return PredictionsSection(
+        tuple(missing), folder.name, cases, len(paths), table, {case.case_id: case for case in cases}
+    )
+
+
+def _refuse_other_labels(folder: Path, plans: Plans) -> None:
+    """Masks of another set of classes would be shown under wrong names."""
+    record = folder / RECORD
+    if not record.exists():
+        return
+    values = read_json(record)
+    labels = values.get("labels") if isinstance(values, dict) else None
+    if labels != plans.labels:
+        raise ConfigurationError(
+            "the predictions have other labels than the plan",
+            where=record,
+            found=labels,
+            expected=plans.labels,
+            remedy="give the predictions of this data set with -p",
+        )
+
+
+def _list(folder: Path) -> dict[str, Path]:
+    plain = not any(folder.glob("*.nii.gz"))
+    return list_labels(folder, ".nii" if plain else ".nii.gz")
+
+
+def _find_scan(case_id: str, layout: DatasetLayout, scans: Path | None) -> Path | None:
+    folders = [scans] if scans is not None else [layout.raw / name for name in SCAN_FOLDERS]
+    names = [f"{case_id}{channel}{ending}" for channel in ("_0000", "") for ending in ENDINGS]
+    return next((f / name for f in folders for name in names if (f / name).is_file()), None)
+
+
+def _read_case(case_id: str, path: Path, scan_path: Path | None, plans: Plans) -> PredictedCase:
+    mask = read_scan(path, labels=True)
+    unknown = sorted(set(np.unique(mask.array).tolist()) - set(plans.labels.values()))
+    if unknown:
+        raise DataError(
+            "a prediction has values that the plan does not name",
+            where=path,
+            found=unknown[:10],
+            expected=plans.labels,
+            remedy="give the predictions of this data set with -p",
+        )
+    image: NDArray[Any] = np.zeros(mask.array.shape, np.uint8)
+    if scan_path is not None:
+        scan = read_scan(scan_path)
+        image = scan.array
+        if image.shape != mask.array.shape or not np.allclose(scan.affine, mask.affine, rtol=0, atol=AFFINE_TOLERANCE):
+            raise DataError(
+                "prediction and scan lie on different grids",
+                where=path,
+                found=f"shape {mask.array.shape}",
+                expected=f"shape {image.shape} and the affine of {scan_path}",
+                remedy="name the folder of the right scans with -i",
+            )
+    orientation = determine_orientation(mask.affine, plans.preprocessing.through_plane)
+    spacing = spacing_of(mask.affine, orientation)
+    canonical = to_canonical(image, orientation)
+    low, high = np.percentile(canonical[:: max(len(canonical) // 8, 1)], (0.5, 99.5))
+    volume = Volume(
+        case_id, canonical, spacing, body_axes(mask.affine, orientation), (float(low), float(high)),
+        to_canonical(mask.array, orientation),
+    )  # fmt: skip
+    voxel_ml = float(np.prod(spacing)) / 1000
+    counts = {name: int(np.count_nonzero(mask.array == value)) for name, value in plans.foreground.items()}
+    shown = [name.replace("_", " ") for name, count in counts.items() if count]
+    return PredictedCase(
+        case_id,
+        middle_plane(volume, "axial"),
+        {plane: plane_stack([volume], plane, STEPS) for plane in PLANES},
+        surface_pictures(volume, shown),
+        {name: count * voxel_ml for name, count in counts.items()},
+        scan_path is None,
+    )

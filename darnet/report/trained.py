@@ -1,0 +1,252 @@
+"""Training curves, validation and pseudo-labels of all stages."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from darnet.io import CaseStore, read_json
+from darnet.layout import DatasetLayout
+from darnet.plans import Plans
+from darnet.report.charts import Points, line_chart
+from darnet.report.records import Table, dice_text, duration, number, percent
+from darnet.self_training import missing_classes
+from darnet.training.hooks import read_log
+
+LOG = "log.jsonl"
+# What the losses of the translator are, by their names in the log.
+TRANSLATION_CHARTS = (
+    ("Image losses: how well slices come back", {"image": "reconstruction", "cycle": "there and back"}),
+    ("Code losses: how well content and style come back", {"content": "content", "style": "style"}),
+    ("Sums", {"generator": "translator", "discriminator": "its critics"}),
+)
+BASELINES = ("no_adaptation", "no_translation", "supervised")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One training.
+
+    Attributes:
+        title: Its name in words.
+        stage: "translation", "segmentation" or "self_training".
+        done: Iterations in the log.
+        planned: Iterations that the plan has; 0 where that is not known.
+        skipped: Iterations left out because a loss was not finite.
+        first: Loss at the start.
+        last: Loss at the end.
+        charts: Title and drawing of each chart.
+        dice: Validation Dice of each class on held-out source volumes; empty without validation.
+        baseline: Whether it is a baseline that is not used for prediction.
+    """
+
+    title: str
+    stage: str
+    done: int
+    planned: int
+    skipped: int
+    first: float
+    last: float
+    seconds: float
+    charts: tuple[tuple[str, str], ...]
+    dice: Mapping[str, float | None] = field(default_factory=dict)
+    baseline: bool = False
+
+
+@dataclass(frozen=True)
+class PseudoLabels:
+    """Labels that a network gave to target scans in a round.
+
+    Attributes:
+        title: Round and fold in words.
+        table: In how many scans each class was found.
+        missed: Classes found in less than half as many scans as in the source.
+    """
+
+    title: str
+    table: Table
+    missed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class TrainingSection:
+    """What the page says of the trainings.
+
+    Attributes:
+        missing: Sentences on what is not there yet.
+        runs: All trainings with a log.
+        overview: They in one table.
+        validation: Dice of each class in each run.
+        pseudo_labels: One a round and fold.
+    """
+
+    missing: tuple[str, ...] = ()
+    runs: tuple[Run, ...] = ()
+    overview: Table | None = None
+    validation: Table | None = None
+    pseudo_labels: tuple[PseudoLabels, ...] = ()
+
+
+def gather_training(layout: DatasetLayout, plans: Plans | None) -> TrainingSection:
+    """Read all logs, validations and pseudo-labels below the results."""
+    runs = [
+        run for path in _logs(layout.results) for run in [_read_run(layout.results, path, plans)] if run is not None
+    ]
+    stages = {run.stage for run in runs if not run.baseline}
+    missing = []
+    if "translation" not in stages:
+        missing.append("The translator has no training log yet. Run darnet_train.")
+    if "segmentation" not in stages:
+        missing.append("The segmentation network has not been trained yet. Run darnet_train.")
+    if plans is not None and plans.self_training.rounds and "self_training" not in stages:
+        missing.append("Self-training has not been done yet. darnet_train does it after the segmentation.")
+    return TrainingSection(
+        tuple(missing), tuple(runs), _overview(runs), _validation(runs, plans), _pseudo_labels(layout, plans)
+    )
+
+
+def _logs(results: Path) -> list[Path]:
+    patterns = ("translation", "segmentation/fold_*", "self_training/round_*/fold_*")
+    found = [p for pattern in patterns for p in sorted(results.glob(f"{pattern}/{LOG}"))]
+    return found + [p for name in BASELINES for p in sorted(results.glob(f"{name}/segmentation/fold_*/{LOG}"))]
+
+
+def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
+    rows = read_log(log)
+    if not rows:
+        return None
+    parts = log.parent.relative_to(results).parts
+    baseline = parts[0] in BASELINES
+    stage = parts[1] if baseline else parts[0]
+    fold = next((p.removeprefix("fold_") for p in parts if p.startswith("fold_")), "")
+    whole = ", trained on all source scans" if fold == "all" else f", fold {fold}"
+    if stage == "translation":
+        title, main = "Translation", "generator"
+    elif stage == "self_training":
+        title, main = f"Self-training, {parts[1].replace('_', ' ')}{whole}", "loss"
+    else:
+        title, main = f"Segmentation{whole}", "loss"
+    if baseline:
+        title = f"Baseline “{parts[0].replace('_', ' ')}”: {title[0].lower()}{title[1:]}"
+    losses = [float(row[main]) for row in rows if main in row]
+    tail = max(len(losses) // 10, 1)
+    return Run(
+        title=title,
+        stage=stage,
+        done=int(rows[-1]["iteration"]),
+        planned=_planned(results / parts[0] if baseline else results, stage, None if baseline else plans),
+        skipped=sum(int(row.get("skipped", 0)) for row in rows),
+        first=_mean(losses[:tail]),
+        last=_mean(losses[-tail:]),
+        seconds=_seconds(rows),
+        charts=_charts(rows, stage),
+        dice=_read_dice(log.parent / "validation.json"),
+        baseline=baseline,
+    )
+
+
+def _planned(folder: Path, stage: str, plans: Plans | None) -> int:
+    """Iterations that the plan has for a stage; a baseline has its own plan."""
+    if plans is not None:
+        return int(getattr(plans, stage).iterations)
+    path = folder / "plans.json"
+    return int(getattr(Plans.read(path), stage).iterations) if path.exists() else 0
+
+
+def _seconds(rows: Sequence[Mapping[str, Any]]) -> float:
+    total, before = 0.0, 0
+    for row in rows:
+        total += float(row.get("seconds_per_iteration", 0)) * (int(row["iteration"]) - before)
+        before = int(row["iteration"])
+    return total
+
+
+def _charts(rows: Sequence[Mapping[str, Any]], stage: str) -> tuple[tuple[str, str], ...]:
+    def points(name: str) -> Points:
+        return [(float(r["iteration"]), float(r[name])) for r in rows if name in r and math.isfinite(float(r[name]))]
+
+    if stage != "translation":
+        wanted: Sequence[tuple[str, dict[str, str]]] = (
+            ("Loss: how far the labels are from the true ones", {"loss": "loss"}),
+        )
+    else:
+        wanted = TRANSLATION_CHARTS
+    charts = []
+    for title, names in wanted:
+        series = {word: points(name) for name, word in names.items() if points(name)}
+        if series:
+            charts.append((title, line_chart(series, "iteration", "loss (no unit)", title)))
+    return tuple(charts)
+
+
+def _read_dice(path: Path) -> dict[str, float | None]:
+    if not path.exists():
+        return {}
+    values = read_json(path)
+    mean = values.get("mean") if isinstance(values, dict) else None
+    return dict(mean) if isinstance(mean, dict) else {}
+
+
+def _overview(runs: Sequence[Run]) -> Table | None:
+    rows = tuple(
+        (run.title, f"{run.done}" + (f" of {run.planned}" if run.planned else ""), duration(run.seconds),
+         f"{number(run.seconds / max(run.done, 1))} s", f"{number(run.first)} → {number(run.last)}", f"{run.skipped}")
+        for run in runs
+    )  # fmt: skip
+    head = (
+        "training",
+        "iterations done",
+        "time",
+        "time an iteration",
+        "loss, start → end (no unit)",
+        "iterations skipped",
+    )
+    return Table(head, rows) if rows else None
+
+
+def _validation(runs: Sequence[Run], plans: Plans | None) -> Table | None:
+    with_dice = [run for run in runs if run.dice]
+    if not with_dice:
+        return None
+    names = list(plans.foreground) if plans is not None else sorted({n for run in with_dice for n in run.dice})
+    rows = []
+    for run in with_dice:
+        found = [run.dice.get(name) for name in names]
+        known = [v for v in found if v is not None]
+        rows.append((run.title, *map(dice_text, (_mean(known), *found))))
+    caption = (
+        "Dice on held-out, translated source volumes (0 none to 1 perfect, no unit). It says nothing of target scans "
+        "if the translation is wrong."
+    )
+    return Table(("training", "mean", *(n.replace("_", " ") for n in names)), tuple(rows), caption)
+
+
+def _pseudo_labels(layout: DatasetLayout, plans: Plans | None) -> tuple[PseudoLabels, ...]:
+    base = layout.preprocessed / "pseudo_labels"
+    source = CaseStore(layout.cases("source"))
+    found = []
+    for folder in sorted(base.glob("round_*/fold_*")) if plans is not None and base.exists() else []:
+        store = CaseStore(folder)
+        cases = store.case_ids()
+        match = re.fullmatch(r"round_(\w+)/fold_(\w+)", folder.relative_to(base).as_posix())
+        if not cases or match is None or plans is None:
+            continue
+        rows = []
+        for name in plans.foreground:
+            shown = sum(store.record(c).class_voxels.get(name, 0) > 0 for c in cases)
+            own = [source.record(c).class_voxels.get(name, 0) > 0 for c in source.case_ids()]
+            in_source = percent(sum(own) / len(own)) if own else "–"
+            rows.append((name.replace("_", " "), f"{shown} of {len(cases)} ({percent(shown / len(cases))})", in_source))
+        head = ("class", "target scans where it was found", "source scans that show it")
+        fold = "all source scans" if match[2] == "all" else f"fold {match[2]}"
+        title = f"Round {match[1]}, {fold}"
+        found.append(PseudoLabels(title, Table(head, tuple(rows)), tuple(missing_classes(plans, source, store))))
+    return tuple(found)
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else math.nan

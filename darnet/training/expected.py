@@ -1,0 +1,126 @@
+"""How long training will take on this machine: a few iterations of each stage, timed and scaled to the plan."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import os
+import time
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from darnet.io import CaseStore
+from darnet.plans import Plans, SegmentationPlan
+from darnet.training.loaders import PatchLoader, SliceLoader, SliceTable, foreground_fractions
+from darnet.training.loop import TrainingStep
+from darnet.training.segmentation import SegmentationStep
+from darnet.training.translation import TranslationStep
+
+STAGE = "timing"
+# A CPU times no more in one iteration. From there on its time grows with the voxels; smaller ones have fixed costs too.
+MOST_VOXELS = 250_000
+MOST_PIXELS = 70_000
+MOST_TIMED, SECONDS = 3, 3.0  # iterations of a stage that are timed, and when to stop earlier
+
+
+@dataclass(frozen=True)
+class ExpectedTime:
+    """Seconds of training on the device that was timed.
+
+    Attributes:
+        translation: Of the translator, once a data set.
+        segmentation: Of one fold.
+        self_training: Of all rounds of one fold.
+    """
+
+    translation: float
+    segmentation: float
+    self_training: float
+
+    @property
+    def fold(self) -> float:
+        """Translator and one fold together."""
+        return self.translation + self.segmentation + self.self_training
+
+
+def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: torch.device) -> ExpectedTime:
+    """Time a few iterations of either network on preprocessed scans.
+
+    Synthesis, validation and pseudo-labels, which take far less, are not counted.
+
+    Args:
+        plans: The plan.
+        source: Store of labelled source scans.
+        target: Store of target scans.
+        device: Where training will be.
+
+    Raises:
+        DarnetError: A stored case cannot be read.
+        torch.OutOfMemoryError: An iteration does not fit the device.
+    """
+    slices = plans.translation
+    if device.type != "cuda" and math.prod(slices.slice_size) * slices.batch_size > MOST_PIXELS:
+        slices = dataclasses.replace(slices, batch_size=1)
+    loaders = [SliceLoader(store, _first_slices(store), slices) for store in (source, target)]
+    batch = _seconds(TranslationStep(slices, loaders[0], loaders[1], device, plans.seed))
+    whole = plans.segmentation
+    small = whole if device.type == "cuda" else smaller_patch(whole)
+    case = source.case_ids()[0]
+    patches = PatchLoader(source, source, {case: (case,)}, small)
+    share = math.prod(small.patch_size) * small.batch_size / (math.prod(whole.patch_size) * whole.batch_size)
+    step = _seconds(SegmentationStep(small, plans.num_classes, patches, device, plans.seed, STAGE)) / share
+    rounds = plans.self_training.rounds * plans.self_training.iterations
+    return ExpectedTime(
+        translation=batch * plans.translation.batch_size / slices.batch_size * plans.translation.iterations,
+        segmentation=step * whole.iterations,
+        self_training=step * rounds,
+    )
+
+
+def smaller_patch(plan: SegmentationPlan) -> SegmentationPlan:
+    """The plan itself, or where a batch has more than `MOST_VOXELS` one patch an iteration, halved in plane until it
+    has no more, as far as the strides allow."""
+    depth, *plane = plan.patch_size
+    if depth * math.prod(plane) * plan.batch_size <= MOST_VOXELS:
+        return plan
+    divisors = [math.prod(stride[axis] for stride in plan.strides) for axis in (1, 2)]
+    while depth * math.prod(plane) > MOST_VOXELS:
+        halves = [n // 2 // d * d for n, d in zip(plane, divisors, strict=True)]
+        if not all(halves):
+            break
+        plane = halves
+    return dataclasses.replace(plan, patch_size=(depth, plane[0], plane[1]), batch_size=1)
+
+
+def memory_here(device: torch.device) -> float | None:
+    """Memory of the device in GB; None where the system does not tell."""
+    if device.type == "cuda":
+        return float(torch.cuda.get_device_properties(device).total_memory) / 1e9
+    try:
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+    except (AttributeError, ValueError, OSError):
+        return None
+
+
+def _first_slices(store: CaseStore) -> SliceTable:
+    """The fuller half of the first case's slices."""
+    case = store.case_ids()[0]
+    fractions = foreground_fractions(store.image(case))
+    indices = np.argsort(fractions)[len(fractions) // 2 :]
+    return SliceTable((case,) * len(indices), tuple(int(i) for i in indices))
+
+
+def _seconds(step: TrainingStep) -> float:
+    """Time of the quickest of a few iterations after the first: what else runs on the machine only makes them slower.
+
+    Losses are read, so a GPU has finished too.
+    """
+    step.update(0)
+    times: list[float] = []
+    while len(times) < MOST_TIMED and sum(times) < SECONDS:
+        start = time.perf_counter()
+        step.update(1 + len(times))
+        times.append(time.perf_counter() - start)
+    return min(times)

@@ -1,0 +1,295 @@
+"""The report as a file: what it says, what it leaves out, what it refuses."""
+
+from __future__ import annotations
+
+import json
+import re
+from html.parser import HTMLParser
+
+import pytest
+
+from darnet.cli.report import main
+from darnet.layout import DatasetLayout
+
+NAME = "Dataset007_Small"
+# Links within the page, pictures within the page, and the names of SVG's own language.
+REMOTE = re.compile(r"""(?:src|href|url\(|@import|fetch\()\s*[=(]?\s*["']?(?!#|data:)[a-z]+:?//""", re.IGNORECASE)
+
+
+@pytest.fixture
+def command(tmp_path):
+    def run(*flags, dataset="7"):
+        return main([str(flag) for flag in ("-d", dataset, "--root", tmp_path / "root", *flags)])
+
+    return run
+
+
+class Outline(HTMLParser):
+    """Which elements are open, and what pictures, ids and links there are."""
+
+    VOID = {"meta", "link", "img", "input", "br", "path", "rect", "circle", "polyline"}
+
+    def __init__(self, text):
+        super().__init__()
+        self.open, self.wrong, self.images, self.ids, self.targets, self.charts = [], [], [], [], [], []
+        self.feed(text)
+
+    def handle_starttag(self, tag, attributes):
+        values = dict(attributes)
+        if tag not in self.VOID:
+            self.open.append(tag)
+        if tag == "img":
+            self.images.append(values)
+        if tag == "svg":
+            self.charts.append(values)
+        if "id" in values:
+            self.ids.append(values["id"])
+        self.targets += [values[key] for key in ("for", "aria-controls", "aria-labelledby") if key in values]
+        if values.get("href", "").startswith("#"):
+            self.targets.append(values["href"][1:])
+
+    def handle_endtag(self, tag):
+        if tag in self.VOID:
+            return
+        if not self.open or self.open.pop() != tag:
+            self.wrong.append(tag)
+
+
+def test_whole_report(whole_run, command, capsys):
+    assert command() == 0
+    said = capsys.readouterr().out
+    path = whole_run.results / "report.html"
+    assert str(path) in said
+    text = path.read_text("utf-8")
+    outline = Outline(text)
+    assert not outline.wrong
+    assert not outline.open
+    assert len(outline.ids) == len(set(outline.ids))
+    assert set(outline.targets) <= set(outline.ids)
+    assert not REMOTE.search(text)
+    assert len(outline.images) > 100
+    for image in outline.images:
+        assert image["src"].startswith("data:image/png;base64,")
+        assert image["alt"] or image["class"] == "overlay"
+    assert len(outline.charts) >= 8
+    assert all(chart["role"] == "img" and chart["aria-label"] for chart in outline.charts)
+
+
+WORDS = (
+    "3 × 1 × 1 mm",  # the planned grid
+    "the medians of both",  # a reason of the plan
+    "8 × 16 × 16 voxels",  # a patch
+    "divided by 1 × 2 × 2",
+    "MR 4 × 1 × 1 mm (medians)",
+    "real MR",
+    "cluster 2",
+    "1000 of 1000",  # iterations
+    "0.550",  # validation Dice of the rod
+    "✓ good",
+    "1 of 2",  # the rod's failures
+    "∞ mm",
+    "0.425",  # Dice of the worst case, (0.85 + 0) / 2
+)
+
+
+def test_what_the_report_says(whole_run, command):
+    assert command("--quiet") == 0
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    assert [words for words in WORDS if words not in text] == []
+    table = text[text.index('id="case-scores"') :]
+    assert table.index("t2</a>") < table.index("t1</a>")
+    articles = re.findall(r'<article id="case-\d+">\s*<h3>(\w+)</h3>', text)
+    assert articles == ["t2", "t1"]  # the worst first
+
+
+def test_faults_are_found(whole_run, command, capsys):
+    assert command() == 0
+    said = capsys.readouterr().out
+    assert "bad: Pseudo-labels, round 1, fold 0. rod found in less than half" in said
+    assert "bad: Segmentation, fold 0: validation. Dice on held-out source volumes is low: rod 0.550" in said
+    assert "doubtful: Classes that were not found. rod in t2." in said
+    assert "doubtful: Classes missed or made up. 1 times" in said
+
+
+def test_reference_labels_are_not_read(whole_run, command):
+    labels = whole_run.raw / "labelsTs"
+    labels.mkdir()
+    (labels / "t1.nii.gz").write_bytes(b"not a scan: reading it would fail")
+    assert command("--quiet") == 0
+
+
+def test_names_are_escaped(whole_run, command):
+    """A folder, a case or a modality is only text."""
+    values = json.loads(whole_run.plans.read_text())
+    values["target"]["modality"] = "<script>alert(1)</script>"
+    whole_run.plans.write_text(json.dumps(values))
+    assert command("--quiet") == 0
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    assert "<script>alert" not in text
+    assert "&lt;script&gt;alert" in text
+
+
+SENTENCES = {
+    "planning": "Nothing is planned yet",
+    "preprocessing": "There are no preprocessed scans to show yet",
+    "translation": "The translator has not been trained yet",
+    "synthesis": "There are no translated volumes yet",
+    "segmentation": "The segmentation network has not been trained yet",
+    "self_training": "Self-training has not been done yet",
+    "prediction": "No predictions were found",
+    "evaluation": "Nothing has been evaluated yet",
+}
+
+
+def undo(layout, stage):
+    """Take away what a stage and all after it leave behind."""
+    import shutil
+
+    folders = {
+        "planning": [layout.plans, layout.fingerprint],
+        "preprocessing": [layout.cases("source"), layout.cases("target")],
+        "translation": [layout.translation],
+        "synthesis": [layout.synthetic],
+        "segmentation": [layout.results / "segmentation"],
+        "self_training": [layout.results / "self_training", layout.preprocessed / "pseudo_labels"],
+        "prediction": [layout.results / "predictions"],
+        "evaluation": [layout.results / "predictions" / "summary.json"],
+    }
+    for later in list(folders)[list(folders).index(stage) :]:
+        for path in folders[later]:
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+
+
+@pytest.mark.parametrize("stage", SENTENCES)
+def test_what_is_not_there_yet_is_said(whole_run, command, stage):
+    undo(whole_run, stage)
+    assert command("--quiet") == 0
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    order = list(SENTENCES)
+    for other in order:
+        later = order.index(other) >= order.index(stage)
+        # Whether self-training is planned is not known without a plan.
+        if other != "self_training" or stage != "planning":
+            assert (SENTENCES[other] in text) == later, other
+
+
+def test_raw_data_alone(tmp_path, write_raw_dataset, command):
+    write_raw_dataset(tmp_path / "root")
+    assert command() == 0
+    assert (
+        "Nothing is planned yet" in DatasetLayout(tmp_path / "root", NAME).results.joinpath("report.html").read_text()
+    )
+
+
+def test_predictions_of_another_folder(whole_run, command, tmp_path):
+    elsewhere = tmp_path / "masks"
+    (whole_run.results / "predictions").rename(elsewhere)
+    scans = tmp_path / "empty"
+    scans.mkdir()
+    flags = ("-o", tmp_path / "r.html", "-p", elsewhere, "-i", scans)
+    assert command(*flags, "-e", elsewhere / "summary.json") == 0
+    text = (tmp_path / "r.html").read_text("utf-8")
+    assert "Some scans were not found" in text
+    assert "2 of 2 segmented scans of the folder “masks”" in text
+
+
+def break_plan(layout):
+    layout.plans.write_text("{")
+
+
+def break_fingerprint(layout):
+    layout.fingerprint.write_text('{"cases": [{"case_id": "a"}]}')
+
+
+def break_store(layout):
+    path = layout.cases("target") / "t2_image.b2nd"
+    path.write_bytes(path.read_bytes()[:-50])
+
+
+def break_bank(layout):
+    (layout.synthetic / "style_bank.json").write_text('{"codes": [1, 2]}')
+
+
+def break_mask(layout):
+    path = layout.results / "predictions" / "t1.nii.gz"
+    path.write_bytes(path.read_bytes()[:-20])
+
+
+def swap_masks(layout):
+    import nibabel as nib
+
+    path = layout.results / "predictions" / "t1.nii.gz"
+    mask = nib.load(path)
+    affine = mask.affine.copy()
+    affine[0, 3] += 5
+    nib.Nifti1Image(mask.get_fdata().astype("uint8"), affine).to_filename(path)
+
+
+def rename_labels(layout):
+    path = layout.results / "predictions" / "prediction.json"
+    path.write_text(json.dumps({"labels": {"background": 0, "rod": 1, "cube": 2}}))
+
+
+def break_summary(layout):
+    (layout.results / "predictions" / "summary.json").write_text('{"cases": []}')
+
+
+@pytest.mark.parametrize(
+    ("spoil", "code", "words"),
+    [
+        (break_plan, 2, "the plan is not valid JSON"),
+        (break_fingerprint, 2, "the fingerprint has other keys"),
+        (break_store, 3, "t2_image.b2nd"),
+        (break_bank, 2, "the style bank has another form"),
+        (break_mask, 3, "t1.nii.gz"),
+        (swap_masks, 3, "prediction and scan lie on different grids"),
+        (rename_labels, 2, "the predictions have other labels than the plan"),
+        (break_summary, 2, "no summary of darnet_evaluate"),
+    ],
+)
+def test_damaged_files_are_named(whole_run, command, capsys, spoil, code, words):
+    spoil(whole_run)
+    assert command() == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert "remedy" in said
+    assert not (whole_run.results / "report.html").exists()
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (("-o", "report.txt"), "not an HTML file"),
+        (("-p", "nowhere"), "there is no such folder"),
+        (("-i", "nowhere"), "there is no such folder"),
+        (("-e", "nowhere.json"), "there is no such file"),
+        (("--unknown",), "unrecognized"),
+    ],
+)
+def test_wrong_flags(small_run, command, capsys, flags, words):
+    assert command(*flags) == 2
+    assert words in capsys.readouterr().err
+
+
+def test_no_such_data_set(command, capsys):
+    assert command(dataset="8") == 2
+    assert "there is no data set 8" in capsys.readouterr().err
+
+
+def test_other_files_are_not_replaced(small_run, command, tmp_path, capsys):
+    page = tmp_path / "page.html"
+    page.write_text("<h1>mine</h1>")
+    assert command("-o", page) == 2
+    assert "no report" in capsys.readouterr().err
+    assert page.read_text() == "<h1>mine</h1>"
+
+
+def test_an_earlier_report_is_replaced_and_the_same(small_run, command, tmp_path):
+    page = tmp_path / "page.html"
+    assert command("-o", page, "--quiet") == 0
+    first = page.read_bytes()
+    assert command("-o", page, "--quiet") == 0
+    assert page.read_bytes() == first

@@ -1,0 +1,82 @@
+from __future__ import annotations
+
+import dataclasses
+import math
+
+import numpy as np
+import pytest
+import torch
+
+from darnet.plans import Plans
+from darnet.training import expected
+from darnet.training.expected import memory_here, smaller_patch
+
+
+@pytest.mark.parametrize(
+    ("patch", "batch", "strides", "smaller", "one"),
+    [
+        ((16, 80, 80), 2, ((1, 2, 2),) * 4, (16, 80, 80), 2),  # small enough as it is
+        ((32, 256, 256), 2, ((1, 2, 2), (1, 2, 2), (2, 2, 2), (2, 2, 2)), (32, 64, 64), 1),
+        ((64, 96, 96), 1, ((2, 2, 2),) * 4, (64, 48, 48), 1),
+        ((512, 32, 32), 2, ((2, 2, 2),) * 5, (512, 32, 32), 1),  # cannot be halved
+    ],
+)
+def test_smaller_patch(make_small_plans, patch, batch, strides, smaller, one):
+    plan = dataclasses.replace(make_small_plans().segmentation, patch_size=patch, batch_size=batch, strides=strides)
+    found = smaller_patch(plan)
+    assert (found.patch_size, found.batch_size) == (smaller, one)
+    assert all(n % math.prod(s[a] for s in strides) == 0 for a, n in enumerate(found.patch_size))
+
+
+class Clock:
+    """Time that only the steps move on."""
+
+    now = 0.0
+
+    def perf_counter(self):
+        return self.now
+
+
+def test_time_follows_from_the_plan(make_small_plans, monkeypatch):
+    """A step of so many seconds, times the iterations; the warming up does not count, the quickest does."""
+    clock = Clock()
+    lengths = {"translation": [50.0, 4.0, 2.0], "segmentation": [50.0, 3.5]}
+
+    class Step:
+        def __init__(self, kind, *args):
+            self.kind, self.left = kind, list(lengths[kind])
+
+        def update(self, iteration):
+            clock.now += self.left.pop(0) if self.left else 1e9
+
+    monkeypatch.setattr(expected, "time", clock)
+    monkeypatch.setattr(expected, "SliceLoader", lambda *args: None)
+    monkeypatch.setattr(expected, "PatchLoader", lambda *args: None)
+    monkeypatch.setattr(expected, "TranslationStep", lambda *args: Step("translation"))
+    monkeypatch.setattr(expected, "SegmentationStep", lambda *args: Step("segmentation"))
+    plans: Plans = make_small_plans()
+    plans = dataclasses.replace(
+        plans,
+        translation=dataclasses.replace(plans.translation, iterations=100),
+        segmentation=dataclasses.replace(plans.segmentation, iterations=10),
+        self_training=dataclasses.replace(plans.self_training, rounds=2, iterations=5),
+    )
+
+    class Store:
+        def case_ids(self):
+            return ("a",)
+
+        def image(self, case):
+            return np.zeros((1, 4, 8, 8), np.float32)
+
+    found = expected.measure_time(plans, Store(), Store(), torch.device("cpu"))
+    # The first timed iteration of each is longer than the time allowed, so there is one of each.
+    assert found.translation == pytest.approx(400.0)
+    assert found.segmentation == pytest.approx(35.0)
+    assert found.self_training == pytest.approx(35.0)
+    assert found.fold == pytest.approx(470.0)
+
+
+def test_memory_of_this_machine():
+    found = memory_here(torch.device("cpu"))
+    assert found is None or 0.5 < found < 100_000
