@@ -9,7 +9,7 @@ WORKERS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup test lint demo fuzz chaos clean
+.PHONY: setup test lint demo docs fuzz chaos clean
 .DELETE_ON_ERROR:
 
 setup: $(INSTALLED)
@@ -40,6 +40,14 @@ test: lint
 	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) \
 		--cov --cov-report=term:skip-covered --cov-fail-under=90
 
+# Warnings are errors: a page that leads nowhere is not built.
+docs: $(VENV)/.docs
+	$(BIN)/python -m mkdocs build --strict
+
+$(VENV)/.docs: $(INSTALLED)
+	$(BIN)/python -m pip install --quiet --editable '.[docs]'
+	@touch $@
+
 demo: $(INSTALLED)
 	$(BIN)/darnet_demo
 
@@ -53,4 +61,4 @@ chaos: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --kills 50 --seed 0 --report docs/reports/chaos.json
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage darnet.egg-info
+	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage darnet.egg-info

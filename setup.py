@@ -11,6 +11,7 @@ assert VERSION is not None, "darnet/__init__.py has no __version__"
 
 COMMANDS = {
     "darnet_plan_and_preprocess": "plan_and_preprocess",
+    "darnet_convert": "convert",
     "darnet_train": "train",
     "darnet_predict": "predict",
     "darnet_evaluate": "evaluate",
@@ -50,6 +51,8 @@ setup(
         "jinja2>=3.1",
     ],
     extras_require={
+        "tensorboard": ["tensorboard>=2.17"],
+        "docs": ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.30", "latex2mathml>=3.77"],
         "test": [
             "pytest>=8",
             "pytest-cov>=5",
@@ -58,6 +61,8 @@ setup(
             "ruff>=0.6",
             "mypy>=1.11",
             "pre-commit>=3.7",
+            "latex2mathml>=3.77",
+            "tensorboard>=2.17",
         ],
     },
     entry_points={"console_scripts": [f"{name} = darnet.cli.{module}:main" for name, module in COMMANDS.items()]},

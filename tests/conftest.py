@@ -3,6 +3,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import struct
 from pathlib import Path
 
 import nibabel as nib
@@ -99,6 +100,54 @@ def _hashes_of_tree(folder):
     }
 
 
+def _write_dicom(path, pixels, position, row=(1, 0, 0), column=(0, 1, 0), spacing=(1.0, 1.0), series="1.2.3", **tags):
+    """A slice as explicit little endian, element by element from the standard.
+
+    `pixels` are rows and columns of int16; `position`, `row` and `column` are mm and directions in L, P, S; `spacing`
+    is mm between rows and between columns. Tags are given as g0028_1053=(b"DS", b"2").
+    """
+
+    def element(group, number, kind, value):
+        value += (b"\0" if kind in (b"UI", b"OW") else b" ") * (len(value) % 2)
+        long = kind in (b"OW", b"OB", b"SQ", b"UN")
+        size = struct.pack("<2xI", len(value)) if long else struct.pack("<H", len(value))
+        return struct.pack("<HH", group, number) + kind + size + value
+
+    def decimals(numbers):
+        return "\\".join(f"{number:.10g}"[:16] for number in numbers).encode()
+
+    def short(number):
+        return struct.pack("<H", number)
+
+    kind, syntax = b"1.2.840.10008.5.1.4.1.1.4", b"1.2.840.10008.1.2.1"
+    uid = series.encode() + b"." + str(abs(hash((path.name, *position)))).encode()[:12]
+    meta = element(2, 1, b"OB", b"\0\1") + element(2, 2, b"UI", kind) + element(2, 3, b"UI", uid)
+    meta += element(2, 0x10, b"UI", syntax) + element(2, 0x12, b"UI", b"1.2.3.4")
+    elements = {
+        (8, 0x16): (b"UI", kind),
+        (8, 0x18): (b"UI", uid),
+        (8, 0x60): (b"CS", b"MR"),
+        (0x20, 0x0D): (b"UI", b"1.2.3.9"),
+        (0x20, 0x0E): (b"UI", series.encode()),
+        (0x20, 0x32): (b"DS", decimals(position)),
+        (0x20, 0x37): (b"DS", decimals((*row, *column))),
+        (0x28, 2): (b"US", short(1)),
+        (0x28, 4): (b"CS", b"MONOCHROME2"),
+        (0x28, 0x10): (b"US", short(pixels.shape[0])),
+        (0x28, 0x11): (b"US", short(pixels.shape[1])),
+        (0x28, 0x30): (b"DS", decimals(spacing)),
+        (0x28, 0x100): (b"US", short(16)),
+        (0x28, 0x101): (b"US", short(16)),
+        (0x28, 0x102): (b"US", short(15)),
+        (0x28, 0x103): (b"US", short(1)),
+        (0x7FE0, 0x10): (b"OW", np.ascontiguousarray(pixels, "<i2").tobytes()),
+    }
+    elements |= {(int(name[1:5], 16), int(name[6:], 16)): value for name, value in tags.items()}
+    body = b"".join(element(*tag, *value) for tag, value in sorted(elements.items()) if value is not None)
+    head = element(2, 0, b"UL", struct.pack("<I", len(meta)))
+    path.write_bytes(b"\0" * 128 + b"DICM" + head + meta + body)
+
+
 # Fixtures of the whole session, so that hypothesis may use them.
 @pytest.fixture(scope="session")
 def make_small_plans():
@@ -113,6 +162,11 @@ def small_scan():
 @pytest.fixture(scope="session")
 def write_raw_dataset():
     return _write_raw_dataset
+
+
+@pytest.fixture(scope="session")
+def write_dicom():
+    return _write_dicom
 
 
 @pytest.fixture(scope="session")

@@ -16,9 +16,10 @@ PACKAGE = Path(darnet.__file__).parent
 # A package may import those above it; those in one line stand side by side and may import each other.
 ORDER = (
     ("errors",),
-    ("plans", "layout"),
+    ("plans", "layout", "progress"),
     ("imaging",),
     ("io",),
+    ("convert",),
     ("networks",),
     ("losses",),
     ("evaluation",),
@@ -117,6 +118,11 @@ def test_light_modules_import_nothing_heavy():
             if parts[0] in HEAVY or ".".join(parts[:2]) in heavy_packages:
                 wrong.append(f"{path.relative_to(PACKAGE)}:{line} imports {name}")
     assert not wrong, "\n".join(wrong)
+
+
+def test_bars_are_shown_in_one_place():
+    users = [str(p.relative_to(PACKAGE)) for p in source_files() if "tqdm" in p.read_text("utf-8")]
+    assert users == ["progress.py"]
 
 
 def test_nothing_loads_pickles():

@@ -50,16 +50,15 @@ def run(args: Namespace) -> None:
     output = Path(args.output) if args.output else predictions / SUMMARY
     _check_output(output)
 
-    from tqdm import tqdm
-
     from darnet.evaluation import evaluate_folders, find_labels, format_table
     from darnet.io import write_json
+    from darnet.progress import track
 
-    progress = functools.partial(tqdm, unit="case", disable=args.quiet, dynamic_ncols=True)
     source = _find_classes(args.labels, predictions, references)
-    labels = _read_classes(source) if source else find_labels(references, functools.partial(progress, desc="read"))
+    reading, evaluating = (functools.partial(track, description=d, quiet=args.quiet) for d in ("read", "evaluate"))
+    labels = _read_classes(source) if source else find_labels(references, reading)
     say(args, f"classes of {source or 'the values in the references'}: {', '.join(labels)}")
-    summary = evaluate_folders(predictions, references, labels, functools.partial(progress, desc="evaluate"))
+    summary = evaluate_folders(predictions, references, labels, evaluating)
     output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, {"labels": labels, **summary.to_json()})
     say(args, f"{format_table(summary)}\nall numbers are in {output}")

@@ -14,7 +14,11 @@ def build_parser() -> ArgumentParser:
     """The flags of darnet_predict."""
     command = parser("darnet_predict", "Segment target scans. Each result is on its scan's own grid.")
     command.add_argument(
-        "-i", dest="input", required=True, metavar="PATH", help="a scan, or a folder of CASE_0000.nii.gz"
+        "-i",
+        dest="input",
+        required=True,
+        metavar="PATH",
+        help="a scan, a folder of CASE_0000.nii.gz, or a folder of the DICOM slices of one scan",
     )
     command.add_argument("-o", dest="output", required=True, metavar="FOLDER", help="where CASE.nii.gz are written")
     model = command.add_mutually_exclusive_group(required=True)

@@ -34,6 +34,9 @@ def build_parser() -> ArgumentParser:
     command.add_argument(
         "--seed", type=whole_number(0), default=None, help="seed of everything random; the plan's if not given"
     )
+    command.add_argument(
+        "--tensorboard", action="store_true", help="also write events to tensorboard/ beside each checkpoint"
+    )
     add_common(command)
     return command
 
@@ -47,7 +50,8 @@ def run(args: Namespace) -> None:
     plans = Plans.read(layout.plans)
     if args.seed is not None:
         plans = dataclasses.replace(plans, seed=args.seed)
-    options = RunOptions(device=resolve_device(args.device), resume=args.resume, quiet=args.quiet, notice=warn)
+    device = resolve_device(args.device)
+    options = RunOptions(device, args.resume, args.quiet, tensorboard=args.tensorboard, notice=warn)
     say(args, f"{layout.name}, preset {plans.preset}, fold {args.fold}, on {options.device}")
     if args.no_adaptation:
         train_without_adaptation(layout, plans, args.fold, options)

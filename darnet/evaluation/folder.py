@@ -36,7 +36,7 @@ def evaluate_folders(
         predictions: Folder of predicted labels.
         references: Folder of reference labels.
         labels: Value of each class by name; a background, 0, is passed over.
-        progress: Wraps the case ids that are gone through, such as `tqdm`.
+        progress: Wraps the case ids that are gone through, such as `darnet.progress.track`.
 
     Returns:
         Scores and statistics, the cases sorted by name.

@@ -9,7 +9,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from darnet.errors import (
     ConfigurationError,
@@ -23,7 +22,18 @@ from darnet.errors import (
 )
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
-from darnet.io import atomic_path, list_cases, only_one, read_scan, require_writable, write_json, write_labels
+from darnet.io import (
+    atomic_path,
+    is_dicom_folder,
+    list_cases,
+    only_one,
+    read_dicom_scan,
+    read_scan,
+    require_writable,
+    write_json,
+    write_labels,
+)
+from darnet.progress import track
 
 ENDINGS = (".nii.gz", ".nii")
 
@@ -76,13 +86,16 @@ class FolderOptions:
 
 
 def find_inputs(source: str | Path) -> list[InputCase]:
-    """The scans of a folder of CASE_0000.nii.gz (or .nii), or a single file of any name, sorted by case.
+    """The scans of a folder of CASE_0000.nii.gz (or .nii), sorted by case; a single file of any name; a folder of the
+    DICOM slices of one scan.
 
     Raises:
         ConfigurationError: There is no such file or folder.
         DataError: No scan, a wrong name or ending, or a second channel.
     """
     source = Path(source)
+    if source.is_dir() and is_dicom_folder(source):
+        return [InputCase(source.resolve().name, source, ".nii.gz")]
     if source.is_dir():
         names = [path.name.lower() for path in source.iterdir() if not path.name.startswith(".")]
         plain = any(n.endswith(".nii") for n in names) and not any(n.endswith(".nii.gz") for n in names)
@@ -161,7 +174,7 @@ def predict_folder(
     """Segment a scan or a folder of scans. Each result is on its scan's own grid and appears when it is whole.
 
     Args:
-        source: A scan, or a folder of CASE_0000.nii.gz.
+        source: A scan, a folder of CASE_0000.nii.gz, or a folder of the DICOM slices of one scan.
         output: Folder for CASE.nii.gz; made if it is not there.
         predictor: What segments.
         options: What else to write, and which of the cases to do.
@@ -209,7 +222,7 @@ def _predict_cases(
 ) -> list[DarnetError]:
     """Segment scans, no other run of this part beside; what is wrong with those that fail."""
     faults: list[DarnetError] = []
-    for case in tqdm(todo, desc="predict", unit="scan", disable=options.quiet, dynamic_ncols=True):
+    for case in track(todo, "predict", "scan", options.quiet):
         try:
             for note in _predict_case(case, output, predictor, options):
                 notice(f"note: {case.case_id}: {note}")
@@ -245,7 +258,10 @@ def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: 
 
 def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
     """The labels are written last: where they are, the rest is."""
-    scan = read_scan(case.path, replace_non_finite=options.replace_non_finite)
+    if case.path.is_dir():
+        scan = read_dicom_scan(case.path)
+    else:
+        scan = read_scan(case.path, replace_non_finite=options.replace_non_finite)
     prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
     output.mkdir(parents=True, exist_ok=True)
     if not (output / RECORD).exists():

@@ -3,6 +3,7 @@
 from darnet.io.case_store import CaseRecord, CaseStore
 from darnet.io.checkpoint import load_checkpoint, pack_checkpoint, read_meta, save_checkpoint
 from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
+from darnet.io.dicom import DicomVolume, is_dicom_folder, read_dicom, read_dicom_scan
 from darnet.io.files import (
     atomic_path,
     atomic_write,
@@ -20,16 +21,20 @@ __all__ = [
     "CaseRecord",
     "CaseStore",
     "DatasetInfo",
+    "DicomVolume",
     "Scan",
     "ScanHeader",
     "atomic_path",
     "atomic_write",
+    "is_dicom_folder",
     "list_cases",
     "list_labels",
     "load_checkpoint",
     "only_one",
     "pack_checkpoint",
     "read_dataset_json",
+    "read_dicom",
+    "read_dicom_scan",
     "read_header",
     "read_json",
     "read_meta",

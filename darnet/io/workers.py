@@ -12,9 +12,8 @@ from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import connection, get_context, parent_process
 from typing import TypeVar
 
-from tqdm import tqdm
-
 from darnet.errors import DarnetError, ResourceError, is_out_of_memory, out_of_memory
+from darnet.progress import progress
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -40,7 +39,7 @@ def run_cases(
         ResourceError: A worker that was alone was killed; the error names the case. Or the system has no room for
             what processes share.
     """
-    with tqdm(total=len(tasks), desc=description, unit="case", disable=quiet, dynamic_ncols=True) as bar:
+    with progress(description, len(tasks), quiet=quiet) as bar:
         for case, result in _results(function, tasks, min(processes, len(tasks)), description):
             bar.update()
             yield case, result
@@ -57,7 +56,7 @@ def _results(
     while left:
         with _pool(workers) as pool:
             futures = _submit(pool, function, left, work)
-            broken = False
+            broken = len(futures) < len(left)
             for future in as_completed(futures):
                 try:
                     result = future.result()
@@ -98,11 +97,18 @@ def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
 def _submit(
     pool: ProcessPoolExecutor, function: Callable[[Task], Result], tasks: Mapping[str, Task], work: str
 ) -> dict[Future[Result | DarnetError], str]:
-    """Hand over all cases. Workers start here, with Ctrl-C held back for good: this process decides when they end."""
+    """Hand over all cases, or those before a worker was killed.
+
+    Workers start here, with Ctrl-C held back for good: this process decides when they end.
+    """
     held = {signal.SIGINT} if hasattr(signal, "pthread_sigmask") else set()
     former = signal.pthread_sigmask(signal.SIG_BLOCK, held) if held else None
     try:
-        return {pool.submit(_guarded, function, task, case, work): case for case, task in tasks.items()}
+        futures: dict[Future[Result | DarnetError], str] = {}
+        with contextlib.suppress(BrokenProcessPool):
+            for case, task in tasks.items():
+                futures[pool.submit(_guarded, function, task, case, work)] = case
+        return futures
     except OSError as error:
         raise _no_shared_memory(error) from error
     finally:

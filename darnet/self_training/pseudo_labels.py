@@ -8,13 +8,13 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
 from darnet.imaging import keep_largest
 from darnet.inference import Predictor
 from darnet.io import CaseStore
 from darnet.plans import Plans
 from darnet.preprocessing import locate_classes
+from darnet.progress import track
 
 UNKNOWN = 255  # as a label: the class is not known
 
@@ -76,7 +76,7 @@ def label_targets(
         Target case -> its one name in `store`.
     """
     plan = plans.self_training
-    for case_id in tqdm(target.case_ids(), desc="pseudo-labels", disable=quiet):
+    for case_id in track(target.case_ids(), "pseudo-labels", quiet=quiet):
         record = target.record(case_id)
         made_from = f"{origin} {record.content_hash} {plan.kept} {plans.inference.largest_component}"
         content_hash = hashlib.sha256(made_from.encode()).hexdigest()

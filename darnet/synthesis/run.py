@@ -10,12 +10,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import torch
-from tqdm import tqdm
 
 from darnet.errors import is_out_of_memory, out_of_memory
 from darnet.io import CaseStore, sha256_of, write_json
 from darnet.networks import Translator
 from darnet.plans import Plans
+from darnet.progress import track
 from darnet.synthesis.pictures import draw_style_space, draw_styles
 from darnet.synthesis.styles import choose_styles, cluster_styles, encode_styles, lonely_styles
 from darnet.synthesis.translate import refuse_collapse, translate_volume
@@ -79,7 +79,7 @@ def synthesize(
     draw_style_space(bank, synthetic.folder / "style_space.png")
     count = 1 if plan.choice == "mean" else plan.number_of_styles
     variants: dict[str, tuple[str, ...]] = {}
-    for case_id in tqdm(source.case_ids(), desc="synthesis", disable=quiet):
+    for case_id in track(source.case_ids(), "synthesis", quiet=quiet):
         names = tuple(variant_name(case_id, k) for k in range(count))
         record = source.record(case_id)
         content_hash = hashlib.sha256(f"{origin} {record.content_hash}".encode()).hexdigest()

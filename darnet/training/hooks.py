@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import torch
-from tqdm import tqdm
 
 from darnet.errors import DataError
 from darnet.io import save_checkpoint
+from darnet.progress import progress
 from darnet.training.loop import Hook, Losses, TrainingStep
 
 
@@ -75,12 +75,12 @@ class ProgressBar(Hook):
     """A progress bar with the main loss."""
 
     def __init__(self, stage: str, iterations: int, start: int = 0, quiet: bool = False) -> None:
-        self.bar = tqdm(total=iterations, initial=start, desc=stage, disable=quiet, mininterval=1.0, dynamic_ncols=True)
+        self.bar = progress(stage, iterations, "iteration", start, quiet)
 
     def after_update(self, iteration: int, losses: Losses) -> None:
         """Move on by one."""
         name, value = next(iter(losses.values().items()))
-        self.bar.set_postfix({name: f"{value:.3f}"}, refresh=False)
+        self.bar.note(f"{name} {value:.3f}")
         self.bar.update()
 
     def at_end(self, iteration: int) -> None:

@@ -8,9 +8,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
 
 from torch import Tensor
-from tqdm import tqdm
 
 from darnet.errors import DataError, is_out_of_memory, out_of_memory
+from darnet.progress import message
 from darnet.training.interrupt import InterruptGuard
 
 MOST_BAD_ITERATIONS = 10
@@ -113,5 +113,5 @@ def _call(hook: Hook, method: Callable[..., None], arguments: tuple[object, ...]
         if hook not in failed:
             with contextlib.suppress(Exception):  # the terminal may be what failed
                 name, kind = type(hook).__name__, type(error).__name__
-                tqdm.write(f"{name} failed ({kind}: {error}); training goes on without it")
+                message(f"{name} failed ({kind}: {error}); training goes on without it")
         failed.add(hook)

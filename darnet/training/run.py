@@ -19,6 +19,7 @@ from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
 from darnet.networks import Translator, build_translator
 from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
+from darnet.training.lines import TensorBoardLog, TrainingLines
 from darnet.training.loaders import SliceLoader, labelled_patches, list_slices, load_slice
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
@@ -36,6 +37,7 @@ STAGE_PARTS = {
 }
 CHECKPOINTS_A_RUN = 20
 PICTURES_A_RUN = 10
+LINES_A_RUN = 50
 PREVIEW_SLICES = 2
 
 
@@ -46,8 +48,9 @@ class RunOptions:
     Attributes:
         device: Where to compute.
         resume: Go on from the checkpoint, which must be there.
-        quiet: No progress bar.
+        quiet: No progress bar and no lines.
         log_every: Iterations a line of the log.
+        tensorboard: Write events for TensorBoard.
         notice: Gets a sentence where something is not as it was.
     """
 
@@ -55,6 +58,7 @@ class RunOptions:
     resume: bool = False
     quiet: bool = False
     log_every: int = 10
+    tensorboard: bool = False
     notice: Callable[[str], None] = warnings.warn
 
 
@@ -207,10 +211,22 @@ def fit(
         ProgressBar(step.stage, iterations, start, options.quiet),
         ProgressPicture(log, folder / "progress.png", every),
         *extra,
+        *_told(step, iterations, folder, options, start),
         # Last: what a crash between two hooks leaves out is done again.
         Checkpoint(folder / CHECKPOINT, step, meta, max(iterations // CHECKPOINTS_A_RUN, 1)),
     ]
     run_training(step, iterations, hooks, start)
+
+
+def _told(step: TrainingStep, iterations: int, folder: Path, options: RunOptions, start: int) -> list[Hook]:
+    """What tells of a training while it runs, as far as it is asked for."""
+    hooks: list[Hook] = []
+    if not options.quiet:
+        every = max(iterations // LINES_A_RUN, 1)
+        hooks.append(TrainingLines(step.stage, iterations, options.device, every, start))
+    if options.tensorboard:
+        hooks.append(TensorBoardLog(folder / "tensorboard", options.log_every, start))
+    return hooks
 
 
 def train_translation(

@@ -60,6 +60,32 @@ def test_single_file_of_any_name(command, tmp_path, scans):
     assert names(tmp_path / "out") == ["prediction.json", "some scan.nii.gz"]
 
 
+def test_dicom_slices_give_the_same_mask_as_nifti(command, tmp_path, scans, small_scan, write_dicom):
+    """Geometry read back: the mask of a folder of slices lies where that of the same scan in NIfTI does."""
+    array, folder = small_scan(0)[0], tmp_path / "Serie 1 ä"
+    folder.mkdir()
+    for k in range(array.shape[2]):
+        # Names run against positions; L, P, S of DICOM is R, A, S of NIfTI with two signs turned.
+        write_dicom(folder / f"IM{array.shape[2] - k:03d}.dcm", array[:, :, k].T, (0, 0, 5.0 * k), spacing=(2.0, 2.0))
+    nib.Nifti1Image(array, AFFINE).to_filename(tmp_path / "whole.nii.gz")
+    assert command(source=folder) == 0
+    assert command(source=tmp_path / "whole.nii.gz", output="other") == 0
+    ours, theirs = (nib.load(tmp_path / p) for p in ("out/Serie 1 ä.nii.gz", "other/whole.nii.gz"))
+    np.testing.assert_allclose(ours.affine, AFFINE, atol=1e-5)
+    np.testing.assert_array_equal(np.asanyarray(ours.dataobj), np.asanyarray(theirs.dataobj))
+    assert ours.header.get_xyzt_units()[0] == "mm"
+
+
+def test_a_slice_of_a_series_is_missing(command, tmp_path, small_scan, write_dicom, capsys):
+    folder = tmp_path / "series"
+    folder.mkdir()
+    for k in (0, 1, 2, 4, 5):
+        write_dicom(folder / f"{k}.dcm", small_scan(0)[0][:, :, k].T, (0, 0, 5.0 * k))
+    assert command(source=folder) == 3
+    assert "not evenly spaced" in capsys.readouterr().err
+    assert not (tmp_path / "out" / "series.nii.gz").exists()
+
+
 def test_quiet(command, capfd):
     assert command("--quiet", source=None) == 0
     assert capfd.readouterr() == ("", "")

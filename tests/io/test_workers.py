@@ -3,6 +3,8 @@ from __future__ import annotations
 import importlib
 import os
 import sys
+from concurrent.futures import ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
@@ -101,3 +103,21 @@ def test_cases_of_a_killed_worker_are_tried_again(tasks, tmp_path):
     assert results["a"] == "lived"
     assert isinstance(results["b"], DataError)  # errors come back from other processes too
     assert results["b"].where == tmp_path / "no" / "b"
+
+
+@pytest.mark.parametrize("handed_over", [0, 1])
+def test_a_worker_killed_while_cases_are_handed_over(monkeypatch, handed_over):
+    submit, calls = ProcessPoolExecutor.submit, []
+
+    def break_once(self, *args):
+        calls.append(args)
+        if len(calls) == handed_over + 1:
+            raise BrokenProcessPool
+        return submit(self, *args)
+
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", break_once)
+    tasks = {"a": "1", "b": "2", "c": "3"}
+    assert dict(run_cases(int, tasks, 2, "count", quiet=True)) == {"a": 1, "b": 2, "c": 3}
+    monkeypatch.setattr(ProcessPoolExecutor, "submit", lambda *_: (_ for _ in ()).throw(BrokenProcessPool()))
+    with pytest.raises(ResourceError, match="a worker process was killed"):
+        list(run_cases(int, tasks, 2, "count", quiet=True))

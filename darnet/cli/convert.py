@@ -1,0 +1,135 @@
+"""darnet_convert: bring data sets of nnU-Net and public downloads into place."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser, Namespace
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from darnet.cli.common import add_common, entry, parser, say
+from darnet.errors import ConfigurationError
+from darnet.layout import DatasetLayout, find_dataset, find_root
+
+if TYPE_CHECKING:
+    from darnet.convert import Found
+
+ROLES = ("source", "target")
+SEQUENCES = ("T2SPIR", "T1DUAL_InPhase", "T1DUAL_OutPhase")
+
+
+def build_parser() -> ArgumentParser:
+    """Flags of darnet_convert."""
+    command = parser("darnet_convert", "Bring scans and labels from elsewhere into a data set below ROOT/raw.")
+    kinds = command.add_subparsers(dest="layout", metavar="LAYOUT", required=True)
+
+    def kind(name: str, text: str) -> ArgumentParser:
+        # The same strictness as that of the command itself.
+        return kinds.add_parser(
+            name, help=text, description=text, epilog=command.epilog, allow_abbrev=False,
+            formatter_class=command.formatter_class,
+        )  # fmt: skip
+
+    nnunet = kind("nnunet", "One or two data sets of nnU-Net.")
+    for role in ROLES:
+        nnunet.add_argument(f"--{role}", metavar="FOLDER", help=f"data set of nnU-Net whose scans are the {role}")
+    nnunet.add_argument(
+        "--target_cases",
+        nargs="+",
+        metavar="PATTERN",
+        help="target scans that lie among those of --source, such as 'amos_05*'; instead of --target",
+    )
+    for role in ROLES:
+        nnunet.add_argument(f"--{role}_channel", metavar="NAME", help="channel to use where the scans have several")
+        nnunet.add_argument(f"--{role}_modality", metavar="NAME", help="what to call it; else the channel's name")
+    chaos = kind("chaos", "CHAOS: MR as DICOM slices with PNG masks, the unpacked Train_Sets or Test_Sets.")
+    btcv = kind("btcv", "BTCV, abdomen: CT, the unpacked RawData.")
+    crossmoda = kind("crossmoda", "crossMoDA 2021 or 2022: both domains, a folder with all that was unpacked.")
+    for one in (chaos, btcv, crossmoda):
+        one.add_argument("folder", help="the unpacked download")
+    for one in (chaos, btcv):
+        one.add_argument("--as", dest="role", choices=ROLES, required=True, help="which domain its scans are")
+    chaos.add_argument("--sequence", choices=SEQUENCES, default=SEQUENCES[0], help="kind of MR scan")
+    for one in (nnunet, chaos, btcv, crossmoda):
+        _add_shared(one)
+    return command
+
+
+def _add_shared(command: ArgumentParser) -> None:
+    """Flags of all layouts."""
+    command.add_argument(
+        "-d", dest="dataset", required=True, metavar="NAME",
+        help="the data set: DatasetNNN_Name of a new one; to add target scans, id, name or path of one that is there",
+    )  # fmt: skip
+    command.add_argument(
+        "--classes", nargs="+", metavar="CLASS", help="classes to keep, numbered in this order; else all of the source"
+    )
+    command.add_argument(
+        "--test_cases", nargs="+", metavar="PATTERN",
+        help="target scans for testing: they go to imagesTs, their labels to labelsTs",
+    )  # fmt: skip
+    command.add_argument("--copy", action="store_true", help="copy files instead of linking to them")
+    add_common(command)
+
+
+def run(args: Namespace) -> None:
+    """Carry out darnet_convert."""
+    from darnet.convert import new_layout, place, with_test_cases
+
+    source, target = _find(args)
+    if args.test_cases:
+        if target is None:
+            raise ConfigurationError("--test_cases names target scans, and there are none", remedy="leave it out")
+        target = with_test_cases(target, args.test_cases)
+    layout: DatasetLayout
+    layout = find_dataset(args.dataset, args.root) if source is None else new_layout(args.dataset, find_root(args.root))
+    placed = place(layout, source, target, args.classes, args.copy, args.quiet)
+    if source is not None:
+        say(args, f"{placed.source} labelled source scans, {source.modality}")
+        left = len(source.cases) - placed.source
+        if left:
+            say(args, f"note: {left} scans of the source are left behind, for they have no labels or are test cases")
+    if target is not None:
+        say(args, f"{placed.target} target scans without labels, {target.modality}")
+        say(args, f"{placed.test} target scans for testing, {placed.labelled_test} with labels")
+    say(args, f"{', '.join(f'{count} files {how}' for how, count in placed.how.items())}; in {layout.raw}")
+    if (layout.images("target")).is_dir():
+        say(args, f"next: darnet_plan_and_preprocess -d {layout.name}")
+    else:
+        say(args, "next: add target scans, with darnet_convert or as imagesTr_target/CASE_0000.nii.gz")
+
+
+def _find(args: Namespace) -> tuple[Found | None, Found | None]:
+    """Source and target scans."""
+    from darnet.convert import find_btcv, find_chaos, find_crossmoda
+
+    if args.layout == "nnunet":
+        return _find_nnunet(args)
+    if args.layout == "crossmoda":
+        return find_crossmoda(args.folder)
+    found = find_chaos(args.folder, args.sequence) if args.layout == "chaos" else find_btcv(args.folder)
+    return (found, None) if args.role == "source" else (None, found)
+
+
+def _find_nnunet(args: Namespace) -> tuple[Found | None, Found | None]:
+    """Source and target scans of data sets of nnU-Net."""
+    from dataclasses import replace
+
+    from darnet.convert import divide, find_nnunet
+
+    if args.source is None and args.target is None:
+        raise ConfigurationError("no data set of nnU-Net is given", remedy="name it with --source, --target or both")
+    if args.target_cases and (args.source is None or args.target is not None):
+        raise ConfigurationError("--target_cases are among the scans of --source", remedy="leave --target out")
+    source = find_nnunet(args.source, args.source_channel, args.source_modality) if args.source else None
+    target = (
+        find_nnunet(args.target, args.target_channel, args.target_modality, labelled=False) if args.target else None
+    )
+    if source is not None and args.target_cases:
+        source, target = divide(source, args.target_cases)
+        target = replace(target, modality=args.target_modality or target.modality)
+    return source, target
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Console command."""
+    return entry(build_parser, run, argv)

@@ -1,0 +1,22 @@
+"""Data sets out of downloads as they are: nnU-Net, BTCV, CHAOS, crossMoDA."""
+
+from darnet.convert.btcv import find_btcv
+from darnet.convert.chaos import find_chaos
+from darnet.convert.crossmoda import find_crossmoda
+from darnet.convert.found import Found, FoundCase, divide, with_test_cases
+from darnet.convert.nnunet import find_nnunet
+from darnet.convert.place import Placed, new_layout, place
+
+__all__ = [
+    "Found",
+    "FoundCase",
+    "Placed",
+    "divide",
+    "find_btcv",
+    "find_chaos",
+    "find_crossmoda",
+    "find_nnunet",
+    "new_layout",
+    "place",
+    "with_test_cases",
+]

@@ -1,0 +1,130 @@
+"""What a download holds: scans, labels and the classes that the labels' values stand for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from pathlib import Path
+
+from darnet.errors import ConfigurationError, DataError
+
+
+@dataclass(frozen=True)
+class FoundCase:
+    """One scan of a download.
+
+    Attributes:
+        case_id: Its name in the data set to be made.
+        image: A NIfTI file, or a folder of DICOM slices.
+        labels: A NIfTI file, or a folder of PNG masks, one a slice; None where there are none.
+        test: It is a test case of its download.
+        masks_named_after: Folder of the slices whose names the PNG masks bear, where it is not `image`.
+    """
+
+    case_id: str
+    image: Path
+    labels: Path | None = None
+    test: bool = False
+    masks_named_after: Path | None = None
+
+
+@dataclass(frozen=True)
+class Found:
+    """The scans of one modality of a download.
+
+    Attributes:
+        where: Its folder.
+        modality: Name for dataset.json, such as "CT".
+        classes: Values in the label files by class, without the background, which is 0.
+        cases: The scans.
+    """
+
+    where: Path
+    modality: str
+    classes: Mapping[str, int]
+    cases: tuple[FoundCase, ...]
+
+
+def matching(found: Found, patterns: Sequence[str]) -> tuple[FoundCase, ...]:
+    """The cases whose names match any of the patterns, in which * stands for anything.
+
+    Raises:
+        ConfigurationError: A pattern matches none.
+    """
+    names = [case.case_id for case in found.cases]
+    for pattern in patterns:
+        if not any(fnmatchcase(name, pattern) for name in names):
+            raise ConfigurationError(
+                f"no case is named {pattern}",
+                where=found.where,
+                found=", ".join(names[:10]) + (", ..." if len(names) > 10 else ""),
+                remedy="mend the name; * stands for any letters",
+            )
+    return tuple(c for c in found.cases if any(fnmatchcase(c.case_id, pattern) for pattern in patterns))
+
+
+def with_test_cases(found: Found, patterns: Sequence[str]) -> Found:
+    """The same scans, with these for testing too."""
+    chosen = {case.case_id for case in matching(found, patterns)}
+    cases = tuple(dataclasses.replace(case, test=case.test or case.case_id in chosen) for case in found.cases)
+    return dataclasses.replace(found, cases=cases)
+
+
+def divide(found: Found, patterns: Sequence[str]) -> tuple[Found, Found]:
+    """Two domains out of scans that lie together: all others, and those that match the patterns."""
+    chosen = matching(found, patterns)
+    rest = tuple(case for case in found.cases if case not in chosen)
+    return dataclasses.replace(found, cases=rest), dataclasses.replace(found, cases=chosen)
+
+
+def same_name(one: str, other: str) -> bool:
+    """Whether two class names differ by no more than case, spaces, dots, hyphens and underscores."""
+    first, second = ("".join(c for c in name.casefold() if c not in " _-.") for name in (one, other))
+    return first == second
+
+
+def choose_classes(found: Found, names: Sequence[str] | None) -> dict[str, int]:
+    """Value in `found` of each class to keep, in the order asked for; all of them by value where none are named.
+
+    Raises:
+        ConfigurationError: A class is not there, or is named twice.
+    """
+    if names is None:
+        return dict(sorted(found.classes.items(), key=lambda item: item[1]))
+    chosen: dict[str, int] = {}
+    for name in names:
+        match = [own for own in found.classes if same_name(own, name)]
+        if not match or match[0] in chosen:
+            raise ConfigurationError(
+                f"class {name} is asked for twice" if match else f"there is no class {name}",
+                where=found.where,
+                found=", ".join(found.classes),
+                remedy="mend --classes",
+            )
+        chosen[match[0]] = found.classes[match[0]]
+    return chosen
+
+
+def values_for(found: Found, labels: Mapping[str, int]) -> dict[int, int]:
+    """Value in a data set for each value in the files of `found`; classes that the data set has not become background.
+
+    Raises:
+        DataError: The data set has a class that `found` has not.
+    """
+    values = {0: 0} | dict.fromkeys(found.classes.values(), 0)
+    for name, value in labels.items():
+        if value == 0:
+            continue
+        match = [own for own in found.classes if same_name(own, name)]
+        if not match:
+            raise DataError(
+                f"the labels of the test cases have no class {name}",
+                where=found.where,
+                found=", ".join(found.classes),
+                expected=", ".join(name for name, value in labels.items() if value),
+                remedy="choose classes that both domains have with --classes, or leave --test_cases out",
+            )
+        values[found.classes[match[0]]] = value
+    return values

@@ -1,0 +1,223 @@
+"""A data set of nnU-Net: version 2 with or without a list of its files, and the older layout."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from darnet.convert.found import Found, FoundCase
+from darnet.errors import ConfigurationError, DarnetError, DataError, raise_together
+from darnet.io import read_json
+from darnet.io.dataset_json import FILE_ENDINGS, SCAN_ENDINGS
+
+BACKGROUND = "background"
+
+
+def find_nnunet(
+    folder: str | Path, channel: str | None = None, modality: str | None = None, labelled: bool = True
+) -> Found:
+    """Find the scans of a data set of nnU-Net.
+
+    Cases of imagesTr (or of the key "dataset") are labelled; those of imagesTs are test cases, labelled where
+    labelsTs has them.
+
+    Args:
+        folder: The one with dataset.json.
+        channel: Name or number of the channel to keep; needed where there are several.
+        modality: What to call it; the channel's name if not given.
+        labelled: The cases must have labels; else a missing labelsTr is no fault.
+
+    Raises:
+        ConfigurationError: No such channel, or several and none chosen.
+        DataError: dataset.json or the files are not as they should be, or ask for what darnet has not.
+    """
+    folder = Path(folder)
+    path = folder / "dataset.json"
+    if not path.is_file():
+        raise DataError(
+            "the folder is no data set of nnU-Net",
+            where=folder.absolute(),
+            expected="dataset.json, imagesTr and labelsTr",
+            remedy="give the folder with dataset.json",
+        )
+    try:
+        values = read_json(path)
+    except ConfigurationError as error:
+        what = f"dataset.json: {error.what}"
+        raise DataError(what, where=error.where, found=error.found, remedy=error.remedy) from None
+    if not isinstance(values, dict):
+        raise DataError("dataset.json is no object", where=path, found=type(values).__name__)
+    number, name = _channel(values, path, channel)
+    classes = _classes(values, path)
+    ending = _file_ending(values, path)
+    if "dataset" in values:
+        cases = _listed(values["dataset"], path, number)
+    else:
+        cases = _training_cases(folder, ending, number, labelled)
+    cases += _test_cases(folder, ending, number)
+    return Found(folder, modality or name, classes, tuple(cases))
+
+
+def _wrong(path: Path, key: str, what: str, found: object, expected: object, remedy: str | None = None) -> DataError:
+    return DataError(f"dataset.json: {what}", where=f'{path}, key "{key}"', found=json.dumps(found), expected=expected,
+                     remedy=remedy)  # fmt: skip
+
+
+def _channel(values: Mapping[str, Any], path: Path, wanted: str | None) -> tuple[int, str]:
+    """Number and name of the channel to keep. The older layout calls the key "modality"."""
+    key = "channel_names" if "channel_names" in values else "modality"
+    channels = values.get(key)
+    sound = isinstance(channels, dict) and bool(channels) and all(isinstance(n, str) and n for n in channels.values())
+    if not sound or not isinstance(channels, dict) or set(channels) != {str(n) for n in range(len(channels))}:
+        raise _wrong(path, key, "the channels are missing or wrong", channels, '{"0": "CT"}')
+    listing = ", ".join(f"{number} {name}" for number, name in channels.items())
+    if wanted is None:
+        if len(channels) > 1:
+            raise ConfigurationError(
+                "the scans have several channels and darnet uses one",
+                where=path,
+                found=listing,
+                remedy="choose one with --source_channel or --target_channel",
+            )
+        wanted = next(iter(channels))
+    for number, name in channels.items():
+        if wanted in (number, name):
+            return int(number), str(name)
+    raise ConfigurationError(
+        f"there is no channel {wanted}", where=path, found=listing, remedy="mend its name or number"
+    )
+
+
+def _classes(values: Mapping[str, Any], path: Path) -> dict[str, int]:
+    """Value of each class. The older layout has the values as keys."""
+    expected = '{"background": 0, "liver": 1, ...}'
+    labels = values.get("labels")
+    if not isinstance(labels, dict) or not labels:
+        raise _wrong(path, "labels", "the labels are missing or wrong", labels, expected)
+    if all(str(key).isdecimal() and isinstance(name, str) for key, name in labels.items()):
+        if len(set(labels.values())) < len(labels):
+            raise _wrong(path, "labels", "two values have one name", labels, expected)
+        labels = {name: int(value) for value, name in labels.items()}
+    if any(isinstance(value, list) for value in labels.values()):
+        raise _wrong(path, "labels", "labels of regions are not supported", labels, expected,
+                     "give each class its own value, in the label files too")  # fmt: skip
+    if "ignore" in labels:
+        raise _wrong(path, "labels", "an ignore label is not supported", labels, expected,
+                     "label these voxels and remove the class")  # fmt: skip
+    numbers = list(labels.values())
+    if any(type(v) is not int or not 0 <= v <= 255 for v in numbers) or len(set(numbers)) < len(numbers):
+        raise _wrong(path, "labels", "values are no whole numbers from 0 to 255, or there twice", labels, expected)
+    zero = [name for name, value in labels.items() if value == 0]
+    if not zero or zero[0].casefold() != BACKGROUND or len(labels) < 2:
+        raise _wrong(path, "labels", "background must be 0, beside at least one class", labels, expected)
+    return {name: value for name, value in labels.items() if value}
+
+
+def _file_ending(values: Mapping[str, Any], path: Path) -> str:
+    ending = values.get("file_ending", FILE_ENDINGS[0])
+    if ending not in FILE_ENDINGS:
+        raise _wrong(path, "file_ending", "files of this kind are not read", ending, " or ".join(FILE_ENDINGS),
+                     "convert scans and labels to NIfTI")  # fmt: skip
+    return str(ending)
+
+
+def _listed(files: Any, path: Path, channel: int) -> list[FoundCase]:
+    """The cases of the key "dataset", whose paths start at the folder of dataset.json."""
+    expected = '{"CASE": {"images": ["imagesTr/CASE_0000.nii.gz"], "label": "labelsTr/CASE.nii.gz"}}'
+    if not isinstance(files, dict) or not files:
+        raise _wrong(path, "dataset", "the list of files is empty or wrong", type(files).__name__, expected)
+    cases = []
+    faults: list[DarnetError] = []
+    for case, entry in sorted(files.items()):
+        images = entry.get("images") if isinstance(entry, dict) else None
+        label = entry.get("label") if isinstance(entry, dict) else None
+        if not isinstance(images, list) or len(images) <= channel or not isinstance(label, str):
+            faults.append(_wrong(path, "dataset", f"the entry of {case} is wrong", entry, expected))
+            continue
+        files_of_case = [path.parent / str(images[channel]), path.parent / label]
+        faults += [
+            DataError(f"a file of case {case} is missing", where=file, remedy="mend its path in dataset.json")
+            for file in files_of_case
+            if not file.is_file()
+        ]
+        faults += [
+            DataError(
+                f"a file of case {case} is of a kind that is not read",
+                where=file,
+                expected=" or ".join(FILE_ENDINGS),
+                remedy="convert it to NIfTI",
+            )
+            for file in files_of_case
+            if not file.name.endswith(FILE_ENDINGS)
+        ]
+        cases.append(FoundCase(case, files_of_case[0], files_of_case[1]))
+    raise_together(faults, f"{path} lists files that cannot be used")
+    return cases
+
+
+def _training_cases(folder: Path, ending: str, channel: int, labelled: bool) -> list[FoundCase]:
+    """Scans of imagesTr, each with its labels."""
+    images, labels = folder / "imagesTr", folder / "labelsTr"
+    scans = _scans(images, ending, channel)
+    if not labelled and not labels.is_dir():
+        return [FoundCase(case, path) for case, path in sorted(scans.items())]
+    masks = _files(labels, ending)
+    faults: list[DarnetError] = [
+        DataError(f"case {case} has no labels", where=scans[case], expected=labels / f"{case}{ending}")
+        for case in sorted(set(scans) - set(masks))
+    ]
+    faults += [
+        DataError(f"labels of {case} have no scan", where=masks[case],
+                  expected=images / f"{case}_{channel:04d}{ending}")
+        for case in sorted(set(masks) - set(scans))
+    ]  # fmt: skip
+    raise_together(faults, "scans and labels do not pair")
+    return [FoundCase(case, scans[case], masks[case]) for case in sorted(scans)]
+
+
+def _test_cases(folder: Path, ending: str, channel: int) -> list[FoundCase]:
+    """Scans of imagesTs, with labels where labelsTs has them."""
+    if not (folder / "imagesTs").is_dir():
+        return []
+    labels = folder / "labelsTs"
+    masks = _files(labels, ending) if labels.is_dir() else {}
+    scans = _scans(folder / "imagesTs", ending, channel, may_be_empty=True)
+    return [FoundCase(case, path, masks.get(case), test=True) for case, path in sorted(scans.items())]
+
+
+def _scans(folder: Path, ending: str, channel: int, may_be_empty: bool = False) -> dict[str, Path]:
+    """Scans CASE_NNNN of one channel by case."""
+    end = f"_{channel:04d}"
+    files = _files(folder, ending)
+    scans = {name.removesuffix(end): path for name, path in files.items() if name.endswith(end)}
+    if not scans and not may_be_empty:
+        raise DataError(
+            f"the folder has no scans of channel {channel}",
+            where=folder,
+            found=", ".join(path.name for path in list(files.values())[:5]) or "no file with this ending",
+            expected=f"files named CASE{end}{ending}",
+            remedy="rename the files, or mend dataset.json",
+        )
+    return scans
+
+
+def _files(folder: Path, ending: str) -> dict[str, Path]:
+    """Files of a folder with this ending, by their names without it.
+
+    Raises:
+        DataError: The folder is missing, or has scans of another ending.
+    """
+    if not folder.is_dir():
+        raise DataError("the folder is missing", where=folder.absolute(), remedy="mend the path")
+    files = sorted(p for p in folder.iterdir() if not p.name.startswith(".") and not p.is_dir())
+    odd = [p for p in files if p.name.lower().endswith(SCAN_ENDINGS) and not p.name.endswith(ending)]
+    if odd:
+        raise DataError(
+            "a file has another ending than dataset.json says",
+            where=odd[0],
+            expected=ending,
+            remedy="convert or rename it, or mend file_ending",
+        )
+    return {p.name.removesuffix(ending): p for p in files if p.name.endswith(ending)}

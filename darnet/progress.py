@@ -1,0 +1,172 @@
+"""Progress of long work: a bar in a terminal, a line a minute in a log file, nothing where quiet is asked for."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Sized
+from types import TracebackType
+from typing import Any, Protocol, TextIO, TypeVar
+
+Item = TypeVar("Item")
+
+SECONDS_A_LINE = 60.0
+
+
+class Progress(Protocol):
+    """What shows how far a piece of work is. It is a context manager that closes itself."""
+
+    def update(self, steps: int = 1) -> None:
+        """Move on by so many steps."""
+
+    def note(self, text: str) -> None:
+        """Show a few words, such as a loss, from the next time on."""
+
+    def close(self) -> None:
+        """Show the last state and stop."""
+
+    def __enter__(self) -> Progress: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None: ...
+
+
+def progress(
+    description: str,
+    total: int,
+    unit: str = "case",
+    start: int = 0,
+    quiet: bool = False,
+    stream: TextIO | None = None,
+    clock: Callable[[], float] = time.monotonic,
+) -> Progress:
+    """Show how far a piece of work is.
+
+    A terminal gets a bar that moves. Anything else, such as the log file of a job on a cluster, gets a line a minute
+    and one at the end, without control characters.
+
+    Args:
+        description: What is being done.
+        total: Steps in all.
+        unit: What a step is, in the singular.
+        start: Steps that were done before.
+        quiet: Show nothing.
+        stream: Where to; standard error if not given.
+        clock: Seconds that pass.
+    """
+    stream = sys.stderr if stream is None else stream
+    if quiet:
+        return _Silent()
+    if stream.isatty():
+        return _Bar(description, total, unit, start, stream)
+    return _Lines(description, total, unit, start, stream, clock)
+
+
+def track(items: Iterable[Item], description: str, unit: str = "case", quiet: bool = False) -> Iterator[Item]:
+    """Give the items one by one and show how far that is. Items without a length are counted first."""
+    known = items if isinstance(items, Sized) else list(items)
+    with progress(description, len(known), unit, quiet=quiet) as shown:
+        for item in known:  # type: ignore[attr-defined]
+            yield item
+            shown.update()
+
+
+def message(text: str, stream: TextIO | None = None) -> None:
+    """Print a line to standard error without tearing a bar that is shown there."""
+    stream = sys.stderr if stream is None else stream
+    if stream.isatty():
+        from tqdm import tqdm
+
+        tqdm.write(text, file=stream)
+    else:
+        print(text, file=stream, flush=True)
+
+
+def duration(seconds: float) -> str:
+    """Seconds in words: 12 s, 3 min, 2 h 05 min."""
+    minutes = round(seconds / 60)
+    if seconds < 59.5:
+        return f"{seconds:.0f} s"
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
+
+
+class _Closing:
+    """Closes itself at the end of a with statement."""
+
+    def __enter__(self) -> Any:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        raise NotImplementedError
+
+
+class _Silent(_Closing):
+    """Shows nothing."""
+
+    def update(self, steps: int = 1) -> None:
+        pass
+
+    def note(self, text: str) -> None:
+        pass
+
+    def close(self) -> None:
+        pass
+
+
+class _Bar(_Closing):
+    """A bar that moves."""
+
+    def __init__(self, description: str, total: int, unit: str, start: int, stream: TextIO) -> None:
+        from tqdm import tqdm
+
+        self._bar = tqdm(
+            total=total, initial=start, desc=description, unit=unit, file=stream, mininterval=0.5, dynamic_ncols=True
+        )
+
+    def update(self, steps: int = 1) -> None:
+        self._bar.update(steps)
+
+    def note(self, text: str) -> None:
+        self._bar.set_postfix_str(text, refresh=False)
+
+    def close(self) -> None:
+        self._bar.close()
+
+
+class _Lines(_Closing):
+    """A line a minute and one at the end."""
+
+    def __init__(
+        self, description: str, total: int, unit: str, start: int, stream: TextIO, clock: Callable[[], float]
+    ) -> None:
+        self._description, self._total, self._unit, self._stream, self._clock = description, total, unit, stream, clock
+        self._first = self._done = start
+        self._note = ""
+        self._began = self._shown = clock()
+        self._closed = False
+
+    def update(self, steps: int = 1) -> None:
+        self._done += steps
+        now = self._clock()
+        if now - self._shown >= SECONDS_A_LINE and self._done < self._total:
+            self._shown = now
+            left = (self._total - self._done) * (now - self._began) / max(self._done - self._first, 1)
+            self._print(f"{duration(now - self._began)} gone, about {duration(left)} left")
+
+    def note(self, text: str) -> None:
+        self._note = text
+
+    def close(self) -> None:
+        if not self._closed:
+            self._closed = True
+            self._print(f"in {duration(self._clock() - self._began)}")
+
+    def _print(self, times: str) -> None:
+        line = f"{self._description}: {self._unit} {self._done} of {self._total}, {times}"
+        print(f"{line}, {self._note}" if self._note else line, file=self._stream, flush=True)

@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import json
+import shutil
+
+import nibabel as nib
+import numpy as np
+import pytest
+
+from darnet.convert import find_nnunet
+from darnet.io import only_one
+from darnet.layout import DatasetLayout
+from darnet.pipeline import verify
+
+CLASSES = {"background": 0, "spleen": 1, "left kidney": 2, "Liver": 3}
+
+
+@pytest.fixture
+def write_nnunet(tmp_path, save):
+    """A data set of nnU-Net; returns its folder and the labels of each case."""
+
+    def write(name, cases, classes=CLASSES, channels=("CT",), ending=".nii.gz", test=(), **keys):
+        folder = tmp_path / "nnU-Net raw" / name
+        labels = {}
+        for seed, case in enumerate((*cases, *test), sum(map(ord, name))):
+            images, masks = ("imagesTs", "labelsTs") if case in test else ("imagesTr", "labelsTr")
+            for channel in range(len(channels)):
+                save(folder / images / f"{case}_{channel:04d}{ending}", seed + 100 * channel)
+            values = [v for v in classes.values() if v]
+            labels[case] = save(folder / masks / f"{case}{ending}", seed, values)
+        values = {
+            "channel_names": {str(n): channel for n, channel in enumerate(channels)},
+            "labels": classes,
+            "numTraining": len(cases),
+            "file_ending": ending,
+            "overwrite_image_reader_writer": "SimpleITKIO",
+            **keys,
+        }
+        (folder / "dataset.json").write_text(json.dumps({k: v for k, v in values.items() if v is not None}))
+        return folder, labels
+
+    return write
+
+
+def test_two_data_sets(write_nnunet, convert, root, load, description, capsys):
+    ct, labels = write_nnunet("Dataset003_CT", ["c1", "c2", "c3"])
+    mr, of_mr = write_nnunet("Dataset004_MR", ["m1", "m2", "m3"], {"background": 0, "liver": 1, "Spleen": 2}, ["T2"])
+    kept = ["--classes", "liver", "spleen"]
+    assert convert("nnunet", "--source", ct, "--target", mr, *kept, "--test_cases", "m3") == 0
+    said = capsys.readouterr().out
+    for words in (
+        "3 labelled source scans, CT",
+        "2 target scans without labels, T2",
+        "1 target scans for testing, 1 with",
+        "3 files converted, 7 files linked",
+        "next: darnet_plan_and_preprocess -d Dataset101_New",
+    ):
+        assert words in said
+    raw = root / "raw" / "Dataset101_New"
+    assert sorted(str(p.relative_to(raw)) for p in raw.rglob("*") if not p.is_dir()) == [
+        "conversion.json", "dataset.json",
+        "imagesTr/c1_0000.nii.gz", "imagesTr/c2_0000.nii.gz", "imagesTr/c3_0000.nii.gz",
+        "imagesTr_target/m1_0000.nii.gz", "imagesTr_target/m2_0000.nii.gz", "imagesTs/m3_0000.nii.gz",
+        "labelsTr/c1.nii.gz", "labelsTr/c2.nii.gz", "labelsTr/c3.nii.gz", "labelsTs/m3.nii.gz",
+    ]  # fmt: skip
+    assert description() == {
+        "name": "New",
+        "channel_names": {"0": "CT"},
+        "labels": {"background": 0, "Liver": 1, "spleen": 2},
+        "numTraining": 3,
+        "file_ending": ".nii.gz",
+        "domains": {"source": "CT", "target": "T2"},
+    }
+    table = np.array([0, 2, 0, 1])  # spleen 1 -> 2, kidney 2 -> none, liver 3 -> 1
+    for case in ("c1", "c2", "c3"):
+        np.testing.assert_array_equal(load(raw / "labelsTr" / f"{case}.nii.gz"), table[labels[case]])
+        image = raw / "imagesTr" / f"{case}_0000.nii.gz"
+        assert image.is_symlink()
+        assert image.resolve() == (ct / "imagesTr" / f"{case}_0000.nii.gz").resolve()
+    np.testing.assert_array_equal(load(raw / "labelsTs" / "m3.nii.gz"), of_mr["m3"])
+    record = {line["file"]: line for line in json.loads((raw / "conversion.json").read_text("utf-8"))}
+    assert record["labelsTr/c1.nii.gz"] == {
+        "file": "labelsTr/c1.nii.gz", "from": str(ct / "labelsTr" / "c1.nii.gz"), "how": "converted"
+    }  # fmt: skip
+    dataset, _ = verify(DatasetLayout(root, "Dataset101_New"))
+    assert (len(dataset.source), len(dataset.target)) == (3, 2)
+
+
+def test_labels_of_the_target_are_left_behind(write_nnunet, convert, root):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2"], {"background": 0, "other": 1})
+    assert convert("nnunet", "--source", ct, "--target", mr) == 0
+    raw = root / "raw" / "Dataset101_New"
+    assert not (raw / "labelsTs").exists()
+    assert all((raw / "labelsTr" / f"c{n}.nii.gz").is_symlink() for n in (1, 2))
+    assert not [p for p in raw.rglob("m*") if "imagesTr_target" not in str(p)]
+
+
+def test_one_data_set_of_two_modalities(write_nnunet, convert, root, description):
+    both, _ = write_nnunet("Dataset005_Both", ["amos_001", "amos_002", "amos_501", "amos_502"], channels=["any"])
+    names = ["--source_modality", "CT", "--target_modality", "MR"]
+    assert convert("nnunet", "--source", both, "--target_cases", "amos_5*", *names) == 0
+    raw = root / "raw" / "Dataset101_New"
+    assert sorted(p.name for p in (raw / "imagesTr").iterdir()) == ["amos_001_0000.nii.gz", "amos_002_0000.nii.gz"]
+    target = sorted(p.name for p in (raw / "imagesTr_target").iterdir())
+    assert target == ["amos_501_0000.nii.gz", "amos_502_0000.nii.gz"]
+    assert description()["domains"] == {"source": "CT", "target": "MR"}
+
+
+def test_source_first_and_target_later(write_nnunet, convert, root, description, capsys):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], test=["c9"])
+    mr, _ = write_nnunet("Dataset004_MR", ["m1"], channels=["T2"], test=["m9"])
+    assert convert("nnunet", "--source", ct) == 0
+    said = capsys.readouterr().out
+    assert "1 scans of the source are left behind" in said
+    assert "next: add target scans" in said
+    assert convert("nnunet", "--target", mr, dataset="101") == 0
+    assert "; in" in (said := capsys.readouterr().out)
+    assert "3 files linked" in said
+    raw = root / "raw" / "Dataset101_New"
+    assert (raw / "labelsTs" / "m9.nii.gz").is_symlink()
+    assert description()["domains"] == {"source": "CT", "target": "T2"}
+    assert len(json.loads((raw / "conversion.json").read_text("utf-8"))) == 7
+    assert convert("nnunet", "--target", mr, dataset="101") == 2
+    assert "has target scans already" in capsys.readouterr().err
+
+
+def test_target_without_labels(write_nnunet, convert, root):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2"])
+    shutil.rmtree(mr / "labelsTr")
+    assert convert("nnunet", "--source", ct, "--target", mr) == 0
+    assert len(list((root / "raw" / "Dataset101_New" / "imagesTr_target").iterdir())) == 2
+
+
+def test_one_of_several_channels(write_nnunet, convert, root, load, capsys):
+    folder, _ = write_nnunet("Dataset003_MR", ["c1", "c2"], channels=["T1", "T2"])
+    assert convert("nnunet", "--source", folder) == 2
+    assert "0 T1, 1 T2" in capsys.readouterr().err
+    assert convert("nnunet", "--source", folder, "--source_channel", "T2") == 0
+    raw = root / "raw" / "Dataset101_New"
+    np.testing.assert_array_equal(
+        load(raw / "imagesTr" / "c1_0000.nii.gz"), load(folder / "imagesTr" / "c1_0001.nii.gz")
+    )
+
+
+def test_the_older_layout(write_nnunet, convert, description):
+    old = {"channel_names": None, "file_ending": None, "modality": {"0": "MRI"}}
+    folder, _ = write_nnunet("Task05_MR", ["c1", "c2"], **old, labels={"0": "background", "1": "a", "2": "b", "3": "c"})
+    assert convert("nnunet", "--source", folder) == 0
+    assert description()["labels"] == {"background": 0, "a": 1, "b": 2, "c": 3}
+    assert description()["channel_names"] == {"0": "MRI"}
+
+
+def test_a_list_of_files(write_nnunet, convert, root, load):
+    folder, labels = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    files = {f"Fall {n}": {"images": [f"imagesTr/c{n}_0000.nii.gz"], "label": f"labelsTr/c{n}.nii.gz"} for n in (1, 2)}
+    text = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(text | {"dataset": files}))
+    assert convert("nnunet", "--source", folder) == 0
+    np.testing.assert_array_equal(load(root / "raw" / "Dataset101_New" / "labelsTr" / "Fall 2.nii.gz"), labels["c2"])
+
+
+def test_another_ending(write_nnunet, convert, root, load, description):
+    ct, labels = write_nnunet("Dataset003_CT", ["c1", "c2"], ending=".nii")
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2"])
+    assert convert("nnunet", "--source", ct, "--target", mr) == 0
+    raw = root / "raw" / "Dataset101_New"
+    assert description()["file_ending"] == ".nii"
+    assert (raw / "imagesTr" / "c1_0000.nii").is_symlink()
+    target = raw / "imagesTr_target" / "m1_0000.nii"
+    assert not target.is_symlink()
+    np.testing.assert_array_equal(load(target), load(mr / "imagesTr" / "m1_0000.nii.gz"))
+
+
+def test_copies(write_nnunet, convert, root):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    assert convert("nnunet", "--source", ct, "--copy") == 0
+    copy = root / "raw" / "Dataset101_New" / "imagesTr" / "c1_0000.nii.gz"
+    assert not copy.is_symlink()
+    assert copy.read_bytes() == (ct / "imagesTr" / "c1_0000.nii.gz").read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("keys", "code", "words"),
+    [
+        ({"labels": {"background": 0, "organ": [1, 2]}}, 3, "labels of regions"),
+        ({"labels": {"background": 0, "a": 1, "ignore": 2}}, 3, "ignore label"),
+        ({"labels": {"a": 1}}, 3, "background must be 0"),
+        ({"labels": {"background": 0, "a": 1, "b": 1}}, 3, "there twice"),
+        ({"labels": None}, 3, "labels are missing"),
+        ({"channel_names": None}, 3, "channels are missing"),
+        ({"file_ending": ".mha"}, 3, "convert scans and labels to NIfTI"),
+        ({"dataset": {"c1": {"images": []}}}, 3, "entry of c1 is wrong"),
+        ({"dataset": {"c1": {"images": ["no.nii.gz"], "label": "labelsTr/c1.nii.gz"}}}, 3, "no.nii.gz"),
+    ],
+)
+def test_dataset_json_refused(write_nnunet, convert, root, capsys, keys, code, words):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], **keys)
+    assert convert("nnunet", "--source", folder) == code
+    said = capsys.readouterr().err
+    assert words in said
+    assert "Traceback" not in said
+    assert not list(root.rglob("*0000*"))
+
+
+@pytest.mark.parametrize(
+    ("flags", "code", "words"),
+    [
+        (("--source", "{ct}", "--classes", "heart"), 2, "there is no class heart"),
+        (("--source", "{ct}", "--classes", "liver", "LIVER"), 2, "asked for twice"),
+        (("--source", "{ct}", "--test_cases", "c1"), 2, "names target scans"),
+        (("--source", "{ct}", "--target_cases", "x*"), 2, "no case is named x*"),
+        (("--source", "{ct}", "--target_cases", "c*"), 3, "no scans to convert"),
+        (("--source", "{ct}", "--target", "{ct}", "--target_cases", "c1"), 2, "leave --target out"),
+        (("--source", "{ct}", "--target", "{ct}", "--test_cases", "c*"), 3, "no target scan is left"),
+        (("--source", "nowhere"), 3, "no data set of nnU-Net"),
+        ((), 2, "no data set of nnU-Net is given"),
+        (("--target", "{ct}"), 2, "there is no data set Dataset101_New"),
+        (("--sorce", "{ct}"), 2, "unrecognized"),
+    ],
+)
+def test_flags_refused(write_nnunet, convert, capsys, flags, code, words):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    assert convert("nnunet", *(flag.format(ct=ct) for flag in flags)) == code
+    assert words in capsys.readouterr().err
+
+
+def test_nothing_is_overwritten(write_nnunet, convert, root, capsys, hashes_of_tree):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    assert convert("nnunet", "--source", ct) == 0
+    before = hashes_of_tree(root)
+    assert convert("nnunet", "--source", ct) == 2
+    assert "there is such a data set already" in capsys.readouterr().err
+    assert convert("nnunet", "--source", ct, dataset="Dataset101_Other") == 2
+    assert "the number 101 belongs to another data set" in capsys.readouterr().err
+    assert convert("nnunet", "--source", ct, dataset="Abdomen") == 2
+    assert "DatasetNNN_Name" in capsys.readouterr().err
+    assert hashes_of_tree(root) == before
+
+
+def test_all_faults_at_once_and_nothing_left(write_nnunet, convert, root, capsys):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2", "c3"])
+    for case in ("c1", "c3"):
+        path = ct / "labelsTr" / f"{case}.nii.gz"
+        image = nib.load(path)
+        array = np.asanyarray(image.dataobj).copy()
+        array[0, 0, :2] = 77
+        nib.Nifti1Image(array, image.affine).to_filename(path)
+    assert convert("nnunet", "--source", ct, "--classes", "Liver") == 3
+    said = capsys.readouterr().err
+    assert "77 (2 voxels)" in said
+    assert "c1.nii.gz" in said
+    assert "c3.nii.gz" in said
+    assert list((root / "raw").iterdir()) == []
+
+
+def test_pairs(write_nnunet):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    (folder / "labelsTr" / "c1.nii.gz").rename(folder / "labelsTr" / "c8.nii.gz")
+    with pytest.raises(Exception, match="do not pair") as error:
+        find_nnunet(folder)
+    assert "case c1 has no labels" in str(error.value)
+    assert "labels of c8 have no scan" in str(error.value)
+
+
+def test_another_process_converts_the_same_data_set(write_nnunet, convert, root, capsys):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    (root / "raw").mkdir(parents=True)
+    with only_one(root / "raw" / ".Dataset101_New.convert.lock", "converts Dataset101_New", keep=False):
+        assert convert("nnunet", "--source", ct) == 2
+    assert "another process" in capsys.readouterr().err
+    assert convert("nnunet", "--source", ct) == 0
+
+
+def test_a_root_that_is_a_file(write_nnunet, convert, root, capsys):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    root.write_text("in the way")
+    assert convert("nnunet", "--source", ct) == 2
+    assert "cannot be written to" in capsys.readouterr().err
+    assert root.read_text() == "in the way"
+
+
+def test_what_a_killed_run_left_is_removed(write_nnunet, convert, root):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    left = root / "raw" / ".Dataset101_New.convert" / "imagesTr"
+    left.mkdir(parents=True)
+    (left / "old_0000.nii.gz").write_text("half")
+    assert convert("nnunet", "--source", ct) == 0
+    assert [p.name for p in (root / "raw").iterdir()] == ["Dataset101_New"]
+    assert not list(root.rglob("old*"))
