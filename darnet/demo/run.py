@@ -38,11 +38,11 @@ DEMO_PRESET = dataclasses.replace(
     patch_plane=48,
     patch_voxels=40_000,
     translation_pixels=6.2e6,
-    segmentation_voxels=4.1e7,
+    segmentation_voxels=5.9e7,
     appearance=0.3,
     random_convolution=0.6,
     rounds=1,
-    round_length=0.3,
+    round_length=0.2,
 )
 
 
