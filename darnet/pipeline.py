@@ -1,4 +1,4 @@
-"""The stages in their order, as the commands run them: plan and preprocess, train, train the two baselines."""
+"""The stages in their order, as the commands run them: plan, preprocess, train."""
 
 from __future__ import annotations
 
@@ -21,7 +21,6 @@ from darnet.layout import DOMAINS, DatasetLayout
 from darnet.networks import Translator
 from darnet.planning import (
     MEMORY_TARGET_GB,
-    CaseFiles,
     Fingerprint,
     Preset,
     VerifiedDataset,
@@ -55,9 +54,6 @@ Notice = Callable[[str], None]
 STAGES = ("all", "translation", "synthesis", "segmentation", "self_training")
 # Where a results folder holds weights.
 WEIGHTS = ("translation", "segmentation/fold_*", "self_training/round_*/fold_*")
-NO_ADAPTATION = "no_adaptation"
-NO_TRANSLATION = "no_translation"
-SUPERVISED = "supervised"
 
 
 def verify(
@@ -185,7 +181,7 @@ def train(
     store = CaseStore(layout.cases("source"))
     for note in fold_notes(layout.splits, {case: store.record(case).class_voxels for case in store.case_ids()}, fold):
         notice(note)
-    with only_one(_fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
+    with only_one(fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
         _train_fold(layout, plans, fold, split, options, stage, notice)
 
 
@@ -195,7 +191,8 @@ def _checkpoints(layout: DatasetLayout, fold: str | int) -> list[Path]:
     return [path for path in paths if path.exists()]
 
 
-def _fold_lock(results: Path, fold: str | int) -> Path:
+def fold_lock(results: Path, fold: str | int) -> Path:
+    """The lock of a fold: one process trains it at a time."""
     return results / f".fold_{fold}.lock"
 
 
@@ -308,75 +305,6 @@ def _self_train(
         plans, teacher, synthetic, source, variants, pseudo, targets, split, str(fold), round_number, folder, resume
     )
     return True
-
-
-def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
-    """The lower baseline: the same DAR-UNet and budget on the source volumes as they are. Returns its results.
-
-    Made-up contrasts are part of adaptation, so this baseline has the paper's augmentations alone.
-    """
-    return _train_as_they_are(layout, without_adaptation(plans), fold, options, layout.results / NO_ADAPTATION)
-
-
-def train_without_translation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
-    """Made-up contrasts without a translator: the planned augmentations on the source volumes as they are."""
-    return _train_as_they_are(layout, in_one_run(plans), fold, options, layout.results / NO_TRANSLATION)
-
-
-def in_one_run(plans: Plans) -> Plans:
-    """The plan with the iterations of self-training added to the segmentation's, so that a baseline has as many."""
-    more = plans.self_training.rounds * plans.self_training.iterations
-    longer = dataclasses.replace(plans.segmentation, iterations=plans.segmentation.iterations + more, source_share=0.0)
-    none = dataclasses.replace(plans.self_training, rounds=0)
-    return dataclasses.replace(plans, segmentation=longer, self_training=none)
-
-
-def without_adaptation(plans: Plans) -> Plans:
-    """The plan in one run with the paper's augmentations alone."""
-    longer = in_one_run(plans)
-    plain = dataclasses.replace(longer.segmentation, appearance=0.0, random_convolution=0.0, class_gain=0.0)
-    return dataclasses.replace(longer, segmentation=plain)
-
-
-def train_supervised(
-    layout: DatasetLayout, labelled: VerifiedDataset, plans: Plans, options: RunOptions, processes: int = 1
-) -> Path:
-    """The upper baseline: the same DAR-UNet and budget on labelled target scans. Returns its results.
-
-    Args:
-        layout: The data set that is adapted.
-        labelled: Target scans with labels, as if they were source scans.
-        plans: The plan of the data set that is adapted.
-        options: Device, resume, quiet.
-        processes: Cases preprocessed at once.
-    """
-    own = DatasetLayout(layout.preprocessed, SUPERVISED)
-    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target)
-    own.preprocessed.mkdir(parents=True, exist_ok=True)
-    preprocess(own, labelled, as_source, processes, options.quiet)
-    write_splits(own, labelled, as_source)
-    return _train_as_they_are(own, as_source, "all", options, layout.results / SUPERVISED)
-
-
-def as_labelled(info_of: VerifiedDataset, images: dict[str, Path], labels: dict[str, Path]) -> VerifiedDataset:
-    """Labelled scans of any kind as the source of a data set with the same classes and no target."""
-    cases = tuple(CaseFiles(case, "source", images[case], labels[case]) for case in sorted(images))
-    return VerifiedDataset(info_of.info, cases, (), ())
-
-
-def _train_as_they_are(
-    layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions, results: Path
-) -> Path:
-    source = CaseStore(layout.cases("source"))
-    split = read_fold(layout.splits, fold)
-    require_writable(results, "name another root with --root or DARNET_ROOT, or mend the permissions")
-    check_preprocessed(layout, plans, ("source",))
-    publish_plans(plans, results)
-    variants = {case: (case,) for case in source.case_ids()}
-    folder = results / "segmentation" / f"fold_{fold}"
-    with only_one(_fold_lock(results, fold), f"trains fold {fold}"):
-        train_segmentation(plans, source, source, variants, split, str(fold), folder, options)
-    return results
 
 
 def publish_plans(plans: Plans, folder: Path) -> None:

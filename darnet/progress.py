@@ -110,13 +110,13 @@ class _Silent(_Closing):
     """Shows nothing."""
 
     def update(self, steps: int = 1) -> None:
-        pass
+        """Shows nothing."""
 
     def note(self, text: str) -> None:
-        pass
+        """Shows nothing."""
 
     def close(self) -> None:
-        pass
+        """Shows nothing."""
 
 
 class _Bar(_Closing):
@@ -152,6 +152,7 @@ class _Lines(_Closing):
         self._closed = False
 
     def update(self, steps: int = 1) -> None:
+        """Count steps, and print a line when the last is a minute old."""
         self._done += steps
         now = self._clock()
         if now - self._shown >= SECONDS_A_LINE and self._done < self._total:

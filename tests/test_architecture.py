@@ -31,6 +31,7 @@ ORDER = (
     ("inference",),
     ("self_training", "sharing"),
     ("pipeline",),
+    ("baselines",),
     ("report",),
     ("demo",),
     ("cli",),

@@ -43,7 +43,8 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Carry out darnet_train."""
-    from darnet.pipeline import train, train_without_adaptation, train_without_translation
+    from darnet.baselines import train_without_adaptation, train_without_translation
+    from darnet.pipeline import train
     from darnet.training import RunOptions, resolve_device
 
     layout = find_dataset(args.dataset, args.root)

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import torch
 
-from darnet import pipeline
+from darnet import baselines, pipeline
 from darnet.demo.beside import beside
 from darnet.demo.dataset import SUPERVISED, write_demo_dataset
 from darnet.errors import ConfigurationError
@@ -38,11 +38,11 @@ DEMO_PRESET = dataclasses.replace(
     patch_plane=48,
     patch_voxels=40_000,
     translation_pixels=6.2e6,
-    segmentation_voxels=5.9e7,
+    segmentation_voxels=4.1e7,
     appearance=0.3,
     random_convolution=0.6,
     rounds=1,
-    round_length=0.2,
+    round_length=0.3,
 )
 
 
@@ -120,7 +120,7 @@ def run_demo(
     dataset, fingerprint = pipeline.verify(layout, processes, options.quiet)
     plans = pipeline.plan(layout, dataset, fingerprint, preset, seed)
     timed("preprocessing", lambda: pipeline.preprocess(layout, dataset, plans, processes, options.quiet))
-    labelled = pipeline.as_labelled(
+    labelled = baselines.as_labelled(
         dataset, list_cases(layout.raw / SUPERVISED / "imagesTr"), list_labels(layout.raw / SUPERVISED / "labelsTr")
     )
     row = partial(_train_row, layout=layout, plans=plans, labelled=labelled)
@@ -143,7 +143,7 @@ def run_demo(
 
 
 def _results(layout: DatasetLayout, row: str) -> Path:
-    folders = {NO_ADAPTATION: pipeline.NO_ADAPTATION, DARNET: ".", SUPERVISED_ROW: pipeline.SUPERVISED}
+    folders = {NO_ADAPTATION: baselines.NO_ADAPTATION, DARNET: ".", SUPERVISED_ROW: baselines.SUPERVISED}
     return layout.results / folders[row]
 
 
@@ -161,9 +161,9 @@ def _train_row(
     if name == DARNET:
         pipeline.train(layout, plans, FOLD, options)
     elif name == NO_ADAPTATION:
-        pipeline.train_without_adaptation(layout, plans, FOLD, options)
+        baselines.train_without_adaptation(layout, plans, FOLD, options)
     else:
-        pipeline.train_supervised(layout, labelled, plans, options)
+        baselines.train_supervised(layout, labelled, plans, options)
 
 
 @contextmanager

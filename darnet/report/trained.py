@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from darnet.baselines import NO_ADAPTATION, NO_TRANSLATION, SUPERVISED
 from darnet.io import CaseStore, read_json
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
@@ -24,7 +25,7 @@ TRANSLATION_CHARTS = (
     ("Code losses: how well content and style come back", {"content": "content", "style": "style"}),
     ("Sums", {"generator": "translator", "discriminator": "its critics"}),
 )
-BASELINES = ("no_adaptation", "no_translation", "supervised")
+BASELINES = (NO_ADAPTATION, NO_TRANSLATION, SUPERVISED)
 
 
 @dataclass(frozen=True)

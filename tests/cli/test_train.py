@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from darnet import pipeline
+from darnet import baselines, pipeline
 from darnet.cli.train import STAGES, main
 from darnet.io import write_json
 from darnet.layout import DatasetLayout
@@ -33,7 +33,7 @@ def calls(monkeypatch):
     """What the command would train."""
     made = []
     monkeypatch.setattr(pipeline, "train", lambda *args, **_: made.append(("train", *args)))
-    monkeypatch.setattr(pipeline, "train_without_adaptation", lambda *args: made.append(("baseline", *args)))
+    monkeypatch.setattr(baselines, "train_without_adaptation", lambda *args: made.append(("baseline", *args)))
     return made
 
 
