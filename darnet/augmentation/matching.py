@@ -12,9 +12,10 @@ from scipy import ndimage
 from darnet.augmentation.appearance import AIR, BACKGROUND
 
 LEVELS = np.linspace(0.0, 1.0, 33)  # of the quantiles that describe a background
-LEAST_VOXELS = 20  # of a class, for its mean and deviation to count
+LEAST_VOXELS = 20  # of a class, for its median and deviation to count
 LEAST_DEVIATION = 0.02
-FARTHEST = 2.5  # deviations from the mean of a class at which its texture is cut
+NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
+FARTHEST = 2.5  # deviations from the median of a class at which its texture is cut
 CURVE_KNOTS = 6
 
 FloatArray = NDArray[np.float32]
@@ -24,13 +25,16 @@ FloatArray = NDArray[np.float32]
 class Appearance:
     """How a volume shows each class.
 
+    Median and median absolute deviation bear that up to half of the voxels belong to another class, as they may in
+    pseudo-labels; mean and standard deviation do not.
+
     Attributes:
-        means: (K,) mean intensity of each class; nan where it is not shown. Class 0 is described by `quantiles`.
-        deviations: (K,) standard deviations.
+        medians: (K,) median intensity of each class; nan where it is not shown. Class 0 is described by `quantiles`.
+        deviations: (K,) median absolute deviations, in the unit of a standard deviation.
         quantiles: Intensities of the background within the body at `LEVELS`.
     """
 
-    means: FloatArray
+    medians: FloatArray
     deviations: FloatArray
     quantiles: FloatArray
 
@@ -43,29 +47,30 @@ def measure_appearance(image: FloatArray, labels: NDArray[np.integer], num_class
         labels: (D, H, W); values from `num_classes` on are unknown and not measured.
         num_classes: K, with background.
     """
-    means = np.full(num_classes, np.nan, np.float32)
+    medians = np.full(num_classes, np.nan, np.float32)
     deviations = np.full(num_classes, np.nan, np.float32)
     for label in range(1, num_classes):
         values = image[0][labels == label]
         if len(values) >= LEAST_VOXELS:
-            means[label], deviations[label] = values.mean(), max(float(values.std()), LEAST_DEVIATION)
+            medians[label] = np.median(values)
+            deviations[label] = max(NORMAL * float(np.median(np.abs(values - medians[label]))), LEAST_DEVIATION)
     background = image[0][(labels == 0) & (image[0] > AIR)]
     if len(background) < LEAST_VOXELS:
         return None
-    return Appearance(means, deviations, np.quantile(background, LEVELS).astype(np.float32))
+    return Appearance(medians, deviations, np.quantile(background, LEVELS).astype(np.float32))
 
 
 def fill_unseen(appearances: Sequence[Appearance]) -> list[Appearance]:
-    """Give classes that a volume does not show the mean and deviation that they have in the others."""
+    """Give classes that a volume does not show the median and deviation that they have in the others."""
     filled = []
     with np.errstate(all="ignore"):
         for own in appearances:
-            means, deviations = own.means.copy(), own.deviations.copy()
-            for values, name in ((means, "means"), (deviations, "deviations")):
+            medians, deviations = own.medians.copy(), own.deviations.copy()
+            for values, name in ((medians, "medians"), (deviations, "deviations")):
                 for label in np.flatnonzero(np.isnan(values)):
                     seen = [v for a in appearances if not np.isnan(v := getattr(a, name)[label])]
                     values[label] = np.median(seen) if seen else np.nan
-            filled.append(Appearance(means, deviations, own.quantiles))
+            filled.append(Appearance(medians, deviations, own.quantiles))
     return filled
 
 
@@ -82,7 +87,7 @@ def match_appearance(
 ) -> FloatArray:
     """Show an image as another volume would be shown.
 
-    Each class gets the other volume's mean and deviation. The background gets its intensities, in the order that
+    Each class gets the other volume's median and deviation. The background gets its intensities, in the order that
     `curve` gives to the ranks. At the borders of classes both are mixed, as voxels there hold some of either.
 
     Args:
@@ -98,14 +103,14 @@ def match_appearance(
     x = image[0]
     ranks = np.interp(np.interp(x, own.quantiles, LEVELS), np.linspace(0, 1, len(curve)), curve)
     mixed = np.interp(ranks, LEVELS, other.quantiles).astype(np.float32)
-    shown = [k for k in np.unique(labels) if 0 < k < len(own.means)]
+    shown = [k for k in np.unique(labels) if 0 < k < len(own.medians)]
     weights = {k: ndimage.uniform_filter((labels == k).astype(np.float32), (1, 3, 3), mode="nearest") for k in shown}
     out = mixed * (1.0 - sum(weights.values(), np.float32(0)))
     for k, weight in weights.items():
         values = x
-        if not (np.isnan(own.means[k]) or np.isnan(other.means[k])):
-            texture = np.clip((x - own.means[k]) / own.deviations[k], -FARTHEST, FARTHEST)
-            values = texture * other.deviations[k] + other.means[k]
+        if not (np.isnan(own.medians[k]) or np.isnan(other.medians[k])):
+            texture = np.clip((x - own.medians[k]) / own.deviations[k], -FARTHEST, FARTHEST)
+            values = texture * other.deviations[k] + other.medians[k]
         out = out + weight * values
     out = np.where(x > AIR, np.clip(out, -1.0, 1.0), BACKGROUND)
     return out[None].astype(np.float32)

@@ -294,12 +294,14 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
         rounds=preset.rounds,
         iterations=max(round(preset.round_length * segmentation.iterations), 1),
         learning_rate=segmentation.learning_rate / 2,
+        target_share=preset.target_share,
         matched_share=preset.matched_share,
         why={
             "rounds": why,
             "iterations": f"{preset.round_length:.0%} of the segmentation's",
             "learning_rate": "half of the segmentation's: the network is trained already",
-            "target_share": "translated volumes have true labels, target scans the true appearance",
+            "target_share": "source volumes have true labels, target scans the true appearance; none in the first "
+            "round, whose teacher has not seen a target scan",
             "matched_share": "true labels and borders in the intensities that the classes have in target scans",
             "kept": "the voxels that the network is less sure of are mostly at borders and in missed organs",
         },

@@ -34,6 +34,7 @@ class Preset:
         source_share: Share of patches out of source volumes as they are.
         rounds: Of self-training on target scans.
         round_length: Iterations of a round, as a share of the segmentation's.
+        target_share: Share of patches out of pseudo-labelled target scans, from the second round on.
         matched_share: Share of source patches of a round in the appearance of target scans.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
         folds: Number of folds.
@@ -61,6 +62,7 @@ class Preset:
     source_share: float
     rounds: int
     round_length: float
+    target_share: float
     matched_share: float
     value_bytes: float
     folds: int = 5
@@ -90,6 +92,7 @@ PRESETS = {
         source_share=0.0,
         rounds=0,
         round_length=0.5,
+        target_share=0.3,
         matched_share=0.0,
         value_bytes=MIXED_PRECISION,
     ),
@@ -115,7 +118,8 @@ PRESETS = {
         source_share=0.7,
         rounds=2,
         round_length=0.4,
-        matched_share=0.7,
+        target_share=0.3,
+        matched_share=0.9,
         value_bytes=SINGLE_PRECISION,
     ),
 }

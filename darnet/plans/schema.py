@@ -136,10 +136,10 @@ class SegmentationPlan:
 class SelfTrainingPlan:
     """Training that goes on with pseudo-labelled target scans. No target label is read.
 
-    A round segments the target training scans with the network of the round before and trains it on: `target_share`
-    of the patches are of target scans, the others of source volumes. Of each class in each scan the `kept` share of
-    voxels that the network is surest of are learned from; the others have no say. `matched_share` of the patches of
-    source volumes have the appearance of a target scan, class by class, as the pseudo-labels tell it.
+    A round segments the target training scans with the network of the round before and trains it on. From the second
+    round on `target_share` of the patches are of target scans, the others of source volumes. Of each class in each scan
+    the `kept` share of voxels that the network is surest of count; the others have no say. `matched_share` of the
+    patches of source volumes have the appearance of a target scan, class by class, as the pseudo-labels tell it.
     """
 
     rounds: int = 0

@@ -10,7 +10,7 @@ import numpy as np
 
 from darnet.augmentation import Appearance, draw_curve, fill_unseen, match_appearance, measure_appearance
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
-from darnet.plans import Plans, SegmentationPlan
+from darnet.plans import Plans, SegmentationPlan, SelfTrainingPlan
 from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
 from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
@@ -32,8 +32,8 @@ def train_student(
     folder: Path,
     options: RunOptions,
 ) -> None:
-    """Train the teacher's weights on, with pseudo-labelled target scans, translated source volumes, and source volumes
-    in the appearance of target scans.
+    """Train the teacher's weights on, with translated source volumes, source volumes in the appearance of target scans
+    and, from the second round on, pseudo-labelled target scans.
 
     Args:
         plans: The plan.
@@ -56,12 +56,11 @@ def train_student(
         labelled_patches(images, labels, {case: variants[case] for case in train}, plan),
         PatchLoader(pseudo, pseudo, targets, _as_scanned(plan, 0.0)),
     ]
-    shares = [1.0 - settings.target_share, settings.target_share]
     matched = matched_patches(labels, train, pseudo, plan, plans.num_classes) if settings.matched_share else None
+    shares = patch_shares(settings, round_number, matched is not None)
     if matched is not None:
         loaders.append(matched)
-        shares = [shares[0] * (1.0 - settings.matched_share), shares[1], shares[0] * settings.matched_share]
-    loader = MixedLoader(loaders, shares)
+    loader = MixedLoader(loaders, shares[: len(loaders)])
     stage = f"self-training round {round_number} fold {fold_name}"
     step = SegmentationStep(plan, plans.num_classes, loader, options.device, plans.seed, stage, UNKNOWN)
     tensors, _ = load_checkpoint(teacher)
@@ -80,6 +79,22 @@ def train_student(
     if held_out:
         summary = validate(plans, step.network, images, labels, {c: variants[c] for c in held_out}, options.device)
         write_json(folder / "validation.json", summary)
+
+
+def patch_shares(settings: SelfTrainingPlan, round_number: int, matched: bool = True) -> tuple[float, float, float]:
+    """Shares of the patches of a round: source and translated volumes, target scans, matched source volumes.
+
+    The first teacher has not seen a target scan: its pseudo-labels are good enough to measure how classes look, not to
+    be copied. So target scans come in from the second round on.
+
+    Args:
+        settings: The plan's.
+        round_number: From 1.
+        matched: Whether there are source volumes in the appearance of target scans.
+    """
+    target = settings.target_share if round_number > 1 else 0.0
+    share = settings.matched_share if matched else 0.0
+    return (1.0 - target) * (1.0 - share), target, (1.0 - target) * share
 
 
 def _as_scanned(plan: SegmentationPlan, class_gain: float) -> SegmentationPlan:

@@ -27,11 +27,26 @@ def test_measured_values_are_those_of_plain_numpy():
     image, labels = volume()
     found = measure_appearance(image, labels, 3)
     values = image[0][labels == 1]
-    assert found.means[1] == pytest.approx(values.mean(), abs=1e-6)
-    assert found.deviations[1] == pytest.approx(values.std(), abs=1e-6)
-    assert np.isnan(found.means[[0, 2]]).all()
+    ordered = np.sort(values)
+    median = (ordered[(len(ordered) - 1) // 2] + ordered[len(ordered) // 2]) / 2
+    distances = np.sort(np.abs(values - median))
+    deviation = 1.4826 * (distances[(len(ordered) - 1) // 2] + distances[len(ordered) // 2]) / 2
+    assert found.medians[1] == pytest.approx(median, abs=1e-6)
+    assert found.deviations[1] == pytest.approx(deviation, abs=1e-6)
+    assert np.isnan(found.medians[[0, 2]]).all()
     background = image[0][(labels == 0) & (image[0] > -0.95)]
     np.testing.assert_allclose(found.quantiles, [np.quantile(background, q) for q in LEVELS], rtol=1e-6)
+
+
+def test_a_quarter_of_wrong_voxels_moves_what_is_measured_little():
+    image, labels = volume(organ=0.2, deviation=0.05)
+    wrong = labels.copy()
+    wrong[:, 4:6, 4:20] = 1  # background that a pseudo-label takes for the organ
+    assert ((wrong == 1) & (labels == 0)).sum() == (wrong == 1).sum() / 4
+    found = measure_appearance(image, wrong, 2)
+    assert found.medians[1] == pytest.approx(0.2, abs=0.05)
+    assert found.deviations[1] < 0.12
+    assert image[0][wrong == 1].std() > 0.2
 
 
 def test_unknown_voxels_are_not_measured():
@@ -39,7 +54,7 @@ def test_unknown_voxels_are_not_measured():
     doubted = labels.copy()
     doubted[:3][doubted[:3] == 1] = 255
     image[0][doubted == 255] = 0.9
-    assert measure_appearance(image, doubted, 2).means[1] == pytest.approx(0.2, abs=0.02)
+    assert measure_appearance(image, doubted, 2).medians[1] == pytest.approx(0.2, abs=0.02)
 
 
 def test_a_volume_of_air_cannot_be_measured():
@@ -54,21 +69,21 @@ def test_classes_that_a_volume_does_not_show_are_taken_from_the_others():
         for mean in (0.1, nan, 0.3, 0.8)
     ]
     filled = fill_unseen(volumes)
-    assert [round(float(a.means[1]), 3) for a in filled] == [0.1, 0.3, 0.3, 0.8]
+    assert [round(float(a.medians[1]), 3) for a in filled] == [0.1, 0.3, 0.3, 0.8]
     assert [round(float(a.deviations[1]), 3) for a in filled] == [0.05, 0.15, 0.15, 0.4]
-    assert np.isnan([a.means[2] for a in filled]).all()
-    assert np.isnan(volumes[1].means[1])
+    assert np.isnan([a.medians[2] for a in filled]).all()
+    assert np.isnan(volumes[1].medians[1])
 
 
 @given(st.integers(0, 50), st.floats(-0.6, 0.6), st.floats(0.03, 0.15))
-def test_an_organ_gets_mean_and_deviation_of_the_other_volume(seed, mean, deviation):
+def test_an_organ_gets_median_and_deviation_of_the_other_volume(seed, mean, deviation):
     image, labels = volume(seed)
     other_image, _ = volume(seed + 1, mean, deviation)
     own, other = (measure_appearance(i, labels, 2) for i in (image, other_image))
     matched = match_appearance(image, labels, own, other, RISING)
-    # Deep inside, each voxel keeps its distance from the mean, in deviations, up to 2.5 of them.
-    distance = np.clip((image[0][2:4, 8:16, 8:16] - own.means[1]) / own.deviations[1], -2.5, 2.5)
-    expected = np.clip(other.means[1] + other.deviations[1] * distance, -1, 1)
+    # Deep inside, each voxel keeps its distance from the median, in deviations, up to 2.5 of them.
+    distance = np.clip((image[0][2:4, 8:16, 8:16] - own.medians[1]) / own.deviations[1], -2.5, 2.5)
+    expected = np.clip(other.medians[1] + other.deviations[1] * distance, -1, 1)
     np.testing.assert_allclose(matched[0][2:4, 8:16, 8:16], expected, atol=1e-5)
 
 

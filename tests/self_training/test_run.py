@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from darnet.io import CaseRecord, CaseStore
-from darnet.plans import SegmentationPlan
-from darnet.self_training.run import matched_patches
+from darnet.plans import SegmentationPlan, SelfTrainingPlan
+from darnet.self_training.run import matched_patches, patch_shares
 
 SHAPE = (8, 24, 24)
 PLAN = SegmentationPlan(
@@ -87,3 +87,18 @@ def test_none_where_nothing_can_be_measured(stores, tmp_path):
     write(air, "t", np.full((1, *SHAPE), -1.0, np.float32), np.zeros(SHAPE, np.uint8))
     assert matched_patches(source, ("a",), air, PLAN, 2) is None
     assert matched_patches(air, ("t",), source, dataclasses.replace(PLAN), 2) is None
+
+
+@pytest.mark.parametrize(
+    ("round_number", "matched", "expected"),
+    [
+        (1, True, (0.1, 0.0, 0.9)),
+        (2, True, (0.07, 0.3, 0.63)),
+        (3, True, (0.07, 0.3, 0.63)),
+        (1, False, (1.0, 0.0, 0.0)),
+        (2, False, (0.7, 0.3, 0.0)),
+    ],
+)
+def test_target_scans_come_in_from_the_second_round_on(round_number, matched, expected):
+    settings = SelfTrainingPlan(rounds=3, target_share=0.3, matched_share=0.9)
+    assert patch_shares(settings, round_number, matched) == pytest.approx(expected)
