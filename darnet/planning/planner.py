@@ -293,13 +293,13 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
     return SelfTrainingPlan(
         rounds=preset.rounds,
         iterations=max(round(preset.round_length * segmentation.iterations), 1),
-        learning_rate=segmentation.learning_rate / 2,
+        learning_rate=segmentation.learning_rate,
         target_share=preset.target_share,
         matched_share=preset.matched_share,
         why={
             "rounds": why,
             "iterations": f"{preset.round_length:.0%} of the segmentation's",
-            "learning_rate": "half of the segmentation's: the network is trained already",
+            "learning_rate": "the segmentation's: the appearance of target scans is new to the network",
             "target_share": "source volumes have true labels, target scans the true appearance; none in the first "
             "round, whose teacher has not seen a target scan",
             "matched_share": "true labels and borders in the intensities that the classes have in target scans",

@@ -119,7 +119,7 @@ PRESETS = {
         rounds=2,
         round_length=0.4,
         target_share=0.3,
-        matched_share=0.9,
+        matched_share=1.0,
         value_bytes=SINGLE_PRECISION,
     ),
 }
