@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 
@@ -198,6 +199,40 @@ def test_41_changed_input_of_a_training_under_way(server, before, run):
     assert refused.code == 2
     assert "cases have changed since the training of this checkpoint began" in refused.err
     assert "target/mr_02" in refused.err and "mr_01" not in refused.err
+
+
+def test_41_changed_scan_of_a_prediction(server, before, run):
+    root = before(PREDICTION)
+    assert run(PREDICTION, root).code == 0
+    scan = root / "raw" / NAME / "imagesTs" / "mr_test_02_0000.nii.gz"
+    again = nib.load(scan)
+    nib.Nifti1Image(np.asanyarray(again.dataobj).astype(np.float32), again.affine).to_filename(scan)
+    stored = stamps(root / "out")
+    flags = [flag for flag in PREDICTION.of(root) if flag != "--quiet"]
+    outcome = server.run(PREDICTION.command, flags, TINY)
+    assert "3 of 3 cases are done already" in outcome.out  # the same voxels, stored otherwise
+    assert stamps(root / "out") == stored
+    change_voxel(scan)
+    assert run(PREDICTION, root).code == 0
+    remade = {name for name, stamp in stamps(root / "out").items() if stored.get(name) != stamp}
+    assert remade == {"mr_test_02.nii.gz", "mr_test_02.npz"}
+    # The mask is that of a prediction from nothing.
+    found = hashes(root)
+    shutil.rmtree(root / "out")
+    assert run(PREDICTION, root).code == 0
+    compare(hashes(root), found)
+
+
+def test_41_prediction_goes_on_with_the_same_networks_alone(before, run):
+    root = before(PREDICTION)
+    assert run(PREDICTION, root).code == 0
+    contents = tree(root)
+    for other in (["--no_self_training"], ["-step_size", "0.25"]):
+        refused = run(PREDICTION, root, *other)
+        assert refused.code == 2
+        assert "masks are of other networks" in refused.err
+        assert "mr_test_01.nii.gz" in refused.err and "leave out --continue" in refused.err
+        assert tree(root) == contents
 
 
 def test_42_two_runs_on_one_folder(server, campaign, before, run):
