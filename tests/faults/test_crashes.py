@@ -264,6 +264,28 @@ def test_42_two_preprocessings(server, campaign, before, run):
     compare(hashes(root), campaign.reference[PREPROCESSING.name])
 
 
+SLOW_TRAINING = "import time, darnet.training.loop as loop\nu = loop._update\n"
+SLOW_TRAINING += "def update(step, i):\n    time.sleep(0.1)\n    return u(step, i)\nloop._update = update\n"
+
+
+@pytest.mark.parametrize("stage", [TRANSLATION, SEGMENTATION], ids=lambda s: s.name)
+def test_42_preprocessing_during_training(server, campaign, before, run, stage):
+    root = before(stage)
+    running = server.start(stage.command, stage.of(root), TINY + SLOW_TRAINING)
+    wait_for(root / "results" / NAME / stage.training / CHECKPOINT)
+    change_voxel(root / "raw" / NAME / "imagesTr" / "ct_01_0000.nii.gz")
+    contents = tree(root / "preprocessed")
+    for flags in (PREPROCESSING.of(root), ["-d", 7, "--preset", "fast", "--root", root, "-np", 1, "--quiet"]):
+        refused = server.run(PREPROCESSING.command, flags, TINY)
+        assert refused.code == 2
+        assert "another process trains on this data set" in refused.err
+        assert f"process {running.pid} on {socket.gethostname()}" in refused.err
+        assert tree(root / "preprocessed") == contents
+    assert running.wait().code == 0
+    compare(hashes(root), campaign.reference[stage.name])
+    assert run(PREPROCESSING, root).code == 0
+
+
 def test_42_parts_of_a_prediction(server, campaign, before, run):
     root = before(PREDICTION)
     parts = [["-num_parts", 2, "-part_id", part] for part in (0, 1)]
