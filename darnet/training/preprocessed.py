@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from darnet.errors import ConfigurationError
+from darnet.errors import ConfigurationError, DataError
 from darnet.io import CaseStore, read_dataset_json, read_json
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import CaseFiles
@@ -70,6 +70,14 @@ def _changed_cases(layout: DatasetLayout, plans: Plans) -> list[str]:
             labels = layout.labels / f"{case}{ending}" if domain == "source" else None
             files = CaseFiles(case, domain, layout.images(domain) / f"{case}_0000{ending}", labels)
             there = files.image.is_file() and (labels is None or labels.is_file())
-            if there and not store.has(case, case_hash(files, plans)):
+            if there and _hash_in(store, case) != case_hash(files, plans):
                 changed.append(f"{domain} {case}")
     return changed
+
+
+def _hash_in(store: CaseStore, case: str) -> str | None:
+    """Hash of what a stored case was made from; None where its record is damaged."""
+    try:
+        return store.record(case).content_hash
+    except DataError:
+        return None
