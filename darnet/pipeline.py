@@ -234,6 +234,8 @@ def _train_fold(
     if stage in ("all", "segmentation"):
         # An interruption may have come before the first checkpoint of this stage.
         resume = dataclasses.replace(options, resume=options.resume and fold_checkpoint.exists())
+        if options.resume and not resume.resume:
+            notice(f"fold {fold} has no checkpoint yet: its segmentation is trained from the start")
         synthetic, source = CaseStore(layout.synthetic), CaseStore(layout.cases("source"))
         train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), resume)
     if stage in ("all", "self_training"):

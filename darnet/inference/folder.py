@@ -14,6 +14,7 @@ from darnet.errors import (
     ConfigurationError,
     DarnetError,
     DataError,
+    DiskFull,
     ResourceError,
     SomeCasesFailed,
     is_out_of_memory,
@@ -188,6 +189,7 @@ def predict_folder(
     Raises:
         ConfigurationError: Input or output cannot be used, or masks to go on with are of other networks.
         DataError: No scan could be segmented.
+        DiskFull: There is no room for a result; those before it are kept.
         SomeCasesFailed: Some could not; the results of the others are kept.
     """
     output = Path(output)
@@ -275,6 +277,8 @@ def _predict_cases(
         try:
             for note in _predict_case(case, output, predictor, options):
                 notice(f"note: {case.case_id}: {note}")
+        except DiskFull:
+            raise
         except (DataError, ResourceError) as error:
             faults.append(error)
             if len(todo) > 1:

@@ -22,7 +22,7 @@ from benchmarks.chaos import (
     is_running,
     wait_until,
 )
-from darnet.cli import plan_and_preprocess, predict
+from darnet.cli import export_model, import_model, plan_and_preprocess, predict
 from darnet.io import load_checkpoint, read_meta
 from darnet.training import CHECKPOINT
 from tests.faults.scans import tree
@@ -41,6 +41,34 @@ def test_37_sigkill_at_any_moment(campaign, name):
     result = campaign.kill(BY_NAME[name], 2)
     assert result.losses == []
     assert result.kills == 2
+
+
+def test_37_sigkill_during_import(server, campaign, before):
+    root = before(PREDICTION)
+    archive, other = root / "model.zip", root / "elsewhere"
+    assert server.run("export_model", ["-d", 7, "-o", archive, "--root", root, "--quiet"]).code == 0
+    flags = ["-i", archive, "--root", other, "--quiet"]
+    assert server.run("import_model", flags).code == 0
+    whole = tree(other)
+    shutil.rmtree(other)
+    # It waits at the last moment: all files are there, under no final name.
+    wait = "import time, darnet.sharing.install as i\ni._refuse_taken = lambda target: (\n"
+    wait += "    time.sleep(600) if any(target.parent.glob('.import.*/plans.json')) else None)\n"
+    running = server.start("import_model", flags, wait)
+    assert wait_until(lambda: any(other.glob("results/.import.*/segmentation/fold_0/*.safetensors")), 300)
+    running.kill()
+    assert running.wait().code == -9
+    (left,) = (other / "results").iterdir()
+    beside = left.with_name(left.name.replace(str(running.pid), str(os.getpid())))
+    beside.mkdir()  # of a process that is alive
+    assert server.run("import_model", flags).code == 0
+    assert beside.exists()
+    beside.rmdir()
+    assert tree(other) == whole
+    left.mkdir()
+    export = ["-m", other / "results" / NAME, "-o", root / "again.zip", "--root", other, "--quiet"]
+    assert server.run("export_model", export).code == 0
+    assert tree(other) == whole
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -126,6 +154,27 @@ def test_39_disk_full_at_each_write(campaign, before, run, small_disk, enlarge, 
     assert full
     assert run(stage, root).code == 0
     compare(hashes(root), campaign.reference[name])
+
+
+def test_39_disk_full_after_the_first_of_three_scans(before, run, small_disk, enlarge):
+    root = before(PREDICTION)
+    assert run(PREDICTION, root).code == 0
+    first = [root / "out" / name for name in ("prediction.json", "mr_test_01.npz", "mr_test_01.nii.gz")]
+    size = sum(-(-path.stat().st_size // 4096) * 4096 for path in first)
+    for path in (root / "out").iterdir():
+        path.unlink()
+    # Locks and their records take room beside the results while they are held.
+    inject = small_disk(root / "out", size + 4 * 4096)
+    if inject:
+        pytest.skip("a limit of each file cannot let one scan through and not the next")
+    outcome = run(PREDICTION, root)
+    enlarge(root / "out")
+    assert outcome.code == 4
+    assert "the disk is full" in outcome.err and "bytes for this file" in outcome.err
+    assert "mr_test_02" in outcome.err and "mr_test_03" not in outcome.err  # which would find no room either
+    assert (root / "out" / "mr_test_01.nii.gz").exists()
+    assert run(PREDICTION, root).code == 0
+    assert len(list((root / "out").glob("*.nii.gz"))) == 3
 
 
 @pytest.mark.parametrize("name", BY_NAME)
@@ -318,6 +367,24 @@ def say(capsys):
         return code, said
 
     return call
+
+
+def test_39_disk_full_while_a_model_is_shared(tmp_path, model, say, small_disk, enlarge):
+    shared, other = tmp_path / "shared", tmp_path / "other"
+    inject = small_disk(shared, 8192)
+    if inject:
+        pytest.skip("the commands run in this process, whose files cannot be limited")
+    code, said = say(export_model.main, "-m", model, "-o", shared / "model.zip")
+    assert code == 4
+    assert "the disk is full" in said and "bytes for this file" in said and "free some space" in said
+    assert not (shared / "model.zip").exists() and not list(shared.glob("*.tmp"))
+    enlarge(shared)
+    assert say(export_model.main, "-m", model, "-o", shared / "model.zip")[0] == 0
+    small_disk(other, 8192)
+    code, said = say(import_model.main, "-i", shared / "model.zip", "--root", other)
+    assert code == 4
+    assert "bytes" in said and "free some space" in said
+    assert {p.name for p in other.iterdir()} <= {".filling"}
 
 
 def test_43_unusual_names(tmp_path, model, small_scan, say):
