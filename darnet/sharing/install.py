@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
@@ -51,7 +53,11 @@ def import_model(
                 _check_model(temporary, entries, archive, notice)
                 _refuse_taken(target)
                 temporary.rename(target)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error) as error:
+        raise refuse("the file is no zip, or damaged", archive, error) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what a place before the file's start gives
+            raise
         raise refuse("the file is no zip, or damaged", archive, error) from None
     return target
 

@@ -15,6 +15,7 @@ import pytest
 from benchmarks.chaos import (
     IN_PARALLEL,
     NAME,
+    PLANNING,
     STAGES,
     TINY,
     compare,
@@ -36,9 +37,9 @@ def wait_for(path):
     assert wait_until(path.exists, 300), f"{path} did not appear"
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-def test_37_sigkill_at_any_moment(campaign, name):
-    result = campaign.kill(BY_NAME[name], 2)
+@pytest.mark.parametrize("stage", [PLANNING, *STAGES], ids=lambda s: s.name)
+def test_37_sigkill_at_any_moment(campaign, stage):
+    result = campaign.kill(stage, 2)
     assert result.losses == []
     assert result.kills == 2
 
@@ -493,3 +494,20 @@ def test_52_interrupted_is_uninterrupted(campaign, before, run):
     compare(hashes(root), campaign.reference[SEGMENTATION.name])
     log = map(json.loads, (root / FOLD / "log.jsonl").read_text().splitlines())
     assert max(row["iteration"] for row in log) == campaign.iterations
+
+
+NO_CONNECTION = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.bind"):
+        raise RuntimeError(f"{event} {arguments}")
+sys.addaudithook(refuse)
+"""
+
+
+@pytest.mark.parametrize("stage", [PLANNING, *STAGES], ids=lambda s: s.name)
+def test_no_stage_opens_a_connection(campaign, run, server, tmp_path, stage):
+    shutil.copytree(campaign.before[stage.name], tmp_path / "root")
+    assert run(stage, tmp_path / "root", inject=NO_CONNECTION).code == 0
+    seen = server.run("train", ["-h"], NO_CONNECTION + "import socket; socket.create_connection(('127.0.0.1', 9))\n")
+    assert "RuntimeError: socket." in seen.err  # the hook would have seen one
