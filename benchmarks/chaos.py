@@ -25,6 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from benchmarks.zygote import Zygote, zygote
 from darnet.demo import write_demo_dataset
 from darnet.demo.dataset import Protocol
@@ -92,6 +94,8 @@ def predict(root: Path) -> list[object]:
     return ["-i", root / "raw" / NAME / "imagesTs", "-o", root / "out", "-d", "7", "--continue", "--save_probabilities"]
 
 
+PLAN = ("-d", "7", "--preset", "fast", "--plan_only", "-np", "1")
+PLANNING = Stage("planning", "plan_and_preprocess", lambda root: [*PLAN])
 STAGES = (
     Stage("preprocessing", "plan_and_preprocess", preprocess(1)),
     Stage("translation", "train", train("translation"), "translation"),
@@ -174,23 +178,24 @@ class Campaign:
         source = Protocol("CT", (12, 32, 32), (12.0, 9.0, 9.0), "LPS")
         target = Protocol("MR", (10, 32, 32), (14.0, 9.0, 9.0), "ARI")
         write_demo_dataset(root / "raw" / NAME, 1, *scans, source=source, target=target)
-        flags = ["-d", "7", "--preset", "fast", "--plan_only", "-np", "1", "--root", root, *FLAGS]
-        self._must("plan_and_preprocess", flags)
+        self._run_undisturbed(PLANNING, root)
         write_plan(root / "preprocessed" / NAME / "plans.json", self.iterations)
         for stage in stages:
-            self.before[stage.name] = self.folder / f"before {stage.name}"
-            shutil.copytree(root, self.before[stage.name])
-            self.seconds[stage.name] = self._must(stage.command, stage.of(root))
-            self.reference[stage.name] = hashes(root)
+            self._run_undisturbed(stage, root)
             done = stage.training is None or (root / "results" / NAME / stage.training / CHECKPOINT).exists()
             assert done, f"the undisturbed {stage.name} left no checkpoint: {self.said}"
+
+    def _run_undisturbed(self, stage: Stage, root: Path) -> None:
+        self.before[stage.name] = self.folder / f"before {stage.name}"
+        shutil.copytree(root, self.before[stage.name])
+        self.seconds[stage.name] = self._must(stage.command, stage.of(root))
+        self.reference[stage.name] = hashes(root)
 
     def same_as(self, stage: Stage, other: Stage) -> None:
         """Let a stage start from, and be compared with, what belongs to another."""
         self.before[stage.name], self.reference[stage.name] = self.before[other.name], self.reference[other.name]
         with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-            root = Path(folder) / "root"
-            shutil.copytree(self.before[stage.name], root)
+            root = Path(shutil.copytree(self.before[stage.name], Path(folder) / "root"))
             self.seconds[stage.name] = self._must(stage.command, stage.of(root))
 
     def kill(self, stage: Stage, kills: int) -> Result:
@@ -201,8 +206,7 @@ class Campaign:
         while result.kills < kills:
             result.trials += 1
             with tempfile.TemporaryDirectory(dir=self.folder) as folder:
-                root = Path(folder) / "root"
-                shutil.copytree(self.before[stage.name], root)
+                root = Path(shutil.copytree(self.before[stage.name], Path(folder) / "root"))
                 try:
                     self._trial(stage, root, result, kills)
                 except (AssertionError, TimeoutError) as error:
@@ -321,11 +325,9 @@ def main() -> int:
         campaign = Campaign(Path(folder), server, random.Random(args.seed))
         campaign.prepare()
         campaign.same_as(IN_PARALLEL, STAGES[0])
-        for stage in (*STAGES, IN_PARALLEL):
+        for stage in (PLANNING, *STAGES, IN_PARALLEL):
             results.append(campaign.kill(stage, args.kills if stage is not IN_PARALLEL else max(args.kills // 5, 1)))
             print(json.dumps(dataclasses.asdict(results[-1])), flush=True)
-    import torch
-
     report = {
         "command": f"python -m benchmarks.chaos --kills {args.kills} --seed {args.seed}",
         "python": platform.python_version(),

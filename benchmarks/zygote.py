@@ -21,7 +21,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 PATIENCE = 900.0  # seconds until a command counts as hanging, on a machine that has much else to do
-COMMANDS = ("plan_and_preprocess", "train", "predict", "evaluate")
+COMMANDS = ("plan_and_preprocess", "train", "predict", "evaluate", "export_model", "import_model")
 
 
 @dataclass(frozen=True)

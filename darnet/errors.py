@@ -77,6 +77,10 @@ class ResourceError(DarnetError):
     exit_code = ExitCode.RESOURCES
 
 
+class DiskFull(ResourceError):
+    """No room for a file: nor is there for what would come after it."""
+
+
 class SomeCasesFailed(DarnetError):
     """Some cases failed; the results of the others are kept."""
 

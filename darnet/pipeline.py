@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 
 from darnet.errors import ConfigurationError, raise_together
@@ -43,6 +45,7 @@ from darnet.training import (
     load_translator,
     plan_hash,
     read_fold,
+    refuse_unfinished,
     stage_hash,
     stage_iterations,
     train_segmentation,
@@ -83,7 +86,7 @@ def plan(
 ) -> Plans:
     """Plan a data set; writes fingerprint.json, plans.json and splits.json."""
     plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed, memory_gb)
-    with only_one(_preprocessing_lock(layout), "plans or preprocesses this data set", keep=False):
+    with _no_run_beside(layout):
         write_json(layout.fingerprint, fingerprint.to_json())
         write_json(layout.plans, plans.to_json())
         write_splits(layout, dataset, plans)
@@ -100,8 +103,18 @@ def require_room_for(layout: DatasetLayout, stage: str) -> None:
     require_writable(folder, "name another root with --root or DARNET_ROOT, or mend the permissions")
 
 
-def _preprocessing_lock(layout: DatasetLayout) -> Path:
-    return layout.preprocessed / ".preprocessing.lock"
+@contextlib.contextmanager
+def _no_run_beside(layout: DatasetLayout, notice: Notice = warnings.warn) -> Iterator[None]:
+    """Plan or preprocess alone: a training would go on with the old plan and read cases of both.
+
+    Raises:
+        ConfigurationError: Another process plans, preprocesses or trains this data set.
+    """
+    lock = layout.preprocessed / ".preprocessing.lock"
+    with only_one(lock, "plans or preprocesses this data set", keep=False, notice=notice), ExitStack() as held:
+        for path in sorted(layout.results.rglob(".*.lock")):  # of folds, of the translator, of comparisons
+            held.enter_context(only_one(path, "trains on this data set", notice=notice))
+        yield
 
 
 def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) -> None:
@@ -134,7 +147,7 @@ def preprocess(
             expected=dataset.info.labels,
             remedy="plan again",
         )
-    with only_one(_preprocessing_lock(layout), "plans or preprocesses this data set", keep=False, notice=notice):
+    with _no_run_beside(layout, notice):
         layout.preprocessing.unlink(missing_ok=True)
         counts = preprocess_dataset(dataset, layout, plans, processes, quiet)
         held = {domain: list(CaseStore(layout.cases(domain)).case_ids()) for domain in DOMAINS}
@@ -182,6 +195,7 @@ def train(
     for note in fold_notes(layout.splits, {case: store.record(case).class_voxels for case in store.case_ids()}, fold):
         notice(note)
     with only_one(fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
+        refuse_unfinished(layout, plans)  # from here on nothing preprocesses
         _train_fold(layout, plans, fold, split, options, stage, notice)
 
 
@@ -220,6 +234,8 @@ def _train_fold(
     if stage in ("all", "segmentation"):
         # An interruption may have come before the first checkpoint of this stage.
         resume = dataclasses.replace(options, resume=options.resume and fold_checkpoint.exists())
+        if options.resume and not resume.resume:
+            notice(f"fold {fold} has no checkpoint yet: its segmentation is trained from the start")
         synthetic, source = CaseStore(layout.synthetic), CaseStore(layout.cases("source"))
         train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), resume)
     if stage in ("all", "self_training"):

@@ -14,15 +14,18 @@ from darnet.errors import (
     ConfigurationError,
     DarnetError,
     DataError,
+    DiskFull,
     ResourceError,
     SomeCasesFailed,
     is_out_of_memory,
     out_of_memory,
     raise_together,
 )
+from darnet.inference.marks import Mark, mark_of, read_mark
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
 from darnet.io import (
+    Scan,
     atomic_path,
     is_dicom_folder,
     list_cases,
@@ -69,7 +72,7 @@ class FolderOptions:
     Attributes:
         save_probabilities: Write CASE.npz with `probabilities` (K, i, j, k) in half precision beside the labels.
         preview: Write CASE.png with the labels drawn on three planes, and their surfaces.
-        resume: Skip cases whose results are there.
+        resume: Skip cases whose results are there and were made of the same scan.
         num_parts: Number of runs that share the work.
         part_id: Which of them this one is, from 0.
         quiet: No progress bar.
@@ -184,15 +187,17 @@ def predict_folder(
         The paths of all labels of this part, those of skipped cases included.
 
     Raises:
-        ConfigurationError: Input or output cannot be used.
+        ConfigurationError: Input or output cannot be used, or masks to go on with are of other networks.
         DataError: No scan could be segmented.
+        DiskFull: There is no room for a result; those before it are kept.
         SomeCasesFailed: Some could not; the results of the others are kept.
     """
     output = Path(output)
     everything = find_inputs(source)
     cases = select_part(everything, options.num_parts, options.part_id)
     check_output(output, everything, options)
-    todo = [c for c in cases if not (options.resume and all(p.exists() for p in _results(c, output, options)))]
+    done = _done(cases, output, predictor.identity, options, notice) if options.resume else []
+    todo = [case for case in cases if case not in done]
     if len(todo) < len(cases):
         notice(f"{len(cases) - len(todo)} of {len(cases)} cases are done already")
     started = time.monotonic()
@@ -213,6 +218,52 @@ def predict_folder(
     return [case.labels(output) for case in cases]
 
 
+def _done(
+    cases: Sequence[InputCase], output: Path, model: str, options: FolderOptions, notice: Callable[[str], None]
+) -> list[InputCase]:
+    """Cases whose results are there, made of the scans as they are now.
+
+    Raises:
+        ConfigurationError: Masks are of other networks.
+    """
+    marks: dict[InputCase, Mark | None] = {}
+    for case in cases:
+        if not all(path.exists() for path in _results(case, output, options)):
+            continue
+        try:
+            marks[case] = read_mark(case.labels(output))
+        except DataError as error:
+            notice(f"{case.labels(output)} is made again: {error.what}")
+    others = [case.labels(output).name for case, mark in marks.items() if mark and mark.model != model]
+    if others:
+        raise ConfigurationError(
+            "masks are of other networks, or of another plan or step size",
+            where=output,
+            found=", ".join(others[:5]),
+            expected=f"masks of model {model}",
+            remedy="give another folder with -o, or leave out --continue to make all masks again",
+        )
+    changed = [case for case, mark in marks.items() if mark and mark != _mark_now(case, model, options)]
+    unknown = [case.labels(output).name for case, mark in marks.items() if mark is None]
+    if changed:
+        notice(f"scans have changed and are segmented again: {', '.join(case.case_id for case in changed)}")
+    if unknown:
+        notice(f"written by another program and kept as they are: {', '.join(unknown)}")
+    return [case for case in marks if case not in changed]
+
+
+def _mark_now(case: InputCase, model: str, options: FolderOptions) -> Mark | None:
+    """The mark that a mask of the scan would have; None where the scan cannot be read: its segmentation tells why."""
+    try:
+        return mark_of(_read(case, options), model)
+    except DataError:
+        return None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None
+
+
 def _predict_cases(
     todo: Sequence[InputCase],
     output: Path,
@@ -226,6 +277,8 @@ def _predict_cases(
         try:
             for note in _predict_case(case, output, predictor, options):
                 notice(f"note: {case.case_id}: {note}")
+        except DiskFull:
+            raise
         except (DataError, ResourceError) as error:
             faults.append(error)
             if len(todo) > 1:
@@ -258,10 +311,7 @@ def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: 
 
 def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
     """The labels are written last: where they are, the rest is."""
-    if case.path.is_dir():
-        scan = read_dicom_scan(case.path)
-    else:
-        scan = read_scan(case.path, replace_non_finite=options.replace_non_finite)
+    scan = _read(case, options)
     prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
     output.mkdir(parents=True, exist_ok=True)
     if not (output / RECORD).exists():
@@ -272,8 +322,14 @@ def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, opti
             np.savez_compressed(file, probabilities=prediction.probabilities)
     if options.preview:
         write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
-    write_labels(case.labels(output), prediction.labels, scan)
+    write_labels(case.labels(output), prediction.labels, scan, str(mark_of(scan, predictor.identity)))
     return scan.notes
+
+
+def _read(case: InputCase, options: FolderOptions) -> Scan:
+    if case.path.is_dir():
+        return read_dicom_scan(case.path)
+    return read_scan(case.path, replace_non_finite=options.replace_non_finite)
 
 
 def _at(error: DarnetError, path: Path) -> DarnetError:

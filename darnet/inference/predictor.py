@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import hashlib
 import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -26,9 +28,11 @@ from darnet.inference.checkpoints import (
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.strategy import Strategy, strategies
 from darnet.io import read_scan
+from darnet.io.checkpoint import hash_of_tensors
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_arrays
 from darnet.training.device import autocast, resolve_device
+from darnet.training.run import plan_hash
 
 Network = Callable[[Tensor], Tensor]
 
@@ -68,6 +72,15 @@ class Predictor:
         for network in self.networks:
             if isinstance(network, nn.Module):
                 network.to(self.device).eval()
+
+    @functools.cached_property
+    def identity(self) -> str:
+        """Hash of all that a mask depends on beside its scan: weights, plan and step size; not the device."""
+        digest = hashlib.sha256(f"{plan_hash(self.plans, 'segmentation', 'inference')} {self.step_size}".encode())
+        for network in self.networks:
+            if isinstance(network, nn.Module):
+                digest.update(hash_of_tensors(network.state_dict()).encode())
+        return digest.hexdigest()[:16]
 
     @classmethod
     def from_results(

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -11,8 +13,8 @@ import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.errors import DataError
-from darnet.io.files import atomic_write, read_json, write_json
+from darnet.errors import ConfigurationError, DataError
+from darnet.io.files import atomic_write, read_json, sha256_of, write_json
 
 Triple = tuple[int, int, int]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
@@ -20,7 +22,7 @@ Row = tuple[float, float, float, float]
 
 PLANES_PER_CHUNK = 8
 _COMPUTED = (b"LazyArray", b"proxy-source", b"b2o")
-_REMEDY = "delete its files from the case store and run darnet_plan_and_preprocess again"
+_REMEDY = "run darnet_plan_and_preprocess --keep_plan, or the stage of darnet_train that made it: it is made again"
 
 
 @dataclass(frozen=True)
@@ -43,6 +45,7 @@ class CaseRecord:
         class_voxels: Stored voxels of each class by its name.
         class_locations: Some stored voxels (d, h, w) of each class by its name.
         foreground_box: The part of the stored array that shows the body; None where it was not sought.
+        array_hashes: SHA-256 of the files of "image" and "labels"; `CaseStore.write` fills it in.
     """
 
     case_id: str
@@ -60,6 +63,7 @@ class CaseRecord:
     class_voxels: dict[str, int] = dataclasses.field(default_factory=dict)
     class_locations: dict[str, list[list[int]]] = dataclasses.field(default_factory=dict)
     foreground_box: Box | None = None
+    array_hashes: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal record back."""
@@ -131,6 +135,7 @@ _PARSERS: dict[str, Any] = {
     "class_voxels": lambda v: {k: _exactly(n, int) for k, n in _exactly(v, dict).items()},
     "class_locations": _locations,
     "foreground_box": lambda v: None if v is None else _box(v),
+    "array_hashes": lambda v: {k: _exactly(h, str) for k, h in _exactly(v, dict).items()},
 }
 
 
@@ -138,8 +143,7 @@ class CaseStore:
     """A folder of preprocessed cases.
 
     A case is CASE.json, CASE_image.b2nd and, where it has labels, CASE_labels.b2nd. The JSON is written last: a case
-    that has one is complete. Images are stored in half precision, one plane a block, so that a patch or a slice is
-    read without the rest.
+    that has one is complete. Images are stored in half precision, one plane a block, so that a patch is read alone.
 
     Args:
         folder: Where the cases lie; made by the first `write`.
@@ -148,6 +152,7 @@ class CaseStore:
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
         self._records: dict[str, tuple[tuple[int, int], CaseRecord]] = {}
+        self._sound: dict[tuple[str, str], CaseRecord] = {}
 
     def write(self, record: CaseRecord, image: NDArray[np.floating], labels: NDArray[np.integer] | None) -> None:
         """Store a case, in place of a former one of its name.
@@ -166,12 +171,13 @@ class CaseStore:
         self.folder.mkdir(parents=True, exist_ok=True)
         # Without its record a half replaced case does not count.
         self._json(case_id).unlink(missing_ok=True)
-        atomic_write(self._array("image", case_id), _compress(image.astype(np.float16), (1,)))
+        hashes = {}
+        for kind, content in _packed(image, labels):
+            atomic_write(self._array(kind, case_id), content)
+            hashes[kind] = hashlib.sha256(content).hexdigest()
         if labels is None:
             self._array("labels", case_id).unlink(missing_ok=True)
-        else:
-            atomic_write(self._array("labels", case_id), _compress(labels.astype(np.uint8), ()))
-        write_json(self._json(case_id), record.to_json(), indent=None)
+        write_json(self._json(case_id), dataclasses.replace(record, array_hashes=hashes).to_json(), indent=None)
 
     def remove(self, case_id: str) -> None:
         """Forget a case; its record goes first, so that half a case is never seen."""
@@ -184,13 +190,14 @@ class CaseStore:
         return tuple(sorted(name for name in names if self._array("image", name).exists()))
 
     def has(self, case_id: str, content_hash: str) -> bool:
-        """Whether the case is stored whole and was made from what the hash tells of."""
+        """Whether the case is stored whole, undamaged, and was made from what the hash tells of."""
+        self._sound = {key: record for key, record in self._sound.items() if key[1] != case_id}
         try:
             record = self.record(case_id)
-        except DataError:
+            kinds = ["image", "labels"] if record.has_labels else ["image"]
+            return record.content_hash == content_hash and all(self._is_sound(kind, case_id) for kind in kinds)
+        except (DataError, OSError):
             return False
-        wanted = ["image", "labels"] if record.has_labels else ["image"]
-        return record.content_hash == content_hash and all(self._array(w, case_id).exists() for w in wanted)
 
     def record(self, case_id: str) -> CaseRecord:
         """Record of a case.
@@ -247,6 +254,8 @@ class CaseStore:
         region = tuple(slice(start, stop) for start, stop in box)
         try:
             _refuse_code(path)
+            if not self._is_sound("labels" if labels else "image", case_id):
+                raise ValueError("its content does not have the hash that was written with it")
             stored = blosc2.open(str(path), mode="r", dparams={"nthreads": 1})
             if labels:
                 return np.asarray(stored[region])
@@ -254,6 +263,15 @@ class CaseStore:
             return np.asarray(stored[with_channel]).astype(np.float32)
         except (RuntimeError, ValueError, OSError) as error:
             raise DataError("a stored array cannot be read", where=path, found=error, remedy=_REMEDY) from None
+
+    def _is_sound(self, kind: str, case_id: str) -> bool:
+        """Whether an array has the bytes that were written. Looked at once, as long as the record stays as it is."""
+        record = self.record(case_id)
+        if self._sound.get((kind, case_id)) is not record:
+            if sha256_of(self._array(kind, case_id)) != record.array_hashes.get(kind):
+                return False
+            self._sound[kind, case_id] = record
+        return True
 
     def _whole(self, case_id: str) -> Box:
         d, h, w = self.record(case_id).shape
@@ -288,8 +306,6 @@ def _refuse_code(path: Path) -> None:
 
 
 def _read_record(path: Path) -> Any:
-    from darnet.errors import ConfigurationError
-
     try:
         return read_json(path)
     except ConfigurationError as error:
@@ -308,6 +324,12 @@ def _check(record: CaseRecord, image: NDArray[Any], labels: NDArray[Any] | None)
         raise DataError("image values cannot be stored", where=where, expected=f"finite values up to {largest}")
     if labels is not None and not (labels.min() >= 0 and labels.max() <= 255):
         raise DataError("labels cannot be stored", where=where, expected="values 0 to 255")
+
+
+def _packed(image: NDArray[Any], labels: NDArray[Any] | None) -> Iterator[tuple[str, bytes]]:
+    yield "image", _compress(image.astype(np.float16), (1,))
+    if labels is not None:
+        yield "labels", _compress(labels.astype(np.uint8), ())
 
 
 def _compress(array: NDArray[Any], leading: tuple[int, ...]) -> bytes:

@@ -50,7 +50,7 @@ def pack_checkpoint(tensors: Mapping[str, Tensor], meta: Mapping[str, Any]) -> b
     """The bytes of a checkpoint: the same tensors and values always give the same bytes."""
     own = {name: tensor.detach().cpu().contiguous() for name, tensor in sorted(tensors.items())}
     record = json.dumps(dict(meta), sort_keys=True)
-    data = safetensors.torch.save(own, {META: record, HASH: _hash(own, record)})
+    data = safetensors.torch.save(own, {META: record, HASH: hash_of_tensors(own, record)})
     # safetensors writes its metadata in an order that differs from time to time: the header is put in order.
     length = int.from_bytes(data[:8], "little")
     header = json.dumps(json.loads(data[8 : 8 + length]), sort_keys=True, ensure_ascii=False, separators=(",", ":"))
@@ -137,7 +137,7 @@ def _read(path: Path) -> tuple[str, dict[str, Tensor], dict[str, Any]]:
         length = int.from_bytes(data[:8], "little")
         header = json.loads(data[8 : 8 + length]).get("__metadata__", {})
         record = header[META]
-        if _hash(tensors, record) != header[HASH]:
+        if hash_of_tensors(tensors, record) != header[HASH]:
             return "its content does not have the hash that was written with it", {}, {}
         return "", tensors, _record(record)
     except FileNotFoundError:
@@ -157,11 +157,11 @@ def _record(text: str) -> dict[str, Any]:
     return values
 
 
-def _hash(tensors: Mapping[str, Tensor], record: str) -> str:
-    """SHA-256 of names, types, shapes and bytes of all tensors, and of the record."""
+def hash_of_tensors(tensors: Mapping[str, Tensor], record: str = "") -> str:
+    """SHA-256 of names, types, shapes and bytes of all tensors, and of a record."""
     digest = hashlib.sha256(record.encode())
     for name in sorted(tensors):
-        tensor = tensors[name]
+        tensor = tensors[name].detach().cpu().contiguous()
         digest.update(f"{name} {tensor.dtype} {tuple(tensor.shape)}".encode())
         digest.update(memoryview(cast(Any, tensor.reshape(-1).view(torch.uint8).numpy())))
     return digest.hexdigest()

@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from darnet.errors import ConfigurationError, ResourceError
+from darnet.errors import ConfigurationError, DiskFull
 
 _DISK_FULL = {
     errno.ENOSPC: "the disk is full",
@@ -38,7 +38,7 @@ def atomic_path(path: str | Path, needed: int | None = None) -> Iterator[Path]:
         The temporary path. Its name is hidden and does not keep the ending of `path`.
 
     Raises:
-        ResourceError: The disk is full.
+        DiskFull: The disk is full.
     """
     path = Path(path)
     # A hash instead of the name itself, so that a long name does not become too long.
@@ -63,7 +63,7 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
     """Write a file so that `path` is never seen half written. Text is UTF-8.
 
     Raises:
-        ResourceError: The disk is full; the former file, if any, is intact.
+        DiskFull: The disk is full; the former file, if any, is intact.
     """
     data = content.encode("utf-8") if isinstance(content, str) else content
     with atomic_path(path, len(data)) as temporary, temporary.open("wb") as file:
@@ -180,6 +180,31 @@ def _remove_left_over(folder: Path, stem: str) -> None:
                 path.unlink()
 
 
+@contextlib.contextmanager
+def temporary_folder(parent: Path, work: str) -> Iterator[Path]:
+    """A hidden folder, removed at the end if it still has its name. Those of processes that were killed go too.
+
+    Args:
+        parent: The folder that it is made in.
+        work: What it is for, as a part of its name.
+    """
+    remove_left_over_folders(parent, work)
+    folder = parent / f".{work}.{_HOST}-{os.getpid()}"
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def remove_left_over_folders(parent: Path, work: str) -> None:
+    """Remove what `temporary_folder` made for this host's processes that are gone, this process's own included."""
+    for folder in parent.glob(f".{work}.{_HOST}-*"):
+        process = folder.name.rpartition("-")[2]
+        if process.isdecimal() and (int(process) == os.getpid() or not _is_running(int(process))):
+            shutil.rmtree(folder, ignore_errors=True)
+
+
 def _is_running(process: int) -> bool:
     if os.name != "posix":  # where signal 0 would end the process
         return True
@@ -192,9 +217,9 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _disk_full(path: Path, needed: int | None, what: str) -> ResourceError:
+def _disk_full(path: Path, needed: int | None, what: str) -> DiskFull:
     free = shutil.disk_usage(path.parent).free
-    return ResourceError(
+    return DiskFull(
         what,
         where=path,
         found=f"{free} bytes free",

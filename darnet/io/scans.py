@@ -94,15 +94,21 @@ def read_scan(path: str | Path, labels: bool = False, replace_non_finite: bool =
     return Scan(array, checked.affine, path, header, checked.notes + notes)
 
 
-def write_labels(path: str | Path, array: NDArray[np.integer], like: Scan) -> None:
+def write_labels(path: str | Path, array: NDArray[np.integer], like: Scan, description: str = "") -> None:
     """Write labels (i, j, k) on the grid of a scan, with its affine and its sform and qform as they are.
+
+    Args:
+        path: The file.
+        array: The labels.
+        like: The scan.
+        description: Text for the header, at most 79 characters of ASCII.
 
     Raises:
         DataError: The labels have another shape than the scan.
         ResourceError: The disk is full.
     """
     kind = np.uint8 if array.size == 0 or (array.min() >= 0 and array.max() <= 255) else np.int32
-    _write_like(Path(path), array.astype(kind), like)
+    _write_like(Path(path), array.astype(kind), like, description)
 
 
 def write_image(path: str | Path, array: NDArray[np.floating], like: Scan) -> None:
@@ -282,7 +288,7 @@ def _as_labels(raw: NDArray[Any], slope: float, inter: float, path: Path) -> NDA
     return np.asarray(values.astype(np.uint8 if high <= 255 else np.uint16))
 
 
-def _write_like(path: Path, array: NDArray[Any], like: Scan) -> None:
+def _write_like(path: Path, array: NDArray[Any], like: Scan, description: str = "") -> None:
     if array.shape != like.array.shape:
         raise DataError("a result does not fit its scan", where=path, found=array.shape, expected=like.array.shape)
     header = type(like.header)(endianness="<")
@@ -292,6 +298,7 @@ def _write_like(path: Path, array: NDArray[Any], like: Scan) -> None:
                 "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"):  # fmt: skip
         header[key] = like.header[key]
     header["pixdim"][:4] = like.header["pixdim"][:4]
+    header["descrip"] = description.encode("ascii")
     _write(path, _image(array, None, header))
 
 

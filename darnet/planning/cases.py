@@ -86,17 +86,18 @@ def hash_of_voxels(scan: Scan) -> str:
 
 
 def trained_test_scans(test: Sequence[Path], training: Mapping[str, str]) -> list[str]:
-    """Notes on test scans that are training scans too: what is measured on them says little.
+    """Notes on test scans that are training scans too, on which results say little, and on those that cannot be read.
 
     Args:
-        test: Test scans; those that cannot be read are passed over.
+        test: Test scans.
         training: Name of each training case by the hash of its voxels.
     """
     notes = []
     for path in test:
         try:
             case = training.get(hash_of_voxels(read_scan(path)))
-        except DarnetError:
+        except DarnetError as error:
+            notes.append(f"the test scan {path.name} cannot be used: {error.what}")
             continue
         if case is not None:
             notes.append(f"the test scan {path.name} is the training case {case} too: results on it say little")

@@ -118,6 +118,8 @@ def survey_dataset(layout: DatasetLayout, replace_non_finite: bool = False) -> S
     if len(targets.seen) < 3:
         notes.append(f"only {len(targets.seen)} target scans: few styles can be learnt from them")
     test = survey_folder(layout.raw / "imagesTs", ending, images=True)
+    if (layout.raw / "imagesTs").exists():
+        notes += [f"imagesTs: {fault.what} ({fault.where})" for fault in test.faults]
     both = sorted(set(images.cases) & set(labels.cases))
     sources = {path.resolve() for path in images.cases.values()}
     return Survey(

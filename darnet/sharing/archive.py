@@ -23,6 +23,7 @@ MOST_FILES = 256
 LARGEST_JSON = 1 << 22  # bytes
 LARGEST_WEIGHTS = 1 << 32
 BLOCK = 1 << 20
+STAGING = "import"  # of the hidden folder in which a model is checked
 # The same model gives the same bytes, and says nothing of when it was made.
 _NO_DATE = (1980, 1, 1, 0, 0, 0)
 _REMEDY = "ask for the file again; a model is made by darnet_export_model and not packed again by hand"
@@ -42,23 +43,26 @@ def refuse(what: str, archive: Path, found: object = None, expected: object = No
     return ConfigurationError(what, where=archive, found=found, expected=expected, remedy=_REMEDY)
 
 
-def write_archive(path: Path, files: Iterable[tuple[str, bytes]], about: Mapping[str, Any]) -> str:
+def write_archive(
+    path: Path, files: Iterable[tuple[str, bytes]], about: Mapping[str, Any], needed: int | None = None
+) -> str:
     """Write a model. It appears whole or not at all.
 
     Args:
         path: File to write, in an existing folder; it must not be there.
         files: Name and bytes of each, drawn one at a time.
         about: Further values of the manifest.
+        needed: Bytes of the file, as far as they are known, for the message when the disk is full.
 
     Returns:
         SHA-256 of the file.
 
     Raises:
         ConfigurationError: There is such a file.
-        ResourceError: The disk is full.
+        DiskFull: There is no room for it.
     """
     entries: dict[str, dict[str, Any]] = {}
-    with atomic_path(path) as temporary:
+    with atomic_path(path, needed) as temporary:
         with zipfile.ZipFile(temporary, "w", zipfile.ZIP_STORED) as archive:
             for name, content in files:
                 entries[name] = {"sha256": hashlib.sha256(content).hexdigest(), "bytes": len(content)}
@@ -141,16 +145,22 @@ def _manifest(content: bytes, path: Path, sizes: Mapping[str, int]) -> tuple[dic
 
 
 def extract(archive: zipfile.ZipFile, path: Path, entries: Iterable[Entry], folder: Path) -> None:
-    """Write all files of a model into a new folder and compare their hashes.
+    """Write all files of a model into a new folder, onto the disk, and compare their hashes.
 
     Raises:
         ConfigurationError: A file has not the SHA-256 of the manifest.
+        DiskFull: There is no room for a file.
     """
     for entry in entries:
         target = folder / entry.name
         target.parent.mkdir(parents=True, exist_ok=True)
         digest = hashlib.sha256()
-        with archive.open(entry.name) as source, target.open("xb") as file:
+        # Closed, flushed and renamed in this order.
+        with (
+            archive.open(entry.name) as source,
+            atomic_path(target, entry.size) as temporary,
+            temporary.open("xb") as file,
+        ):
             while block := source.read(BLOCK):
                 digest.update(block)
                 file.write(block)

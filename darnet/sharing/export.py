@@ -14,8 +14,9 @@ from darnet.errors import ConfigurationError
 from darnet.inference import load_network
 from darnet.inference.checkpoints import choose_folds, last_checkpoint, leave_out_unfinished, segmentation_checkpoint
 from darnet.io import load_checkpoint, pack_checkpoint
+from darnet.io.files import remove_left_over_folders
 from darnet.plans import Plans
-from darnet.sharing.archive import PLANS, write_archive
+from darnet.sharing.archive import PLANS, STAGING, write_archive
 
 # Of a checkpoint's record. The cases of training, and all tensors but the network's, stay behind.
 KEPT = ("dataset", "stage", "plan", "labels", "fold", "iteration")
@@ -43,9 +44,10 @@ def export_model(
 
     Raises:
         ConfigurationError: No trained network, a damaged one, or a file that is there already.
-        ResourceError: The disk is full.
+        DiskFull: There is no room for the file.
     """
     _check_output(output)
+    remove_left_over_folders(results.absolute().parent, STAGING)
     chosen = choose_folds(results, folds)
     plans = Plans.read(results / "plans.json")
     if folds is None or folds == "all":
@@ -54,10 +56,12 @@ def export_model(
     for fold in chosen:
         for path in (segmentation_checkpoint(results, fold), last_checkpoint(results, fold, plans)):
             paths[path.relative_to(results).as_posix()] = path
+    needed = 0
     for path in paths.values():
-        load_network(path, plans, notice)  # what cannot be predicted with is not shared
+        network = load_network(path, plans, notice)  # what cannot be predicted with is not shared
+        needed += sum(tensor.nbytes for tensor in network.state_dict().values())
     about = {"darnet": __version__, "dataset": plans.dataset}
-    return chosen, write_archive(output, _files(plans, paths, notice), about)
+    return chosen, write_archive(output, _files(plans, paths, notice), about, needed)
 
 
 def _check_output(output: Path) -> None:

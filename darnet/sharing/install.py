@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
+import struct
 import warnings
 import zipfile
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-from darnet.errors import ConfigurationError, DarnetError, ResourceError
+from darnet.errors import ConfigurationError, DarnetError, DiskFull
 from darnet.inference import load_network
+from darnet.io.files import temporary_folder
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
-from darnet.sharing.archive import PLANS, Entry, check_entries, extract, refuse
+from darnet.sharing.archive import PLANS, STAGING, Entry, check_entries, extract, refuse
 
 LONGEST_NAME = 120
 
@@ -36,7 +39,7 @@ def import_model(
 
     Raises:
         ConfigurationError: The file is no sound model, or there are results of that name.
-        ResourceError: The disk has not enough room.
+        DiskFull: The disk has not enough room.
     """
     if not archive.is_file():
         raise ConfigurationError("there is no such file", where=archive.absolute(), remedy="mend -i")
@@ -50,7 +53,11 @@ def import_model(
                 _check_model(temporary, entries, archive, notice)
                 _refuse_taken(target)
                 temporary.rename(target)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, UnicodeDecodeError) as error:
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, ValueError, struct.error) as error:
+        raise refuse("the file is no zip, or damaged", archive, error) from None
+    except OSError as error:
+        if error.errno != errno.EINVAL:  # what a place before the file's start gives
+            raise
         raise refuse("the file is no zip, or damaged", archive, error) from None
     return target
 
@@ -59,13 +66,11 @@ def import_model(
 def _new_folder(target: Path) -> Iterator[Path]:
     """A folder beside `target`. If it is still there at the end, it goes, with the folders that were made for it."""
     above = [folder for folder in target.parents if not folder.exists()]
-    temporary = target.with_name(f".import-{os.getpid()}")
-    shutil.rmtree(temporary, ignore_errors=True)
-    temporary.mkdir(parents=True)
+    target.parent.mkdir(parents=True, exist_ok=True)
     try:
-        yield temporary
+        with temporary_folder(target.parent, STAGING) as temporary:
+            yield temporary
     finally:
-        shutil.rmtree(temporary, ignore_errors=True)
         for folder in above:
             with contextlib.suppress(OSError):  # it holds the model now
                 folder.rmdir()
@@ -101,7 +106,7 @@ def _refuse_taken(target: Path) -> None:
 def _refuse_full_disk(entries: list[Entry], target: Path) -> None:
     needed, free = sum(entry.size for entry in entries), shutil.disk_usage(target.parent).free
     if needed > free:
-        raise ResourceError(
+        raise DiskFull(
             "the disk has not enough room", where=target, found=f"{free} bytes free", expected=f"{needed} bytes",
             remedy="free some space, or name another root with --root",
         )  # fmt: skip

@@ -5,7 +5,7 @@ from darnet.training.expected import ExpectedTime, measure_time, memory_here
 from darnet.training.folds import fold_notes, read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
-from darnet.training.preprocessed import check_preprocessed
+from darnet.training.preprocessed import check_preprocessed, refuse_unfinished
 from darnet.training.run import (
     CHECKPOINT,
     RunOptions,
@@ -43,6 +43,7 @@ __all__ = [
     "memory_here",
     "plan_hash",
     "read_fold",
+    "refuse_unfinished",
     "resolve_device",
     "stage_hash",
     "stage_iterations",

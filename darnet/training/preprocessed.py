@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
-from darnet.errors import ConfigurationError
+from darnet.errors import ConfigurationError, DataError
 from darnet.io import CaseStore, read_dataset_json, read_json
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import CaseFiles
@@ -13,6 +14,8 @@ from darnet.preprocessing import case_hash
 from darnet.training.folds import read_fold
 from darnet.training.run import plan_hash
 
+REMEDY = "run darnet_plan_and_preprocess --keep_plan"
+
 
 def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[str] = DOMAINS) -> None:
     """Refuse case stores that are not whole, or were made with another plan or of other scans.
@@ -20,21 +23,14 @@ def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[st
     Raises:
         ConfigurationError: What is wrong with them.
     """
-    remedy = "run darnet_plan_and_preprocess --keep_plan"
-    if not layout.preprocessing.exists():
-        raise ConfigurationError("preprocessing is not finished", where=layout.preprocessed, remedy=remedy)
-    made = read_json(layout.preprocessing)
-    if made.get("plan") != plan_hash(plans):
-        raise ConfigurationError(
-            "the preprocessed cases were made with another plan", where=layout.preprocessed, remedy=remedy
-        )
+    made = refuse_unfinished(layout, plans)
     changed = _changed_cases(layout, plans)
     if changed:
         raise ConfigurationError(
             "scans or labels have changed since they were preprocessed",
             where=layout.raw,
             found=", ".join(changed),
-            remedy=remedy + "; only these cases are made again",
+            remedy=REMEDY + "; only these cases are made again",
         )
     wanted = {domain: set(made.get(domain, ())) for domain in domains}
     wanted["source"] |= {case for part in read_fold(layout.splits, "all") for case in part}
@@ -42,8 +38,24 @@ def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[st
         missing = sorted(wanted[domain] - set(CaseStore(layout.cases(domain)).case_ids()))
         if missing:
             raise ConfigurationError(
-                "preprocessed cases are missing", where=layout.cases(domain), found=", ".join(missing), remedy=remedy
+                "preprocessed cases are missing", where=layout.cases(domain), found=", ".join(missing), remedy=REMEDY
             )
+
+
+def refuse_unfinished(layout: DatasetLayout, plans: Plans) -> dict[str, Any]:
+    """Refuse case stores that are not whole, or were made with another plan; gives what is known of them.
+
+    Raises:
+        ConfigurationError: They are, or were.
+    """
+    if not layout.preprocessing.exists():
+        raise ConfigurationError("preprocessing is not finished", where=layout.preprocessed, remedy=REMEDY)
+    made: dict[str, Any] = read_json(layout.preprocessing)
+    if made.get("plan") != plan_hash(plans):
+        raise ConfigurationError(
+            "the preprocessed cases were made with another plan", where=layout.preprocessed, remedy=REMEDY
+        )
+    return made
 
 
 def _changed_cases(layout: DatasetLayout, plans: Plans) -> list[str]:
@@ -58,6 +70,14 @@ def _changed_cases(layout: DatasetLayout, plans: Plans) -> list[str]:
             labels = layout.labels / f"{case}{ending}" if domain == "source" else None
             files = CaseFiles(case, domain, layout.images(domain) / f"{case}_0000{ending}", labels)
             there = files.image.is_file() and (labels is None or labels.is_file())
-            if there and not store.has(case, case_hash(files, plans)):
+            if there and _hash_in(store, case) != case_hash(files, plans):
                 changed.append(f"{domain} {case}")
     return changed
+
+
+def _hash_in(store: CaseStore, case: str) -> str | None:
+    """Hash of what a stored case was made from; None where its record is damaged."""
+    try:
+        return store.record(case).content_hash
+    except DataError:
+        return None

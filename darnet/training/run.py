@@ -124,18 +124,22 @@ def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], opt
             )
         return 0
     tensors, found = load_checkpoint(path, options.notice)
-    for key in ("dataset", "stage", "plan", "teacher", "cases"):
-        if found.get(key) != meta.get(key):
+    _refuse_another(path, found, {key: meta.get(key) for key in ("dataset", "stage", "plan", "teacher", "cases")})
+    _compare_data(path, found, meta, options)
+    step.load(tensors)
+    return int(found["iteration"])
+
+
+def _refuse_another(path: Path, found: Mapping[str, Any], expected: Mapping[str, Any]) -> None:
+    for key, value in expected.items():
+        if found.get(key) != value:
             raise ConfigurationError(
                 f"the checkpoint is of {'other' if key == 'cases' else 'another'} {key}",
                 where=path,
                 found=found.get(key),
-                expected=meta.get(key),
+                expected=value,
                 remedy="put back the plan and the cases of its training, or move the folder away to start afresh",
             )
-    _compare_data(path, found, meta, options)
-    step.load(tensors)
-    return int(found["iteration"])
 
 
 def _compare_data(path: Path, found: Mapping[str, Any], meta: Mapping[str, Any], options: RunOptions) -> None:
@@ -280,8 +284,17 @@ def _refuse_few_slices(plans: Plans, target: CaseStore, slices: int) -> None:
 
 
 def load_translator(plans: Plans, folder: Path, device: torch.device) -> tuple[Translator, int]:
-    """The averaged translator of a checkpoint, and the iterations it has done."""
+    """The averaged translator of a checkpoint, and the iterations it has done.
+
+    Raises:
+        ConfigurationError: There is no checkpoint, or it is of another data set, stage or plan.
+    """
     tensors, meta = load_checkpoint(folder / CHECKPOINT)
+    _refuse_another(
+        folder / CHECKPOINT,
+        meta,
+        {"dataset": plans.dataset, "stage": "translation", "plan": stage_hash(plans, "translation")},
+    )
     translator = build_translator(plans.translation).to(device)
     load_module("average", translator, tensors)
     return translator.eval(), int(meta["iteration"])

@@ -114,7 +114,8 @@ def test_missing_splits(layout, command, capsys):
 
 @pytest.mark.parametrize("stage", ["synthesis", "segmentation"])
 def test_stages_need_the_translator(layout, command, capsys, monkeypatch, stage):
-    monkeypatch.setattr(pipeline, "check_preprocessed", lambda *_: None)
+    for check in ("check_preprocessed", "refuse_unfinished"):
+        monkeypatch.setattr(pipeline, check, lambda *_: None)
     assert command("0", "--stage", stage) == 2
     said = capsys.readouterr().err
     assert "translation" in said

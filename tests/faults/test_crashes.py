@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import signal
 import socket
 
@@ -14,6 +15,7 @@ import pytest
 from benchmarks.chaos import (
     IN_PARALLEL,
     NAME,
+    PLANNING,
     STAGES,
     TINY,
     compare,
@@ -21,7 +23,7 @@ from benchmarks.chaos import (
     is_running,
     wait_until,
 )
-from darnet.cli import plan_and_preprocess, predict
+from darnet.cli import export_model, import_model, plan_and_preprocess, predict
 from darnet.io import load_checkpoint, read_meta
 from darnet.training import CHECKPOINT
 from tests.faults.scans import tree
@@ -35,11 +37,39 @@ def wait_for(path):
     assert wait_until(path.exists, 300), f"{path} did not appear"
 
 
-@pytest.mark.parametrize("name", BY_NAME)
-def test_37_sigkill_at_any_moment(campaign, name):
-    result = campaign.kill(BY_NAME[name], 2)
+@pytest.mark.parametrize("stage", [PLANNING, *STAGES], ids=lambda s: s.name)
+def test_37_sigkill_at_any_moment(campaign, stage):
+    result = campaign.kill(stage, 2)
     assert result.losses == []
     assert result.kills == 2
+
+
+def test_37_sigkill_during_import(server, campaign, before):
+    root = before(PREDICTION)
+    archive, other = root / "model.zip", root / "elsewhere"
+    assert server.run("export_model", ["-d", 7, "-o", archive, "--root", root, "--quiet"]).code == 0
+    flags = ["-i", archive, "--root", other, "--quiet"]
+    assert server.run("import_model", flags).code == 0
+    whole = tree(other)
+    shutil.rmtree(other)
+    # It waits at the last moment: all files are there, under no final name.
+    wait = "import time, darnet.sharing.install as i\ni._refuse_taken = lambda target: (\n"
+    wait += "    time.sleep(600) if any(target.parent.glob('.import.*/plans.json')) else None)\n"
+    running = server.start("import_model", flags, wait)
+    assert wait_until(lambda: any(other.glob("results/.import.*/segmentation/fold_0/*.safetensors")), 300)
+    running.kill()
+    assert running.wait().code == -9
+    (left,) = (other / "results").iterdir()
+    beside = left.with_name(left.name.replace(str(running.pid), str(os.getpid())))
+    beside.mkdir()  # of a process that is alive
+    assert server.run("import_model", flags).code == 0
+    assert beside.exists()
+    beside.rmdir()
+    assert tree(other) == whole
+    left.mkdir()
+    export = ["-m", other / "results" / NAME, "-o", root / "again.zip", "--root", other, "--quiet"]
+    assert server.run("export_model", export).code == 0
+    assert tree(other) == whole
 
 
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
@@ -127,6 +157,27 @@ def test_39_disk_full_at_each_write(campaign, before, run, small_disk, enlarge, 
     compare(hashes(root), campaign.reference[name])
 
 
+def test_39_disk_full_after_the_first_of_three_scans(before, run, small_disk, enlarge):
+    root = before(PREDICTION)
+    assert run(PREDICTION, root).code == 0
+    first = [root / "out" / name for name in ("prediction.json", "mr_test_01.npz", "mr_test_01.nii.gz")]
+    size = sum(-(-path.stat().st_size // 4096) * 4096 for path in first)
+    for path in (root / "out").iterdir():
+        path.unlink()
+    # Locks and their records take room beside the results while they are held.
+    inject = small_disk(root / "out", size + 4 * 4096)
+    if inject:
+        pytest.skip("a limit of each file cannot let one scan through and not the next")
+    outcome = run(PREDICTION, root)
+    enlarge(root / "out")
+    assert outcome.code == 4
+    assert "the disk is full" in outcome.err and "bytes for this file" in outcome.err
+    assert "mr_test_02" in outcome.err and "mr_test_03" not in outcome.err  # which would find no room either
+    assert (root / "out" / "mr_test_01.nii.gz").exists()
+    assert run(PREDICTION, root).code == 0
+    assert len(list((root / "out").glob("*.nii.gz"))) == 3
+
+
 @pytest.mark.parametrize("name", BY_NAME)
 def test_40_read_only_output(before, run, small_disk, name):
     stage, (place, _) = BY_NAME[name], WRITTEN[name]
@@ -200,6 +251,40 @@ def test_41_changed_input_of_a_training_under_way(server, before, run):
     assert "target/mr_02" in refused.err and "mr_01" not in refused.err
 
 
+def test_41_changed_scan_of_a_prediction(server, before, run):
+    root = before(PREDICTION)
+    assert run(PREDICTION, root).code == 0
+    scan = root / "raw" / NAME / "imagesTs" / "mr_test_02_0000.nii.gz"
+    again = nib.load(scan)
+    nib.Nifti1Image(np.asanyarray(again.dataobj).astype(np.float32), again.affine).to_filename(scan)
+    stored = stamps(root / "out")
+    flags = [flag for flag in PREDICTION.of(root) if flag != "--quiet"]
+    outcome = server.run(PREDICTION.command, flags, TINY)
+    assert "3 of 3 cases are done already" in outcome.out  # the same voxels, stored otherwise
+    assert stamps(root / "out") == stored
+    change_voxel(scan)
+    assert run(PREDICTION, root).code == 0
+    remade = {name for name, stamp in stamps(root / "out").items() if stored.get(name) != stamp}
+    assert remade == {"mr_test_02.nii.gz", "mr_test_02.npz"}
+    # The mask is that of a prediction from nothing.
+    found = hashes(root)
+    shutil.rmtree(root / "out")
+    assert run(PREDICTION, root).code == 0
+    compare(hashes(root), found)
+
+
+def test_41_prediction_goes_on_with_the_same_networks_alone(before, run):
+    root = before(PREDICTION)
+    assert run(PREDICTION, root).code == 0
+    contents = tree(root)
+    for other in (["--no_self_training"], ["-step_size", "0.25"]):
+        refused = run(PREDICTION, root, *other)
+        assert refused.code == 2
+        assert "masks are of other networks" in refused.err
+        assert "mr_test_01.nii.gz" in refused.err and "leave out --continue" in refused.err
+        assert tree(root) == contents
+
+
 def test_42_two_runs_on_one_folder(server, campaign, before, run):
     root = before(SEGMENTATION)
     running = server.start(SEGMENTATION.command, SEGMENTATION.of(root), TINY)
@@ -227,6 +312,28 @@ def test_42_two_preprocessings(server, campaign, before, run):
     assert f"process {running.pid} on {socket.gethostname()}" in refused.err
     assert running.wait().code == 0
     compare(hashes(root), campaign.reference[PREPROCESSING.name])
+
+
+SLOW_TRAINING = "import time, darnet.training.loop as loop\nu = loop._update\n"
+SLOW_TRAINING += "def update(step, i):\n    time.sleep(0.1)\n    return u(step, i)\nloop._update = update\n"
+
+
+@pytest.mark.parametrize("stage", [TRANSLATION, SEGMENTATION], ids=lambda s: s.name)
+def test_42_preprocessing_during_training(server, campaign, before, run, stage):
+    root = before(stage)
+    running = server.start(stage.command, stage.of(root), TINY + SLOW_TRAINING)
+    wait_for(root / "results" / NAME / stage.training / CHECKPOINT)
+    change_voxel(root / "raw" / NAME / "imagesTr" / "ct_01_0000.nii.gz")
+    contents = tree(root / "preprocessed")
+    for flags in (PREPROCESSING.of(root), ["-d", 7, "--preset", "fast", "--root", root, "-np", 1, "--quiet"]):
+        refused = server.run(PREPROCESSING.command, flags, TINY)
+        assert refused.code == 2
+        assert "another process trains on this data set" in refused.err
+        assert f"process {running.pid} on {socket.gethostname()}" in refused.err
+        assert tree(root / "preprocessed") == contents
+    assert running.wait().code == 0
+    compare(hashes(root), campaign.reference[stage.name])
+    assert run(PREPROCESSING, root).code == 0
 
 
 def test_42_parts_of_a_prediction(server, campaign, before, run):
@@ -261,6 +368,24 @@ def say(capsys):
         return code, said
 
     return call
+
+
+def test_39_disk_full_while_a_model_is_shared(tmp_path, model, say, small_disk, enlarge):
+    shared, other = tmp_path / "shared", tmp_path / "other"
+    inject = small_disk(shared, 8192)
+    if inject:
+        pytest.skip("the commands run in this process, whose files cannot be limited")
+    code, said = say(export_model.main, "-m", model, "-o", shared / "model.zip")
+    assert code == 4
+    assert "the disk is full" in said and "bytes for this file" in said and "free some space" in said
+    assert not (shared / "model.zip").exists() and not list(shared.glob("*.tmp"))
+    enlarge(shared)
+    assert say(export_model.main, "-m", model, "-o", shared / "model.zip")[0] == 0
+    small_disk(other, 8192)
+    code, said = say(import_model.main, "-i", shared / "model.zip", "--root", other)
+    assert code == 4
+    assert "bytes" in said and "free some space" in said
+    assert {p.name for p in other.iterdir()} <= {".filling"}
 
 
 def test_43_unusual_names(tmp_path, model, small_scan, say):
@@ -369,3 +494,20 @@ def test_52_interrupted_is_uninterrupted(campaign, before, run):
     compare(hashes(root), campaign.reference[SEGMENTATION.name])
     log = map(json.loads, (root / FOLD / "log.jsonl").read_text().splitlines())
     assert max(row["iteration"] for row in log) == campaign.iterations
+
+
+NO_CONNECTION = """
+import sys
+def refuse(event, arguments):
+    if event in ("socket.connect", "socket.getaddrinfo", "socket.gethostbyname", "socket.sendto", "socket.bind"):
+        raise RuntimeError(f"{event} {arguments}")
+sys.addaudithook(refuse)
+"""
+
+
+@pytest.mark.parametrize("stage", [PLANNING, *STAGES], ids=lambda s: s.name)
+def test_no_stage_opens_a_connection(campaign, run, server, tmp_path, stage):
+    shutil.copytree(campaign.before[stage.name], tmp_path / "root")
+    assert run(stage, tmp_path / "root", inject=NO_CONNECTION).code == 0
+    seen = server.run("train", ["-h"], NO_CONNECTION + "import socket; socket.create_connection(('127.0.0.1', 9))\n")
+    assert "RuntimeError: socket." in seen.err  # the hook would have seen one

@@ -323,6 +323,17 @@ def test_30_a_scan_in_training_and_test(bench, repacked):
     assert "other_0000" not in out
 
 
+def test_30_test_scans_that_cannot_be_used_are_said(bench):
+    folder = bench.raw / "imagesTs"
+    folder.mkdir()
+    (folder / "broken_0000.nii.gz").write_bytes(bench.target.read_bytes()[:-9])
+    (folder / "unnamed.nii.gz").write_bytes(bench.target.read_bytes())
+    code, out, _ = bench.plan("--verify")
+    assert code == 0
+    assert "note: the test scan broken_0000.nii.gz cannot be used: the file is truncated or damaged" in out
+    assert f"note: imagesTs: a scan's name has no channel number ({folder / 'unnamed.nii.gz'})" in out
+
+
 GOOD = {
     "channel_names": {"0": "CT"},
     "labels": {"background": 0, "cube": 1, "rod": 2},

@@ -23,6 +23,7 @@ from darnet.errors import ConfigurationError, DataError
 from darnet.inference import Predictor
 from darnet.io import CaseStore, load_checkpoint, pack_checkpoint, save_checkpoint
 from darnet.sharing import archive as archive_module
+from darnet.sharing import install as install_module
 from darnet.training import read_fold
 from tests.faults.scans import Bench, tree
 
@@ -380,6 +381,33 @@ def test_50_links_twins_and_passwords(model, refused_model):
 def test_50_a_model_with_a_flipped_bit(bench, model, refused_model, place):
     flip(place)(model)
     refused_model("damaged")
+
+
+def test_50_hundreds_of_damaged_models(tmp_path, monkeypatch):
+    """Whatever is wrong with a zip, it is refused as such. The networks, which the sums hold for, are left out."""
+    monkeypatch.setattr(install_module, "_check_model", lambda *_: None)
+    path = tmp_path / "model.zip"
+    files = [("plans.json", b"{}" * 20), ("segmentation/fold_0/checkpoint.safetensors", b"w" * 300)]
+    archive_module.write_archive(path, files, {"dataset": "Dataset001_A"})
+    whole, rng, counts = path.read_bytes(), np.random.default_rng(0), {"refused": 0, "same": 0}
+    for number in range(400):
+        content = bytearray(whole)
+        for _ in range(rng.integers(1, 4)):
+            place = int(rng.integers(len(content) if rng.random() < 0.5 else 400)) - (400 if rng.random() < 0.5 else 0)
+            if rng.random() < 0.8:
+                content[place] = int(rng.choice([0, 1, 128, 255, int(rng.integers(256))]))
+            else:
+                content[place:place] = rng.bytes(int(rng.integers(1, 30)))
+        path.write_bytes(content)
+        try:
+            target = install_module.import_model(path, tmp_path / str(number))
+        except ConfigurationError:
+            counts["refused"] += 1
+            assert not (tmp_path / str(number)).exists()
+        else:
+            counts["same"] += 1
+            assert {name: (target / name).read_bytes() for name, _ in files} == dict(files)
+    assert counts["refused"] > 200 and counts["same"] > 10
 
 
 def test_50_a_model_whose_sums_are_wrong(model, refused_model):

@@ -173,6 +173,24 @@ def test_48_training_on_from_another(before, run, campaign, what):
     assert hashes(root) == contents
 
 
+@pytest.mark.parametrize("key", ["dataset", "plan", "stage"])
+def test_48_translator_of_another(before, run, key):
+    root = before(SYNTHESIS)
+    path = root / "results" / NAME / "translation" / CHECKPOINT
+    tensors, meta = load_checkpoint(path)
+    save_checkpoint(path, tensors, meta | {key: "segmentation" if key == "stage" else "another"})
+    outcome = run(SYNTHESIS, root)
+    assert outcome.code == 2
+    assert "the checkpoint is of another" in outcome.err and "remedy" in outcome.err
+    assert not (root / "preprocessed" / NAME / "synthetic").exists()
+
+
+def test_49_a_fold_that_has_no_checkpoint_is_said(before, run):
+    outcome = run(SEGMENTATION, before(SEGMENTATION))
+    assert outcome.code == 0
+    assert "fold 0 has no checkpoint yet: its segmentation is trained from the start" in outcome.err
+
+
 @pytest.mark.parametrize("stage", ["all", "segmentation"])
 def test_49_continue_without_a_checkpoint(before, capsys, stage):
     root = before(TRANSLATION)

@@ -130,3 +130,17 @@ def test_inputs_that_are_none(tmp_path):
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no scan"):
         find_inputs(tmp_path / "empty")
+
+
+def test_going_on_beside_masks_that_were_edited_or_damaged(scans, tmp_path, predictor):
+    predict(scans, tmp_path / "out", predictor)
+    edited, damaged = tmp_path / "out" / "a.nii.gz", tmp_path / "out" / "b.nii.gz"
+    image = nib.load(edited)
+    nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine).to_filename(edited)
+    kept, whole = edited.read_bytes(), damaged.read_bytes()
+    damaged.write_bytes(whole[:-20])
+    _, said = predict(scans, tmp_path / "out", predictor, FolderOptions(resume=True, quiet=True))
+    assert any(f"{damaged} is made again" in line for line in said)
+    assert any("kept as they are: a.nii.gz" in line for line in said)
+    assert edited.read_bytes() == kept
+    assert damaged.read_bytes() == whole

@@ -106,6 +106,26 @@ def test_damaged_arrays(store):
         store.image("case one")
 
 
+@pytest.mark.parametrize("kind", ["image", "labels"])
+def test_a_flipped_bit_is_found_and_the_case_made_again(store, kind):
+    path = store.folder / f"case one_{kind}.b2nd"
+    whole = path.read_bytes()
+    read = {"image": lambda s: s.image("case one"), "labels": lambda s: s.labels("case one")}[kind]
+    read(store)
+    for bit in np.random.default_rng(0).integers(8 * len(whole), size=40):
+        content = bytearray(whole)
+        content[bit // 8] ^= 1 << bit % 8
+        path.write_bytes(content)
+        other = CaseStore(store.folder)
+        with pytest.raises(DataError, match="cannot be read") as caught:
+            read(other)
+        assert str(path) in str(caught.value) and "made again" in str(caught.value)
+        assert not other.has("case one", "abc")
+    store.write(RECORD, *arrays())
+    assert path.read_bytes() == whole
+    assert other.has("case one", "abc")
+
+
 def test_patches_outside(store):
     with pytest.raises(DataError, match="outside"):
         store.read_patch("case one", ((0, 12), (0, 6), (0, 7)))
