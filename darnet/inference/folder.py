@@ -29,7 +29,10 @@ from darnet.io import (
     only_one,
     read_dicom_scan,
     read_scan,
+    read_seg_sources,
+    require_highdicom,
     require_writable,
+    write_dicom_seg,
     write_json,
     write_labels,
 )
@@ -57,6 +60,10 @@ class InputCase:
         """Where its probabilities go."""
         return folder / f"{self.case_id}.npz"
 
+    def dicom_seg(self, folder: Path) -> Path:
+        """Where its labels as DICOM SEG go."""
+        return folder / f"{self.case_id}.dcm"
+
     def preview(self, folder: Path) -> Path:
         """Where its picture goes."""
         return folder / f"{self.case_id}.png"
@@ -68,6 +75,7 @@ class FolderOptions:
 
     Attributes:
         save_probabilities: Write CASE.npz with `probabilities` (K, i, j, k) in half precision beside the labels.
+        dicom_seg: Write CASE.dcm, the labels as a DICOM segmentation of the slices that are the input.
         preview: Write CASE.png with the labels drawn on three planes, and their surfaces.
         resume: Skip cases whose results are there.
         num_parts: Number of runs that share the work.
@@ -77,6 +85,7 @@ class FolderOptions:
     """
 
     save_probabilities: bool = False
+    dicom_seg: bool = False
     preview: bool = False
     resume: bool = False
     num_parts: int = 1
@@ -140,8 +149,11 @@ def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOption
     """Refuse an output folder before anything is computed. Nothing is created or changed.
 
     Raises:
-        ConfigurationError: It is a file, cannot be written to, or holds files that a result would replace.
+        ConfigurationError: It is a file, cannot be written to, or holds files that a result would replace; or DICOM SEG
+            is asked for where it cannot be written.
     """
+    if options.dicom_seg:
+        _check_dicom_seg(cases)
     if folder.name.endswith(ENDINGS) or (folder.exists() and not folder.is_dir()):
         raise ConfigurationError(
             "the output is not a folder",
@@ -162,6 +174,19 @@ def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOption
             expected=f"an empty folder, or one with the {RECORD} of an earlier prediction",
             remedy="give another folder with -o",
         )
+
+
+def _check_dicom_seg(cases: Sequence[InputCase]) -> None:
+    """Refuse to write DICOM SEG of what is no DICOM, or without the package for it."""
+    for case in cases:
+        if not case.path.is_dir():
+            raise ConfigurationError(
+                "DICOM SEG refers to the slices of a DICOM series, but the input is NIfTI",
+                where=case.path,
+                expected="a folder of the DICOM slices of one scan",
+                remedy="give the folder of slices with -i, or leave --dicom_seg out",
+            )
+    require_highdicom()
 
 
 def predict_folder(
@@ -238,6 +263,8 @@ def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path
     paths = [case.labels(folder)]
     if options.save_probabilities:
         paths.append(case.probabilities(folder))
+    if options.dicom_seg:
+        paths.append(case.dicom_seg(folder))
     if options.preview:
         paths.append(case.preview(folder))
     return paths
@@ -262,6 +289,8 @@ def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, opti
         scan = read_dicom_scan(case.path)
     else:
         scan = read_scan(case.path, replace_non_finite=options.replace_non_finite)
+    names = predictor.plans.foreground
+    sources = read_seg_sources(scan.slices, names) if options.dicom_seg else []
     prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
     output.mkdir(parents=True, exist_ok=True)
     if not (output / RECORD).exists():
@@ -270,6 +299,8 @@ def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, opti
         largest = prediction.probabilities.nbytes
         with atomic_path(case.probabilities(output), largest) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, probabilities=prediction.probabilities)
+    if options.dicom_seg:
+        write_dicom_seg(case.dicom_seg(output), prediction.labels, names, sources)
     if options.preview:
         write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
     write_labels(case.labels(output), prediction.labels, scan)
