@@ -51,6 +51,7 @@ setup(
         "jinja2>=3.1",
     ],
     extras_require={
+        "dicom": ["highdicom>=0.27", "pydicom>=3.0.1"],
         "tensorboard": ["tensorboard>=2.17"],
         "docs": ["mkdocs-material>=9.6,<10", "mkdocstrings[python]>=0.30", "latex2mathml>=3.77"],
         "test": [
@@ -63,6 +64,8 @@ setup(
             "pre-commit>=3.7",
             "latex2mathml>=3.77",
             "tensorboard>=2.17",
+            "highdicom>=0.27",
+            "pydicom>=3.0.1",
         ],
     },
     entry_points={"console_scripts": [f"{name} = darnet.cli.{module}:main" for name, module in COMMANDS.items()]},

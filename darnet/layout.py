@@ -117,14 +117,36 @@ def find_dataset(dataset: str, root: str | Path | None = None) -> DatasetLayout:
             )
     path = Path(dataset)
     if path.is_dir():
+        inside = _data_sets_in(path)
+        if inside and not (path / "dataset.json").exists():
+            raise ConfigurationError(
+                "the folder is no data set, but holds some",
+                where=path.absolute(),
+                found=", ".join(inside),
+                remedy="give one of them with -d",
+            )
         return _ExternalLayout(base, path.resolve().name, path.resolve())
-    raise ConfigurationError(
+    raise _no_such_data_set(dataset, base, folders)
+
+
+def _no_such_data_set(dataset: str, base: Path, folders: list[str]) -> ConfigurationError:
+    raw = base / "raw"
+    remedy = "put the data set there, name another root with --root or DARNET_ROOT, or give -d the folder's path"
+    if not folders and _data_sets_in(base):
+        above = base.name in ("raw", "preprocessed", "results")
+        remedy = f"give --root {base.absolute().parent}" if above else "move the data set to raw/ below the root"
+    return ConfigurationError(
         f"there is no data set {dataset}",
-        where=(base / "raw").absolute(),
-        found=", ".join(folders) or "no data set",
+        where=raw.absolute(),
+        found=", ".join(folders) or ("no data set" if raw.is_dir() else "no such folder"),
         expected="a folder named DatasetNNN_Name",
-        remedy="put the data set there, name another root with --root or DARNET_ROOT, or give -d the folder's path",
+        remedy=remedy,
     )
+
+
+def _data_sets_in(folder: Path) -> list[str]:
+    """Names of the data sets that lie in a folder itself."""
+    return sorted(path.name for path in folder.glob("Dataset*_*") if path.is_dir())
 
 
 @dataclass(frozen=True)

@@ -50,6 +50,8 @@ HEAVY = (
     "tqdm",
     "safetensors",
     "jinja2",
+    "highdicom",
+    "pydicom",
 )
 COMMANDS = sorted(p.stem for p in (PACKAGE / "cli").glob("*.py") if p.stem not in ("__init__", "common"))
 

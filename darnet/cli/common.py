@@ -13,10 +13,12 @@ import traceback
 import warnings
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 from types import FrameType
+from typing import Any
 
 from darnet import __version__
-from darnet.errors import DarnetError, ExitCode, is_out_of_memory
+from darnet.errors import ConfigurationError, DarnetError, ExitCode, is_out_of_memory
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -38,9 +40,18 @@ class _HelpFormatter(argparse.ArgumentDefaultsHelpFormatter):
         return super()._get_help_string(action)
 
 
+class _Parser(ArgumentParser):
+    """Refuses shortened flags of one dash too, which argparse lets pass: -d would be read as -device."""
+
+    def _get_option_tuples(self, option_string: str) -> list[Any]:
+        # What is left are values that follow their flag without a space, such as -d101.
+        found: list[Any] = super()._get_option_tuples(option_string)
+        return [match for match in found if option_string.startswith(match[1])]
+
+
 def parser(prog: str, description: str) -> ArgumentParser:
     """A strict parser: flags cannot be shortened, an unknown one ends the command with exit code 2."""
-    return ArgumentParser(
+    return _Parser(
         prog=prog,
         description=description,
         epilog=_EXIT_CODES,
@@ -106,6 +117,19 @@ def positive(text: str) -> float:
     if not 0 < value < math.inf:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number above 0")
     return value
+
+
+def require_folder(path: str | Path, flag: str) -> Path:
+    """The path of a folder that a flag names.
+
+    Raises:
+        ConfigurationError: There is none.
+    """
+    folder = Path(path)
+    if not folder.is_dir():
+        what = "this is a file, no folder" if folder.exists() else "there is no such folder"
+        raise ConfigurationError(what, where=folder.absolute(), remedy=f"mend {flag}")
+    return folder
 
 
 def say(args: Namespace, message: str) -> None:

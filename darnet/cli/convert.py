@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from darnet.cli.common import add_common, entry, parser, say
+from darnet.cli.common import add_common, entry, parser, require_folder, say
 from darnet.errors import ConfigurationError
 from darnet.layout import DatasetLayout, find_dataset, find_root
 
@@ -102,6 +102,10 @@ def _find(args: Namespace) -> tuple[Found | None, Found | None]:
     """Source and target scans."""
     from darnet.convert import find_btcv, find_chaos, find_crossmoda
 
+    given = {"--source": args.source, "--target": args.target} if args.layout == "nnunet" else {"FOLDER": args.folder}
+    for flag, folder in given.items():
+        if folder is not None:
+            require_folder(folder, flag)
     if args.layout == "nnunet":
         return _find_nnunet(args)
     if args.layout == "crossmoda":

@@ -7,7 +7,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from darnet.cli.common import add_common, entry, parser, say
+from darnet.cli.common import add_common, entry, parser, require_folder, say
 from darnet.errors import ConfigurationError, SomeCasesFailed
 
 SUMMARY = "summary.json"
@@ -43,10 +43,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Check the paths, find the classes, evaluate, write and print."""
-    predictions, references = Path(args.predictions), Path(args.references)
-    for folder, flag in ((predictions, "-p"), (references, "-r")):
-        if not folder.is_dir():
-            raise ConfigurationError("there is no such folder", where=folder.absolute(), remedy=f"mend {flag}")
+    predictions, references = require_folder(args.predictions, "-p"), require_folder(args.references, "-r")
     output = Path(args.output) if args.output else predictions / SUMMARY
     _check_output(output)
 

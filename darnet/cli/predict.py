@@ -39,6 +39,11 @@ def build_parser() -> ArgumentParser:
     command.add_argument(
         "--save_probabilities", action="store_true", help="also write CASE.npz with class probabilities"
     )
+    command.add_argument(
+        "--dicom_seg",
+        action="store_true",
+        help="where the scan is a folder of DICOM slices, also write CASE.dcm: the mask as DICOM SEG of these slices",
+    )
     command.add_argument("--preview", action="store_true", help="also write CASE.png: three planes and surfaces")
     command.add_argument("--continue", dest="resume", action="store_true", help="skip scans that are segmented already")
     command.add_argument(
@@ -58,6 +63,7 @@ def run(args: Namespace) -> None:
 
     options = FolderOptions(
         save_probabilities=args.save_probabilities,
+        dicom_seg=args.dicom_seg,
         preview=args.preview,
         resume=args.resume,
         num_parts=args.num_parts,

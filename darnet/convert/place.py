@@ -112,7 +112,10 @@ def new_layout(name: str, root: Path) -> DatasetLayout:
     match = re.fullmatch(r"Dataset(\d{3})_[^/\\]+", name)
     if not match:
         raise ConfigurationError(
-            "a data set cannot have this name", found=name, expected="DatasetNNN_Name, such as Dataset101_AbdomenCT2MR"
+            "a data set cannot have this name",
+            found=name,
+            expected="DatasetNNN_Name, such as Dataset101_AbdomenCT2MR",
+            remedy="give its whole name with -d",
         )
     others = [p.name for p in (root / "raw").glob(f"Dataset{match[1]}_*") if p.name != name]
     if others:

@@ -19,7 +19,7 @@ from darnet.demo.dataset import SUPERVISED, write_demo_dataset
 from darnet.errors import ConfigurationError
 from darnet.evaluation import Summary, evaluate_folders
 from darnet.inference import FolderOptions, Predictor, predict_folder
-from darnet.io import list_cases, list_labels, write_json
+from darnet.io import list_cases, list_labels, require_writable, write_json
 from darnet.layout import DatasetLayout
 from darnet.planning import Preset, VerifiedDataset, find_preset
 from darnet.plans import Plans
@@ -98,6 +98,7 @@ def run_demo(
     Raises:
         DarnetError: A step failed.
     """
+    require_writable(root, "give another folder with -o")
     layout = DatasetLayout(root, DATASET)
     seconds: dict[str, float] = {}
 

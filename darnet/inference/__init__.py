@@ -2,7 +2,8 @@
 
 from darnet.inference.checkpoints import choose_folds, last_checkpoint, load_network, trained_folds
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
-from darnet.inference.folder import FolderOptions, InputCase, check_output, find_inputs, predict_folder, select_part
+from darnet.inference.folder import FolderOptions, check_output, predict_folder
+from darnet.inference.inputs import InputCase, find_inputs, select_part
 from darnet.inference.predictor import Prediction, Predictor
 
 __all__ = [

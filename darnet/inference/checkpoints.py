@@ -66,7 +66,7 @@ def trained_folds(folder: Path) -> list[str]:
             where=folder / SEGMENTATION,
             found="no fold with a checkpoint" if folder.is_dir() else "no such folder",
             expected=f"fold_0/{CHECKPOINT}",
-            remedy="train with darnet_train, or name the results of a trained data set with -d or -m",
+            remedy="train with darnet_train, or name a trained data set with -d, or its folder below results with -m",
         )
     return found
 

@@ -1,4 +1,4 @@
-"""Many scans: which to segment, where the results go, and what happens to the ones that fail."""
+"""Many scans: where the results go, and what happens to the ones that fail."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from darnet.errors import (
     out_of_memory,
     raise_together,
 )
+from darnet.inference.inputs import ENDINGS, InputCase, find_inputs, select_part
 from darnet.inference.marks import Mark, mark_of, read_mark
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
@@ -28,41 +29,22 @@ from darnet.io import (
     Scan,
     atomic_path,
     is_dicom_folder,
-    list_cases,
     only_one,
     read_dicom_scan,
     read_scan,
+    read_seg_sources,
+    require_highdicom,
     require_writable,
+    write_dicom_seg,
     write_json,
     write_labels,
 )
 from darnet.progress import track
 
-ENDINGS = (".nii.gz", ".nii")
+SCAN_ENDINGS = ("_0000.nii.gz", "_0000.nii")
 
 # Lies beside predictions. A folder that has it may be written to again; without it no file is ever replaced.
 RECORD = "prediction.json"
-
-
-@dataclass(frozen=True)
-class InputCase:
-    """A scan to segment and the name of its results without ending."""
-
-    case_id: str
-    path: Path
-    ending: str
-
-    def labels(self, folder: Path) -> Path:
-        """Where its labels go."""
-        return folder / f"{self.case_id}{self.ending}"
-
-    def probabilities(self, folder: Path) -> Path:
-        """Where its probabilities go."""
-        return folder / f"{self.case_id}.npz"
-
-    def preview(self, folder: Path) -> Path:
-        """Where its picture goes."""
-        return folder / f"{self.case_id}.png"
 
 
 @dataclass(frozen=True)
@@ -71,6 +53,7 @@ class FolderOptions:
 
     Attributes:
         save_probabilities: Write CASE.npz with `probabilities` (K, i, j, k) in half precision beside the labels.
+        dicom_seg: Write CASE.dcm, the labels as a DICOM segmentation of the slices that are the input.
         preview: Write CASE.png with the labels drawn on three planes, and their surfaces.
         resume: Skip cases whose results are there and were made of the same scan.
         num_parts: Number of runs that share the work.
@@ -80,6 +63,7 @@ class FolderOptions:
     """
 
     save_probabilities: bool = False
+    dicom_seg: bool = False
     preview: bool = False
     resume: bool = False
     num_parts: int = 1
@@ -88,63 +72,15 @@ class FolderOptions:
     replace_non_finite: bool = False
 
 
-def find_inputs(source: str | Path) -> list[InputCase]:
-    """The scans of a folder of CASE_0000.nii.gz (or .nii), sorted by case; a single file of any name; a folder of the
-    DICOM slices of one scan.
-
-    Raises:
-        ConfigurationError: There is no such file or folder.
-        DataError: No scan, a wrong name or ending, or a second channel.
-    """
-    source = Path(source)
-    if source.is_dir() and is_dicom_folder(source):
-        return [InputCase(source.resolve().name, source, ".nii.gz")]
-    if source.is_dir():
-        names = [path.name.lower() for path in source.iterdir() if not path.name.startswith(".")]
-        plain = any(n.endswith(".nii") for n in names) and not any(n.endswith(".nii.gz") for n in names)
-        ending = ".nii" if plain else ".nii.gz"
-        return [InputCase(case_id, path, ending) for case_id, path in sorted(list_cases(source, ending).items())]
-    if not source.is_file():
-        raise ConfigurationError(
-            "the input does not exist",
-            where=source.absolute(),
-            expected="a scan, or a folder of scans named CASE_0000.nii.gz",
-            remedy="give the right path with -i",
-        )
-    ending = next((e for e in ENDINGS if source.name.endswith(e)), "")
-    if not ending:
-        raise DataError(
-            "the input is not a scan that can be read",
-            where=source,
-            found=source.name,
-            expected="a name that ends in .nii.gz or .nii",
-            remedy="convert it to NIfTI",
-        )
-    return [InputCase(source.name.removesuffix(ending).removesuffix("_0000"), source, ending)]
-
-
-def select_part(cases: Sequence[InputCase], num_parts: int = 1, part_id: int = 0) -> list[InputCase]:
-    """Every `num_parts`-th case, starting at `part_id`. All parts together are all cases, none twice.
-
-    Raises:
-        ConfigurationError: There is no such part.
-    """
-    if not 0 <= part_id < num_parts:
-        raise ConfigurationError(
-            "there is no such part",
-            found=f"-part_id {part_id} with -num_parts {num_parts}",
-            expected=f"-part_id from 0 to {num_parts - 1}",
-            remedy="mend -part_id or -num_parts",
-        )
-    return list(cases[part_id::num_parts])
-
-
 def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOptions) -> None:
     """Refuse an output folder before anything is computed. Nothing is created or changed.
 
     Raises:
-        ConfigurationError: It is a file, cannot be written to, or holds files that a result would replace.
+        ConfigurationError: It is a file, cannot be written to, holds scans or files that a result would replace; or
+            DICOM SEG is asked for where it cannot be written.
     """
+    if options.dicom_seg:
+        _check_dicom_seg(cases)
     if folder.name.endswith(ENDINGS) or (folder.exists() and not folder.is_dir()):
         raise ConfigurationError(
             "the output is not a folder",
@@ -152,6 +88,8 @@ def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOption
             remedy="give a folder with -o; each case gets its own file in it",
         )
     require_writable(folder, "give another folder with -o, or mend the permissions")
+    if folder.is_dir() and not (folder / RECORD).exists():
+        _refuse_scans(folder)
     if (folder / RECORD).exists():
         theirs = {case.path.resolve() for case in cases}
         lost = [p for case in cases for p in _results(case, folder, options) if p.resolve() in theirs]
@@ -165,6 +103,32 @@ def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOption
             expected=f"an empty folder, or one with the {RECORD} of an earlier prediction",
             remedy="give another folder with -o",
         )
+
+
+def _refuse_scans(folder: Path) -> None:
+    """Masks among scans would be taken for scans the next time."""
+    scans = sorted(path.name for path in folder.iterdir() if path.name.endswith(SCAN_ENDINGS))
+    if scans or is_dicom_folder(folder):
+        raise ConfigurationError(
+            "the output folder holds scans",
+            where=folder,
+            found=", ".join(scans[:5]) or "DICOM slices",
+            expected="a new folder, or one of masks",
+            remedy="give another folder with -o, and see that -i and -o are not mixed up",
+        )
+
+
+def _check_dicom_seg(cases: Sequence[InputCase]) -> None:
+    """Refuse to write DICOM SEG of what is no DICOM, or without the package for it."""
+    for case in cases:
+        if not case.path.is_dir():
+            raise ConfigurationError(
+                "DICOM SEG refers to the slices of a DICOM series, but the input is NIfTI",
+                where=case.path,
+                expected="a folder of the DICOM slices of one scan",
+                remedy="give the folder of slices with -i, or leave --dicom_seg out",
+            )
+    require_highdicom()
 
 
 def predict_folder(
@@ -291,6 +255,8 @@ def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path
     paths = [case.labels(folder)]
     if options.save_probabilities:
         paths.append(case.probabilities(folder))
+    if options.dicom_seg:
+        paths.append(case.dicom_seg(folder))
     if options.preview:
         paths.append(case.preview(folder))
     return paths
@@ -312,6 +278,8 @@ def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: 
 def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
     """The labels are written last: where they are, the rest is."""
     scan = _read(case, options)
+    names = predictor.plans.foreground
+    sources = read_seg_sources(scan.slices, names) if options.dicom_seg else []
     prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
     output.mkdir(parents=True, exist_ok=True)
     if not (output / RECORD).exists():
@@ -320,6 +288,8 @@ def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, opti
         largest = prediction.probabilities.nbytes
         with atomic_path(case.probabilities(output), largest) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, probabilities=prediction.probabilities)
+    if options.dicom_seg:
+        write_dicom_seg(case.dicom_seg(output), prediction.labels, names, sources)
     if options.preview:
         write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
     write_labels(case.labels(output), prediction.labels, scan, str(mark_of(scan, predictor.identity)))

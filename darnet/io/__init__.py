@@ -4,6 +4,7 @@ from darnet.io.case_store import CaseRecord, CaseStore
 from darnet.io.checkpoint import load_checkpoint, pack_checkpoint, read_meta, save_checkpoint
 from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
 from darnet.io.dicom import DicomVolume, is_dicom_folder, read_dicom, read_dicom_scan
+from darnet.io.dicom_seg import read_seg_sources, require_highdicom, write_dicom_seg
 from darnet.io.files import (
     atomic_path,
     atomic_write,
@@ -39,10 +40,13 @@ __all__ = [
     "read_json",
     "read_meta",
     "read_scan",
+    "read_seg_sources",
     "remove_left_overs",
+    "require_highdicom",
     "require_writable",
     "save_checkpoint",
     "sha256_of",
+    "write_dicom_seg",
     "write_image",
     "write_json",
     "write_labels",

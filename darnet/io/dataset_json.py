@@ -236,7 +236,10 @@ def survey_folder(folder: str | Path, file_ending: str, images: bool) -> Listing
     pattern = f"CASE_0000{file_ending}" if images else f"CASE{file_ending}"
     if not folder.is_dir():
         fault = DataError(
-            "the folder is missing", where=folder.absolute(), expected=f"a folder of {pattern}", remedy="mend the path"
+            "the folder is missing",
+            where=folder.absolute(),
+            expected=f"a folder of {pattern}",
+            remedy=f"make it and put the {'scans' if images else 'labels'} there, or mend the path",
         )
         return Listing({}, frozenset(), (fault,))
     faults: list[DarnetError] = []
@@ -273,7 +276,7 @@ def survey_folder(folder: str | Path, file_ending: str, images: bool) -> Listing
             where=folder.absolute(),
             found=", ".join(p.name for p in files[:5]) or "no file",
             expected=f"files named {pattern}",
-            remedy="mend the path, or rename the files",
+            remedy=f"put the {'scans' if images else 'labels'} there, rename them, or mend the path",
         )
         faults.append(fault)
     return Listing(dict(sorted(cases.items())), frozenset(ids), tuple(faults))
@@ -302,7 +305,7 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
             "a file has another ending",
             where=path,
             expected=pattern,
-            remedy="convert or rename it, or mend file_ending in dataset.json",
+            remedy="convert it to NIfTI or rename it; in a data set, file_ending of dataset.json says how files end",
         )
     if images and channel is None:
         return DataError(

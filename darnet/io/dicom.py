@@ -100,7 +100,7 @@ def read_dicom_scan(folder: str | Path) -> Scan:
     volume = read_dicom(folder)
     header: NiftiHeader = _nifti_image(volume.array, volume.affine).header
     header.set_xyzt_units("mm")
-    return Scan(volume.array, volume.affine, Path(folder), header)
+    return Scan(volume.array, volume.affine, Path(folder), header, slices=volume.files)
 
 
 def is_dicom_folder(folder: str | Path) -> bool:

@@ -31,6 +31,7 @@ class Scan:
         path: The file.
         header: What is needed to write labels on the same grid.
         notes: What a user should know though it is no error.
+        slices: Of a scan in DICOM, the file of each slice k.
     """
 
     array: NDArray[Any]
@@ -38,6 +39,7 @@ class Scan:
     path: Path
     header: NiftiHeader
     notes: tuple[str, ...] = ()
+    slices: tuple[Path, ...] = ()
 
     @property
     def spacing(self) -> tuple[float, float, float]:

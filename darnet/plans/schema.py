@@ -220,14 +220,14 @@ class Plans:
         return plans
 
     @classmethod
-    def read(cls, path: Path) -> Plans:
+    def read(cls, path: str | Path) -> Plans:
         """Read a plan from a file.
 
         Raises:
             ConfigurationError: No such file, not JSON, or not a valid plan.
         """
         try:
-            values = json.loads(path.read_text(encoding="utf-8"))
+            values = json.loads(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ConfigurationError(
                 "there is no plan", where=path, remedy="run darnet_plan_and_preprocess first"

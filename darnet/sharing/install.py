@@ -42,7 +42,8 @@ def import_model(
         DiskFull: The disk has not enough room.
     """
     if not archive.is_file():
-        raise ConfigurationError("there is no such file", where=archive.absolute(), remedy="mend -i")
+        what = "this is a folder, no zip" if archive.is_dir() else "there is no such file"
+        raise ConfigurationError(what, where=archive.absolute(), remedy="mend -i")
     try:
         with zipfile.ZipFile(archive) as content:
             manifest, entries = check_entries(content, archive)

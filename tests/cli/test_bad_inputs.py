@@ -239,7 +239,7 @@ SPOILED_SETS = {
     ),
     "another ending": (
         lambda raw: (raw / "imagesTr_target/t1_0000.nii.gz").rename(raw / "imagesTr_target/t1_0000.nrrd"),
-        ["another ending", "t1_0000.nrrd", "convert or rename"],
+        ["another ending", "t1_0000.nrrd", "convert it to NIfTI or rename it"],
     ),
     "malformed dataset.json": (break_description, ["not valid JSON", "dataset.json, line 3", "mend this line"]),
     "two channels": (describe_two_channels, ["several channels", "dataset.json, line 1", "keep one channel"]),
@@ -340,8 +340,10 @@ def test_spoiled_folder_is_not_predicted(scans, refused_prediction, spoil, code,
 
 def test_results_never_replace_other_files(scans, refused_prediction):
     # A scan named as its own result would be lost.
-    (scans / "a_0000.nii.gz").rename(scans / "a.nii.gz")
-    said = refused_prediction(scans / "a.nii.gz", code=2, output=scans)
+    own = scans.parent / "own"
+    own.mkdir()
+    (scans / "a_0000.nii.gz").rename(own / "a.nii.gz")
+    said = refused_prediction(own / "a.nii.gz", code=2, output=own)
     assert "would replace" in said
     assert "a.nii.gz" in said
     assert "give another folder" in said

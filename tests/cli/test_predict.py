@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 import os
+import sys
 
+import highdicom
 import nibabel as nib
 import numpy as np
 import pytest
@@ -74,6 +76,68 @@ def test_dicom_slices_give_the_same_mask_as_nifti(command, tmp_path, scans, smal
     np.testing.assert_allclose(ours.affine, AFFINE, atol=1e-5)
     np.testing.assert_array_equal(np.asanyarray(ours.dataobj), np.asanyarray(theirs.dataobj))
     assert ours.header.get_xyzt_units()[0] == "mm"
+
+
+FRAME = {"g0020_0052": (b"UI", b"1.2.3.8")}
+
+
+@pytest.fixture
+def series(tmp_path, small_scan, write_dicom):
+    """An oblique series whose names run against positions."""
+    array, folder = small_scan(0)[0], tmp_path / "series"
+    row, column = np.array([0.96, 0.28, 0.0]), np.array([-0.28, 0.96, 0.0])
+    folder.mkdir()
+    for k in range(array.shape[2]):
+        write_dicom(folder / f"{9 - k}.dcm", array[:, :, k].T, (5.0, -7.0, 5.0 * k), row, column, (2.0, 2.0), **FRAME)
+    return folder
+
+
+def test_dicom_seg_lies_where_the_nifti_mask_does(command, tmp_path, series, capfd):
+    assert command("--dicom_seg", "--quiet", source=series) == 0
+    assert capfd.readouterr() == ("", "")
+    assert names(tmp_path / "out") == ["prediction.json", "series.dcm", "series.nii.gz"]
+    mask = nib.load(tmp_path / "out" / "series.nii.gz")
+    expected = np.asanyarray(mask.dataobj)
+    assert expected.any()
+    seg = highdicom.seg.segread(tmp_path / "out" / "series.dcm")
+    assert [seg.get_segment_description(n).SegmentLabel for n in seg.segment_numbers] == ["cube", "rod"]
+    volume = seg.get_volume(combine_segments=True, rescale_fractional=False)
+    indices = np.argwhere(volume.array)
+    places = volume.map_indices_to_reference(indices) * [-1, -1, 1]
+    voxels = nib.affines.apply_affine(np.linalg.inv(mask.affine), places)
+    np.testing.assert_allclose(voxels, np.rint(voxels), atol=1e-3)
+    found = np.zeros_like(expected)
+    found[tuple(np.rint(voxels).astype(int).T)] = volume.array[tuple(indices.T)]
+    np.testing.assert_array_equal(found, expected)
+
+
+def test_continue_writes_a_dicom_seg_that_is_missing(command, tmp_path, series):
+    assert command("--continue", source=series) == 0
+    assert command("--continue", "--dicom_seg", source=series) == 0
+    assert (tmp_path / "out" / "series.dcm").is_file()
+
+
+def test_dicom_seg_of_slices_that_cannot_be_referred_to(command, tmp_path, series, write_dicom, capsys):
+    pixels = np.zeros((14, 16), np.int16)
+    write_dicom(series / "5.dcm", pixels, (5, -7, 20), (0.96, 0.28, 0), (-0.28, 0.96, 0), (2, 2))
+    assert command("--dicom_seg", source=series) == 3
+    error = capsys.readouterr().err
+    assert "no Frame of Reference UID" in error
+    assert "5.dcm" in error
+    assert not (tmp_path / "out").exists()
+
+
+def test_dicom_seg_of_nifti(command, tmp_path, capsys):
+    assert command("--dicom_seg") == 2
+    assert "the input is NIfTI" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+def test_dicom_seg_without_highdicom(command, tmp_path, series, monkeypatch, capsys):
+    monkeypatch.setitem(sys.modules, "highdicom", None)
+    assert command("--dicom_seg", source=series) == 2
+    assert "pip install 'darnet[dicom]'" in capsys.readouterr().err
+    assert command(source=series) == 0
 
 
 def test_a_slice_of_a_series_is_missing(command, tmp_path, small_scan, write_dicom, capsys):

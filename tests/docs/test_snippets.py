@@ -33,6 +33,7 @@ RUN = (
     "docs/tutorial.md",
     "docs/how-to/nnunet.md",
     "docs/how-to/public-data.md",
+    "docs/how-to/dicom.md",
     "docs/how-to/intensities.md",
     "docs/how-to/resume.md",
     "docs/how-to/slurm.md",
@@ -163,6 +164,27 @@ def test_baselines(tutorial, snippets, run_script, monkeypatch, tmp_path):
         run_script(text)
     for name in ("no_adaptation", "no_translation"):
         assert list(Path("darnet_data", "results", NAME, name).glob("segmentation/fold_0/checkpoint*"))
+
+
+def test_dicom(tutorial, snippets, run_script, monkeypatch, tmp_path, write_dicom, capsys):
+    shutil.copytree(tutorial, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    scan = nib.as_closest_canonical(nib.load("mr_new/volunteer_07_0000.nii.gz"))
+    Path("series").mkdir()
+    for k, pixels in enumerate(np.moveaxis(scan.get_fdata().astype(np.int16), 2, 0)):
+        place = nib.affines.apply_affine(scan.affine, (0, 0, k)) * [-1, -1, 1]
+        spacing = scan.header.get_zooms()[1::-1]
+        tags = {"g0020_0052": (b"UI", b"1.2.3.8")}
+        write_dicom(Path("series", f"{k}.dcm"), pixels.T, place, (-1, 0, 0), (0, -1, 0), spacing, **tags)
+    for language, text in snippets("docs/how-to/dicom.md"):
+        if language == "sh":
+            run_script(text)
+        else:
+            assert language == "python"
+            exec(compile(text, "dicom.md", "exec"), {})
+    assert "1 liver" in capsys.readouterr().out
+    mask = np.asanyarray(nib.load("masks_seg/series.nii.gz").dataobj)
+    assert mask.shape == scan.shape
 
 
 @pytest.mark.parametrize("page", ["docs/reference/python.md", "README.md"])
