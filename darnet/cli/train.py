@@ -61,6 +61,8 @@ def run(args: Namespace) -> None:
     else:
         train(layout, plans, args.fold, options, args.stage, notice=warn)
     say(args, f"results are in {layout.results}")
+    if args.stage in ("all", "self_training") and not (args.no_adaptation or args.no_translation):
+        say(args, f"next: darnet_predict -i FOLDER_OF_SCANS -o FOLDER_FOR_MASKS -d {args.dataset} -f {args.fold}")
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -78,7 +78,7 @@ def label_targets(
     plan = plans.self_training
     for case_id in track(target.case_ids(), "pseudo-labels", quiet=quiet):
         record = target.record(case_id)
-        made_from = f"{origin} {record.content_hash} {plan.kept} {plans.inference.largest_component}"
+        made_from = f"{origin} {record.content_hash} {plan.kept} {dataclasses.replace(plans.inference, why={})}"
         content_hash = hashlib.sha256(made_from.encode()).hexdigest()
         if store.has(case_id, content_hash):
             continue

@@ -112,6 +112,9 @@ def test_targets_are_labelled_once_for_each_teacher(tmp_path, make_small_plans):
     assert teacher.calls == 3
     label_targets(plans, teacher, "second", target, store, quiet=True)
     assert teacher.calls == 5
+    closer = dataclasses.replace(plans, inference=dataclasses.replace(plans.inference, step_size=0.25))
+    label_targets(closer, teacher, "second", target, store, quiet=True)
+    assert teacher.calls == 7
 
 
 @pytest.mark.parametrize(
