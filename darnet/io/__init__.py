@@ -1,6 +1,7 @@
 """Files: scans, data set descriptions, the case store, checkpoints."""
 
-from darnet.io.case_store import CaseRecord, CaseStore
+from darnet.io.case_record import CaseRecord
+from darnet.io.case_store import CaseStore
 from darnet.io.checkpoint import load_checkpoint, pack_checkpoint, read_meta, save_checkpoint
 from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
 from darnet.io.dicom import DicomVolume, is_dicom_folder, read_dicom, read_dicom_scan

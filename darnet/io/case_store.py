@@ -5,7 +5,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
@@ -13,137 +12,20 @@ import blosc2
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.errors import ConfigurationError, DataError
-from darnet.io.files import atomic_write, read_json, sha256_of, write_json
-
-Triple = tuple[int, int, int]
-Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]
-Row = tuple[float, float, float, float]
+from darnet.errors import DataError
+from darnet.io.case_record import REMEDY, Box, CaseRecord, read_record, write_record
+from darnet.io.files import atomic_write, sha256_of
 
 PLANES_PER_CHUNK = 8
 _COMPUTED = (b"LazyArray", b"proxy-source", b"b2o")
-_REMEDY = "run darnet_plan_and_preprocess --keep_plan, or the stage of darnet_train that made it: it is made again"
-
-
-@dataclass(frozen=True)
-class CaseRecord:
-    """What is known of a stored case beside its voxels. Boxes are half open, in voxels.
-
-    Attributes:
-        case_id: Its name.
-        content_hash: Hash of all that the stored arrays were made from.
-        original_shape: Voxels (i, j, k) of the input file.
-        affine: (4, 4) of the input file, from voxel (i, j, k) to mm in R, A, S.
-        axes: Canonical axis n is the input's axis `axes[n]`.
-        flips: Whether canonical axis n runs against the input's axis.
-        spacing: mm (D, H, W) of the input in canonical order.
-        crop_box: The part of the canonical scan that was kept.
-        cropped_shape: Voxels (D, H, W) of that part.
-        shape: Voxels (D, H, W) as stored.
-        body_axes: Directions in which the stored D, H and W run, as in ("S", "P", "L").
-        has_labels: Whether labels are stored.
-        class_voxels: Stored voxels of each class by its name.
-        class_locations: Some stored voxels (d, h, w) of each class by its name.
-        foreground_box: The part of the stored array that shows the body; None where it was not sought.
-        array_hashes: SHA-256 of the files of "image" and "labels"; `CaseStore.write` fills it in.
-    """
-
-    case_id: str
-    content_hash: str
-    original_shape: Triple
-    affine: tuple[Row, Row, Row, Row]
-    axes: Triple
-    flips: tuple[bool, bool, bool]
-    spacing: tuple[float, float, float]
-    crop_box: Box
-    cropped_shape: Triple
-    shape: Triple
-    body_axes: tuple[str, str, str]
-    has_labels: bool
-    class_voxels: dict[str, int] = dataclasses.field(default_factory=dict)
-    class_locations: dict[str, list[list[int]]] = dataclasses.field(default_factory=dict)
-    foreground_box: Box | None = None
-    array_hashes: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
-
-    def to_json(self) -> dict[str, Any]:
-        """Plain values; `from_json` gives an equal record back."""
-        return dataclasses.asdict(self)
-
-    @classmethod
-    def from_json(cls, values: Any, where: str | Path = "record") -> CaseRecord:
-        """Build a record from JSON values.
-
-        Raises:
-            DataError: A missing or unknown key, or a value of another form.
-        """
-        names = {f.name for f in dataclasses.fields(cls)}
-        if not isinstance(values, dict) or set(values) != names:
-            differing = sorted(names ^ set(values)) if isinstance(values, dict) else "no object"
-            raise DataError("the record of a case has other keys", where=where, found=differing, remedy=_REMEDY)
-        try:
-            return cls(**{name: _PARSERS[name](values[name]) for name in values})
-        except (TypeError, ValueError) as error:
-            raise DataError(
-                "the record of a case has a wrong value", where=where, found=error, remedy=_REMEDY
-            ) from None
-
-
-def _exactly(value: Any, kind: type) -> Any:
-    # JSON has one kind of number: 3.0 may come back as 3.
-    if kind is float and type(value) is int:
-        return float(value)
-    if type(value) is not kind:
-        raise TypeError(f"{value!r} is not {kind.__name__}")
-    return value
-
-
-def _tuple_of(value: Any, length: int, kind: type) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple) or len(value) != length:
-        raise TypeError(f"{value!r} does not have {length} values")
-    return tuple(_exactly(v, kind) for v in value)
-
-
-def _box(value: Any) -> tuple[Any, ...] | None:
-    if not isinstance(value, list | tuple) or len(value) != 3:
-        raise TypeError(f"{value!r} is no box")
-    return tuple(_tuple_of(span, 2, int) for span in value)
-
-
-def _affine(value: Any) -> tuple[Any, ...]:
-    if not isinstance(value, list | tuple) or len(value) != 4:
-        raise TypeError(f"{value!r} is no affine")
-    return tuple(_tuple_of(row, 4, float) for row in value)
-
-
-def _locations(value: Any) -> dict[str, list[list[int]]]:
-    return {name: [list(_tuple_of(p, 3, int)) for p in points] for name, points in _exactly(value, dict).items()}
-
-
-_PARSERS: dict[str, Any] = {
-    "case_id": lambda v: _exactly(v, str),
-    "content_hash": lambda v: _exactly(v, str),
-    "original_shape": lambda v: _tuple_of(v, 3, int),
-    "affine": _affine,
-    "axes": lambda v: _tuple_of(v, 3, int),
-    "flips": lambda v: _tuple_of(v, 3, bool),
-    "spacing": lambda v: _tuple_of(v, 3, float),
-    "crop_box": _box,
-    "cropped_shape": lambda v: _tuple_of(v, 3, int),
-    "shape": lambda v: _tuple_of(v, 3, int),
-    "body_axes": lambda v: _tuple_of(v, 3, str),
-    "has_labels": lambda v: _exactly(v, bool),
-    "class_voxels": lambda v: {k: _exactly(n, int) for k, n in _exactly(v, dict).items()},
-    "class_locations": _locations,
-    "foreground_box": lambda v: None if v is None else _box(v),
-    "array_hashes": lambda v: {k: _exactly(h, str) for k, h in _exactly(v, dict).items()},
-}
 
 
 class CaseStore:
     """A folder of preprocessed cases.
 
     A case is CASE.json, CASE_image.b2nd and, where it has labels, CASE_labels.b2nd. The JSON is written last: a case
-    that has one is complete. Images are stored in half precision, one plane a block, so that a patch is read alone.
+    that has one is complete. It holds the hashes of the arrays and its own.
+    Images are stored in half precision, one plane a block, so that a patch is read alone.
 
     Args:
         folder: Where the cases lie; made by the first `write`.
@@ -177,7 +59,7 @@ class CaseStore:
             hashes[kind] = hashlib.sha256(content).hexdigest()
         if labels is None:
             self._array("labels", case_id).unlink(missing_ok=True)
-        write_json(self._json(case_id), dataclasses.replace(record, array_hashes=hashes).to_json(), indent=None)
+        write_record(self._json(case_id), dataclasses.replace(record, array_hashes=hashes))
 
     def remove(self, case_id: str) -> None:
         """Forget a case; its record goes first, so that half a case is never seen."""
@@ -217,7 +99,7 @@ class CaseStore:
         stamp = (state.st_mtime_ns, state.st_ino)
         known = self._records.get(case_id)
         if known is None or known[0] != stamp:
-            known = (stamp, CaseRecord.from_json(_read_record(path), path))
+            known = (stamp, read_record(path))
             self._records[case_id] = known
         return known[1]
 
@@ -262,7 +144,7 @@ class CaseStore:
             with_channel = (slice(0, 1), *region)
             return np.asarray(stored[with_channel]).astype(np.float32)
         except (RuntimeError, ValueError, OSError) as error:
-            raise DataError("a stored array cannot be read", where=path, found=error, remedy=_REMEDY) from None
+            raise DataError("a stored array cannot be read", where=path, found=error, remedy=REMEDY) from None
 
     def _is_sound(self, kind: str, case_id: str) -> bool:
         """Whether an array has the bytes that were written. Looked at once, as long as the record stays as it is."""
@@ -303,13 +185,6 @@ def _refuse_code(path: Path) -> None:
         header = file.read(min(length, 1 << 16))
     if any(name in header for name in _COMPUTED):
         raise ValueError("it holds instructions instead of values")
-
-
-def _read_record(path: Path) -> Any:
-    try:
-        return read_json(path)
-    except ConfigurationError as error:
-        raise DataError("the record of a case is damaged", where=path, found=error.found, remedy=_REMEDY) from None
 
 
 def _check(record: CaseRecord, image: NDArray[Any], labels: NDArray[Any] | None) -> None:

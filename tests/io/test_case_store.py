@@ -92,10 +92,22 @@ def test_replaced_and_removed(store):
         (lambda v: {**v, "flips": [0, 1, 1]}, "wrong value"),
     ],
 )
-def test_damaged_records(store, change, message):
-    path = store.folder / "case one.json"
-    path.write_text(json.dumps(change(json.loads(path.read_text()))))
+def test_records_of_another_form(change, message):
     with pytest.raises(DataError, match=message):
+        CaseRecord.from_json(change(json.loads(json.dumps(RECORD.to_json()))))
+
+
+def test_a_changed_value_of_a_record_is_found_and_the_case_made_again(store):
+    path = store.folder / "case one.json"
+    whole = json.loads(path.read_text())
+    whole["affine"][0][3] += 1.0
+    path.write_text(json.dumps(whole))
+    damaged = CaseStore(store.folder)
+    with pytest.raises(DataError, match="damaged"):
+        damaged.record("case one")
+    assert not damaged.has("case one", "abc")
+    path.write_text(json.dumps([1]))
+    with pytest.raises(DataError, match="damaged"):
         CaseStore(store.folder).record("case one")
 
 

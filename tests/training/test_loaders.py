@@ -8,8 +8,7 @@ import pytest
 import torch
 
 from darnet.errors import DataError
-from darnet.io import CaseStore
-from darnet.io.case_store import CaseRecord
+from darnet.io import CaseRecord, CaseStore
 from darnet.plans import SegmentationPlan, TranslationPlan
 from darnet.training.loaders import (
     MixedLoader,
