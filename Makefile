@@ -9,7 +9,7 @@ WORKERS ?= 2
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup test lint demo docs fuzz chaos clean
+.PHONY: setup test lint demo docs bench fuzz chaos clean
 .DELETE_ON_ERROR:
 
 setup: $(INSTALLED)
@@ -50,6 +50,10 @@ $(VENV)/.docs: $(INSTALLED)
 
 demo: $(INSTALLED)
 	$(BIN)/darnet_demo
+
+# Darnet against other ways of doing the same; writes benchmarks/results.json and docs/performance.md.
+bench: $(INSTALLED)
+	$(BIN)/python -m benchmarks
 
 # Damaged NIfTI files through the reader; a fault ends it with exit code 1.
 fuzz: $(INSTALLED)

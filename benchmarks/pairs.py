@@ -19,6 +19,7 @@ import platform
 import statistics
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -116,8 +117,9 @@ def peak_memory(prepare: Prepare, side: str, threads: int, runs: int = 1) -> flo
         threads: For the computation.
         runs: Calls of the function that `prepare` gives.
     """
-    with multiprocessing.get_context("spawn").Pool(1) as pool:
-        return pool.apply(_peak_here, (prepare, side, threads, runs))
+    # Unlike a pool's, the process of an executor may start processes of its own.
+    with ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn")) as executor:
+        return executor.submit(_peak_here, prepare, side, threads, runs).result()
 
 
 def peak_memories(prepare: Prepare, threads: int, runs: int = 1) -> dict[str, float]:
