@@ -27,6 +27,11 @@ ROWS = (
     "translation_step",
     "synthesis",
     "patch_loader",
+    "network_inference",
+    "preprocessing",
+    "prediction",
+    "evaluation",
+    "command_help",
 )
 HERE = Path(__file__).parent
 RESULTS = HERE / "results.json"
