@@ -57,7 +57,7 @@ def measure(name: str, pairs: int, threads: int) -> dict:
 def table(results: dict[str, dict]) -> str:
     """The results as a Markdown table, and below it what was left out and the notes."""
     lines = [
-        "| What | Against | Time, as a share (smallest to largest) | At most | Seconds | Memory, as a share | At most | |",
+        "| What | Against | Time, as a share (spread) | At most | Seconds | Memory, as a share | At most | |",
         "|---|---|---|---|---|---|---|---|",
     ]
     notes = []

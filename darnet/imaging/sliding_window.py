@@ -151,9 +151,9 @@ class _Sums:
 
     def add(self, value: Tensor, window: tuple[slice, ...]) -> None:
         """Add a window that begins at the plane `start`."""
-        plane = (slice(None), *window[2:])
-        self.total[(slice(None), *plane)].addcmul_(value, self.weights)
-        self.share[plane] += self.weights
+        _, _, rows, columns = window
+        self.total[:, :, rows, columns].addcmul_(value, self.weights)
+        self.share[:, rows, columns] += self.weights
 
     def take(self, planes: int) -> Tensor:
         """Means (K, planes, H, W) of the first planes, which are forgotten."""
