@@ -11,7 +11,7 @@ NNUNET_VENV := .bench-nnunet
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup test lint demo docs bench bench-nnunet fuzz chaos clean
+.PHONY: setup test lint demo docs bench bench-nnunet growth fuzz chaos clean
 .DELETE_ON_ERROR:
 
 setup: $(INSTALLED)
@@ -58,6 +58,10 @@ bench: $(INSTALLED)
 	@# Without nnU-Net its rows are left out, each with the reason.
 	-$(MAKE) bench-nnunet
 	$(BIN)/python -m benchmarks
+
+# How time and memory grow with scans and cases; writes benchmarks/growth.json, pictures and tables of docs/.
+growth: $(INSTALLED)
+	$(BIN)/python -m benchmarks.growth
 
 # nnU-Net, which darnet is timed against, in an environment of its own: neither needs the other.
 bench-nnunet: $(NNUNET_VENV)/.installed

@@ -150,8 +150,10 @@ def _draw(path: Path, series: dict[str, list[Point]], x_axis: tuple[str, Callabl
 
 
 def table(results: dict) -> str:
-    """What was measured, as Markdown."""
+    """What was measured, as Markdown, with both pictures."""
     lines = [
+        f"![Seconds and peak memory of prediction over the voxels of the scan]({PREDICTION.name})",
+        "",
         "| Voxels of the scan | Classes | Seconds | Peak memory | More than the smallest, bytes a voxel |",
         "|---|---|---|---|---|",
     ]
@@ -162,6 +164,7 @@ def table(results: dict) -> str:
                 f"| {point['voxels'] / 1e6:.2f} million | {classes} | {point['seconds']:.1f} | "
                 f"{point['bytes'] / 2**30:.2f} GB | {more:.1f} |"
             )
+    lines += ["", f"![Seconds and peak memory of preprocessing over the number of cases]({PREPROCESSING.name})"]
     lines += ["", "| Cases | Seconds | Peak memory of all processes |", "|---|---|---|"]
     for point in results["preprocessing"]:
         lines.append(f"| {point['cases']:.0f} | {point['seconds']:.1f} | {point['bytes'] / 2**30:.2f} GB |")
