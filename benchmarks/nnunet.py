@@ -32,7 +32,7 @@ def nnunet_environment(folder: Path) -> dict[str, str]:
     names = ("raw", "preprocessed", "results")
     return {
         **{f"nnUNet_{name}": str(folder / f"nnunet_{name}") for name in names},
-        # Left to itself torch.compile would need a C++ compiler, and its time would count.
+        # Neither side compiles its network: that would take longer than a prediction.
         "nnUNet_compile": "f",
         "PYTHONPATH": "",
     }

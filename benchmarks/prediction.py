@@ -3,7 +3,8 @@
     python -m benchmarks.prediction
 
 The scan has twice as many voxels along each axis as on the planned grid, as a CT has on a grid that suits MR too.
-nnU-Net predicts without mirroring, as darnet does, and in one process, which is its quickest way for a single scan.
+nnU-Net predicts without mirroring, as darnet does, and in one process: its workers for many scans would only
+import everything once more.
 """
 
 from __future__ import annotations
