@@ -6,10 +6,12 @@ VENV := .venv
 BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 WORKERS ?= 2
+NNUNET ?= nnunetv2==2.8.1
+NNUNET_VENV := .bench-nnunet
 
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: setup test lint demo docs fuzz chaos clean
+.PHONY: setup test lint demo docs bench bench-nnunet growth fuzz chaos clean
 .DELETE_ON_ERROR:
 
 setup: $(INSTALLED)
@@ -51,6 +53,26 @@ $(VENV)/.docs: $(INSTALLED)
 demo: $(INSTALLED)
 	$(BIN)/darnet_demo
 
+# Darnet against other ways of doing the same; writes benchmarks/results.json and docs/performance.md.
+bench: $(INSTALLED)
+	@# Without nnU-Net its rows are left out, each with the reason.
+	-$(MAKE) bench-nnunet
+	$(BIN)/python -m benchmarks
+
+# How time and memory grow with scans and cases; writes benchmarks/growth.json, pictures and tables of docs/.
+growth: $(INSTALLED)
+	$(BIN)/python -m benchmarks.growth
+
+# nnU-Net, which darnet is timed against, in an environment of its own: neither needs the other.
+bench-nnunet: $(NNUNET_VENV)/.installed
+
+$(NNUNET_VENV)/.installed: Makefile
+	$(PYTHON) -m venv --clear $(NNUNET_VENV) || { $(PYTHON) -m venv --clear --without-pip $(NNUNET_VENV) && \
+		$(PYTHON) -m pip --python $(NNUNET_VENV)/bin/python install --quiet pip; }
+	$(NNUNET_VENV)/bin/python -m pip install --quiet $(TORCH)
+	$(NNUNET_VENV)/bin/python -m pip install --quiet $(NNUNET)
+	@touch $@
+
 # Damaged NIfTI files through the reader; a fault ends it with exit code 1.
 fuzz: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.fuzz_reader --mutations 20000 --seed 0 \
@@ -61,4 +83,4 @@ chaos: $(INSTALLED)
 	OMP_NUM_THREADS=1 $(BIN)/python -m benchmarks.chaos --kills 50 --seed 0 --report docs/reports/chaos.json
 
 clean:
-	rm -rf $(VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage darnet.egg-info
+	rm -rf $(VENV) $(NNUNET_VENV) site .mypy_cache .pytest_cache .ruff_cache .hypothesis .coverage darnet.egg-info

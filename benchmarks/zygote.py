@@ -46,20 +46,16 @@ class Running:
             os.kill(self.pid, number)
 
     def children(self) -> list[int]:
-        """Processes that the command has started."""
-        try:
-            tasks = list(Path(f"/proc/{self.pid}/task").glob("*/children"))
-            return [int(pid) for task in tasks for pid in task.read_text().split()]
-        except (FileNotFoundError, ProcessLookupError):
-            return []
+        """Processes that the command has started, and theirs."""
+        return [pid for child in _children(self.pid) for pid in (child, *_children(child))]
 
     def workers(self) -> list[int]:
-        """Those of them that work on cases."""
+        """Those of them that work on cases: they are forked from a server."""
         found = []
-        for pid in self.children():
+        for pid in _children(self.pid):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes():
-                    found.append(pid)
+                if b"multiprocessing.forkserver" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    found += _children(pid)
         return found
 
     def wait(self, timeout: float = PATIENCE) -> Outcome:
@@ -71,6 +67,15 @@ class Running:
             raise TimeoutError(f"the command did not end:\n{self.log.with_suffix('.err').read_text()}")
         out, err = (self.log.with_suffix(s).read_text(errors="replace") for s in (".out", ".err"))
         return Outcome(code, out, err, time.monotonic() - self.start)
+
+
+def _children(pid: int) -> list[int]:
+    """Processes that a process has started itself."""
+    try:
+        tasks = list(Path(f"/proc/{pid}/task").glob("*/children"))
+        return [int(child) for task in tasks for child in task.read_text().split()]
+    except (FileNotFoundError, ProcessLookupError):
+        return []
 
 
 class Zygote:

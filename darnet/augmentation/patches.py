@@ -81,16 +81,31 @@ def sample_patch_transform(rng: np.random.Generator, plan: SegmentationPlan) -> 
 
 
 def _grid(transform: PatchTransform, shape: tuple[int, ...], device: torch.device) -> Tensor:
-    """Sampling grid (1, D, H, W, 3) in grid_sample's order (W, H, D)."""
+    """Sampling grid (1, D, H, W, 3) in grid_sample's order (W, H, D).
+
+    An affine map is a sum of one term an axis, and the displacements are interpolated one axis after the other: both
+    need fewer passes over the patch than PyTorch's own affine grid and trilinear interpolation.
+    """
     order = [2, 1, 0]
-    theta = np.concatenate([transform.matrix[order][:, order], transform.shift[order][:, None]], axis=1)
-    tensor = torch.from_numpy(theta.astype(np.float32))[None].to(device)
-    grid = F.affine_grid(tensor, [1, 1, *shape], align_corners=False)
+    matrix = torch.from_numpy(transform.matrix[order].astype(np.float32)).to(device)
+    grid = torch.from_numpy(transform.shift[order].astype(np.float32)).to(device)[:, None, None, None]
+    for axis, size in enumerate(shape):
+        middles = (torch.arange(size, device=device) * 2 + 1) / size - 1
+        term = matrix[:, axis, None] * middles
+        grid = grid + term.view(3, *(size if a == axis else 1 for a in range(3)))
     if transform.elastic is not None:
-        nodes = torch.from_numpy(transform.elastic[order].astype(np.float32))[None].to(device)
-        field = F.interpolate(nodes, size=shape, mode="trilinear", align_corners=True)
-        grid = grid + field.permute(0, 2, 3, 4, 1)
-    return grid
+        field = torch.from_numpy(transform.elastic[order].astype(np.float32)).to(device)
+        for size in shape:
+            # The axis after the first is interpolated and becomes the last one.
+            field = torch.tensordot(field, _linear_weights(field.shape[1], size, device), dims=([1], [0]))
+        grid = grid.add_(field)
+    return grid.permute(1, 2, 3, 0)[None]
+
+
+def _linear_weights(nodes: int, size: int, device: torch.device) -> Tensor:
+    """Weights (nodes, size) of linear interpolation at `size` evenly spread places from the first node to the last."""
+    places = torch.linspace(0, nodes - 1, size, device=device)
+    return (1 - (places - torch.arange(nodes, device=device)[:, None]).abs()).clamp(min=0)
 
 
 def apply_patch_transform(image: Tensor, labels: Tensor, transform: PatchTransform) -> tuple[Tensor, Tensor]:

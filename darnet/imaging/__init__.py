@@ -18,11 +18,12 @@ from darnet.imaging.planes import PlaneView, cut_plane, plane_of_most_labels, pl
 from darnet.imaging.resample import (
     resample_image,
     resample_labels,
+    resample_planes_to_labels,
     resample_probabilities,
     resample_probabilities_to_labels,
     shape_at_spacing,
 )
-from darnet.imaging.sliding_window import gaussian_weights, sliding_window, window_starts
+from darnet.imaging.sliding_window import gaussian_weights, sliding_planes, sliding_window, window_starts
 from darnet.imaging.surfaces import colour_of, label_colours, render_surfaces
 
 __all__ = [
@@ -52,9 +53,11 @@ __all__ = [
     "render_surfaces",
     "resample_image",
     "resample_labels",
+    "resample_planes_to_labels",
     "resample_probabilities",
     "resample_probabilities_to_labels",
     "shape_at_spacing",
+    "sliding_planes",
     "sliding_window",
     "spacing_of",
     "to_canonical",

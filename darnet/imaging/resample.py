@@ -9,7 +9,7 @@ Voxels are areas: the outer faces of the field of view stay where they are.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import torch
@@ -104,10 +104,34 @@ def resample_probabilities_to_labels(
         Labels of the new shape: uint8, or int16 with more than 256 classes.
     """
     source = torch.as_tensor(probabilities)
-    weights = _axis_weights(source.shape[1:], shape, ("bilinear",) * 3, source.device)
-    result = np.empty(tuple(shape), dtype=np.uint8 if source.shape[0] <= 256 else np.int16)
-    for out, needed in _slabs(weights[0], source.shape[1:], shape):
-        shares = (_apply(share[needed].float(), weights, out, needed) for share in source)
+    return resample_planes_to_labels([source], source.shape[1:], shape)
+
+
+def resample_planes_to_labels(
+    blocks: Iterable[Tensor], old_shape: Sequence[int], shape: Sequence[int]
+) -> NDArray[np.integer]:
+    """As `resample_probabilities_to_labels`, of probabilities that come in blocks of planes.
+
+    Planes are held as long as planes of the result need them.
+
+    Args:
+        blocks: (K, planes, H, W) each, from the first plane to the last, on any device.
+        old_shape: (D, H, W) of all blocks together.
+        shape: New (D, H, W).
+
+    Returns:
+        Labels of the new shape: uint8, or int16 with more than 256 classes.
+    """
+    rest = iter(blocks)
+    held, start = next(rest), 0
+    weights = _axis_weights(old_shape, shape, ("bilinear",) * 3, held.device)
+    result = np.empty(tuple(shape), dtype=np.uint8 if held.shape[0] <= 256 else np.int16)
+    for out, needed in _slabs(weights[0], old_shape, shape):
+        while start + held.shape[1] < needed.stop:
+            held = torch.cat((held, next(rest)), dim=1)
+        held, start = held[:, needed.start - start :], needed.start
+        planes = needed.stop - needed.start
+        shares = (_apply(share[:planes].float(), weights, out, needed) for share in held)
         result[out] = _running_argmax(shares).cpu().numpy()
     return result
 

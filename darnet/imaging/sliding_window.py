@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from itertools import product
 
 import torch
@@ -65,6 +65,38 @@ def sliding_window(
 ) -> Tensor:
     """Class probabilities of a volume, averaged over overlapping patches with Gaussian weights.
 
+    Arguments and errors are those of `sliding_planes`.
+
+    Returns:
+        float32 probabilities (K, D, H, W), on the device of the image.
+    """
+    blocks = sliding_planes(
+        image, network, patch_size, num_classes, step_size, average, batch_size, pad_value, progress
+    )
+    result = torch.empty((num_classes, *image.shape[1:]), dtype=torch.float32, device=image.device)
+    plane = 0
+    for block in blocks:
+        result[:, plane : plane + block.shape[1]] = block
+        plane += block.shape[1]
+    return result
+
+
+@torch.no_grad()
+def sliding_planes(
+    image: Tensor,
+    network: Callable[[Tensor], Tensor],
+    patch_size: Sequence[int],
+    num_classes: int,
+    step_size: float = 0.5,
+    average: str = "probabilities",
+    batch_size: int = 1,
+    pad_value: float = -1.0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Iterator[Tensor]:
+    """As `sliding_window`, in blocks of planes: each comes as soon as no window to come reaches it.
+
+    So the sums of one patch's planes are held, however many planes and classes there are.
+
     Args:
         image: (C, D, H, W), on the device of the network. An axis shorter than the patch is padded, and cut off again.
         network: Logits (N, K, *patch_size) of patches (N, C, *patch_size).
@@ -76,8 +108,8 @@ def sliding_window(
         pad_value: Value of the padding: background.
         progress: Called with the number of patches done and their total after each batch.
 
-    Returns:
-        float32 probabilities (K, D, H, W), on the device of the image.
+    Yields:
+        float32 probabilities (K, planes, H, W) from the first plane to the last, on the device of the image.
 
     Raises:
         ConfigurationError: Unknown `average`, or an output of another shape than promised.
@@ -85,24 +117,53 @@ def sliding_window(
     """
     if average not in ("probabilities", "logits"):
         raise ConfigurationError("unknown average", found=repr(average), expected="probabilities or logits")
-    with torch.no_grad():
-        padded, original = _pad(image, patch_size, pad_value)
-        windows = _windows(padded.shape[1:], patch_size, step_size)
-        weights = gaussian_weights(patch_size).to(image.device)
-        total = torch.zeros((num_classes, *padded.shape[1:]), dtype=torch.float32, device=image.device)
-        share = torch.zeros(padded.shape[1:], dtype=torch.float32, device=image.device)
-        for first in range(0, len(windows), batch_size):
-            chosen = windows[first : first + batch_size]
-            batch = torch.stack([padded[window] for window in chosen])
-            outputs = _checked(network(batch), chosen, num_classes, patch_size)
-            values = outputs.softmax(dim=1) if average == "probabilities" else outputs
-            for value, window in zip(values, chosen, strict=True):
-                total[window].addcmul_(value, weights)
-                share[window[1:]] += weights
-            if progress is not None:
-                progress(first + len(chosen), len(windows))
-        mean = total[original] / share[original[1:]]
+    padded, original = _pad(image, patch_size, pad_value)
+    windows = _windows(padded.shape[1:], patch_size, step_size)
+    sums = _Sums(num_classes, (patch_size[0], *padded.shape[2:]), gaussian_weights(patch_size).to(image.device))
+    inner = original[1]
+
+    def finished(planes: int) -> Tensor:
+        start = sums.start
+        mean = sums.take(planes)[:, max(inner.start - start, 0) : inner.stop - start, original[2], original[3]]
         return mean if average == "probabilities" else mean.softmax(dim=0)
+
+    for first in range(0, len(windows), batch_size):
+        chosen = windows[first : first + batch_size]
+        batch = torch.stack([padded[window] for window in chosen])
+        outputs = _checked(network(batch), chosen, num_classes, patch_size)
+        values = outputs.softmax(dim=1) if average == "probabilities" else outputs
+        for value, window in zip(values, chosen, strict=True):
+            if window[1].start > sums.start:
+                yield finished(window[1].start - sums.start)
+            sums.add(value, window)
+        if progress is not None:
+            progress(first + len(chosen), len(windows))
+    yield finished(patch_size[0])
+
+
+class _Sums:
+    """Weighted sums of the windows over the planes that windows to come may reach; `start` is the first of them."""
+
+    def __init__(self, num_classes: int, shape: Sequence[int], weights: Tensor) -> None:
+        self.start, self.weights = 0, weights
+        self.total = torch.zeros((num_classes, *shape), dtype=torch.float32, device=weights.device)
+        self.share = torch.zeros(tuple(shape), dtype=torch.float32, device=weights.device)
+
+    def add(self, value: Tensor, window: tuple[slice, ...]) -> None:
+        """Add a window that begins at the plane `start`."""
+        _, _, rows, columns = window
+        self.total[:, :, rows, columns].addcmul_(value, self.weights)
+        self.share[:, rows, columns] += self.weights
+
+    def take(self, planes: int) -> Tensor:
+        """Means (K, planes, H, W) of the first planes, which are forgotten."""
+        mean = self.total[:, :planes] / self.share[:planes]
+        self.start += planes
+        for sums, axis in ((self.total, 1), (self.share, 0)):
+            left = sums.shape[axis] - planes
+            sums.narrow(axis, 0, left).copy_(sums.narrow(axis, planes, left).clone())
+            sums.narrow(axis, left, planes).zero_()
+        return mean
 
 
 def _pad(image: Tensor, patch_size: Sequence[int], value: float) -> tuple[Tensor, tuple[slice, ...]]:

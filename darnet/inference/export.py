@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from darnet.imaging import (
     Box,
@@ -15,8 +17,8 @@ from darnet.imaging import (
     from_canonical,
     keep_largest,
     paste,
+    resample_planes_to_labels,
     resample_probabilities,
-    resample_probabilities_to_labels,
 )
 
 Shape = tuple[int, int, int]
@@ -65,7 +67,22 @@ def labels_on_input_grid(
     Returns:
         Integer labels (i, j, k) of shape `geometry.original_shape`.
     """
-    labels = resample_probabilities_to_labels(probabilities, geometry.cropped_shape)
+    whole = torch.as_tensor(probabilities)
+    return planes_on_input_grid([whole], whole.shape[1:], geometry, largest_component)
+
+
+def planes_on_input_grid(
+    blocks: Iterable[Tensor], shape: Sequence[int], geometry: Geometry, largest_component: Sequence[int] = ()
+) -> NDArray[Any]:
+    """As `labels_on_input_grid`, of probabilities that come in blocks of planes (K, planes, H, W).
+
+    Args:
+        blocks: From the first plane to the last, on the planned grid.
+        shape: (D, H, W) of all blocks together.
+        geometry: How the scan came to that grid.
+        largest_component: Labels of which only the largest connected component is kept.
+    """
+    labels = resample_planes_to_labels(blocks, shape, geometry.cropped_shape)
     if largest_component:
         labels = keep_largest(labels, largest_component)
     return from_canonical(paste(labels, geometry.crop_box, geometry.canonical_shape, 0), geometry.orientation)

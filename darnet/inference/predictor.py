@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
-from darnet.imaging import sliding_window
+from darnet.imaging import sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
 from darnet.inference.checkpoints import (
     choose_folds,
@@ -25,7 +25,12 @@ from darnet.inference.checkpoints import (
     load_network,
     segmentation_checkpoint,
 )
-from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
+from darnet.inference.export import (
+    Geometry,
+    labels_on_input_grid,
+    planes_on_input_grid,
+    probabilities_on_input_grid,
+)
 from darnet.inference.strategy import Strategy, strategies
 from darnet.io import read_scan
 from darnet.io.checkpoint import hash_of_tensors
@@ -166,10 +171,18 @@ class Predictor:
         """
         case = preprocess_arrays(np.asarray(array, np.float32), affine, self.plans, "target")
         geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), case.orientation, case.crop_box)
-        probabilities = self.probabilities(case.image, progress)
-        labels = labels_on_input_grid(probabilities, geometry, self.plans.inference.largest_component)
-        kept = probabilities_on_input_grid(probabilities, geometry) if keep_probabilities else None
-        return Prediction(labels, kept)
+        largest = self.plans.inference.largest_component
+        if keep_probabilities:
+            probabilities = self.probabilities(case.image, progress)
+            labels = labels_on_input_grid(probabilities, geometry, largest)
+            return Prediction(labels, probabilities_on_input_grid(probabilities, geometry))
+        image = case.image
+
+        def segment(way: Strategy) -> NDArray[Any]:
+            # Plane by plane: all probabilities at once would grow with the number of classes.
+            return planes_on_input_grid(self._planes(image, way, progress), image.shape[1:], geometry, largest)
+
+        return Prediction(self._in_memory(segment, image))
 
     def probabilities(
         self, image: NDArray[np.float32], progress: Callable[[int, int], None] | None = None
@@ -189,10 +202,23 @@ class Predictor:
         Raises:
             ResourceError: The CPU's memory does not suffice either.
         """
+
+        def collect(way: Strategy) -> NDArray[np.float32]:
+            result = np.empty((self.plans.num_classes, *image.shape[1:]), np.float32)
+            plane = 0
+            for block in self._planes(image, way, progress):
+                result[:, plane : plane + block.shape[1]] = block.numpy()
+                plane += block.shape[1]
+            return result
+
+        return self._in_memory(collect, image)
+
+    def _in_memory(self, compute: Callable[[Strategy], NDArray[Any]], image: NDArray[np.float32]) -> NDArray[Any]:
+        """What the first way of computing gives that does not run out of memory."""
         ways = strategies(self.device, self.plans.segmentation.batch_size)
         for index, way in enumerate(ways):
             try:
-                return self._run(image, way, progress)
+                return compute(way)
             except (RuntimeError, MemoryError) as error:
                 if not is_out_of_memory(error):
                     raise
@@ -205,14 +231,15 @@ class Predictor:
             remedy="use a machine with more memory, or crop the scan",
         ) from cause
 
-    def _run(
+    def _planes(
         self, image: NDArray[np.float32], way: Strategy, progress: Callable[[int, int], None] | None
-    ) -> NDArray[np.float32]:
+    ) -> Iterator[Tensor]:
+        """Mean probabilities of all networks in blocks of planes (K, planes, H, W), in the CPU's memory."""
         volume = torch.from_numpy(np.ascontiguousarray(image)).to(way.collect)
-        total: Tensor | None = None
+        last = self.networks[-1]
         try:
-            for network in self.networks:
-                part = sliding_window(
+            runs = [
+                sliding_planes(
                     volume,
                     _on_device(network, way),
                     self.plans.segmentation.patch_size,
@@ -220,16 +247,19 @@ class Predictor:
                     step_size=self.step_size,
                     average=self.plans.inference.average,
                     batch_size=way.batch_size,
-                    progress=progress,
+                    progress=progress if network is last else None,  # it comes to each window after the others
                 )
-                total = part if total is None else total.add_(part)
+                for network in self.networks
+            ]
+            for total, *others in zip(*runs, strict=True):
+                for other in others:
+                    total.add_(other)
+                yield total.div_(len(self.networks)).cpu()
         finally:
             if way.compute != self.device:
                 for network in self.networks:
                     if isinstance(network, nn.Module):
                         network.to(self.device)
-        assert total is not None
-        return total.div_(len(self.networks)).cpu().numpy()
 
 
 def _on_device(network: Network, way: Strategy) -> Network:

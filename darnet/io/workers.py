@@ -9,11 +9,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, get_context, parent_process
+from multiprocessing import connection, get_all_start_methods, get_context, parent_process
 from typing import TypeVar
 
 from darnet.errors import DarnetError, ResourceError, is_out_of_memory, out_of_memory
 from darnet.progress import progress
+
+# Importing torch takes longer than most cases do; Windows has no way to import it once for all workers.
+START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spawn"
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
@@ -54,7 +57,7 @@ def _results(
         return
     left = dict(tasks)
     while left:
-        with _pool(workers) as pool:
+        with _pool(workers, function.__module__) as pool:
             futures = _submit(pool, function, left, work)
             broken = len(futures) < len(left)
             for future in as_completed(futures):
@@ -76,9 +79,14 @@ def _results(
 
 
 @contextlib.contextmanager
-def _pool(workers: int) -> Iterator[ProcessPoolExecutor]:
-    """A pool whose processes end at once when the body is left by an exception, or when this process dies."""
-    context = get_context("spawn")
+def _pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
+    """A pool whose processes end at once when the body is left by an exception, or when this process dies.
+
+    Workers are forked, now and for later pools, from a server that has imported `module` once and runs no thread.
+    """
+    context = get_context(START_METHOD)
+    if START_METHOD == "forkserver":
+        context.set_forkserver_preload([module])
     receiver, sender = context.Pipe(duplex=False)
     with contextlib.closing(receiver), contextlib.closing(sender):
         try:

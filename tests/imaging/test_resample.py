@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from darnet.imaging import (
     resample_image,
     resample_labels,
+    resample_planes_to_labels,
     resample_probabilities,
     resample_probabilities_to_labels,
     shape_at_spacing,
@@ -78,6 +79,18 @@ def test_running_argmax_is_the_argmax(old, new):
     best, chosen = full.max(0), np.take_along_axis(full, labels[None].astype(int), 0)[0]
     assert labels.dtype == np.uint8
     assert (best - chosen).max() < 1e-4
+
+
+@settings(max_examples=30, deadline=None)
+@given(SHAPES, SHAPES, st.lists(st.integers(1, 4), min_size=9, max_size=9))
+def test_blocks_of_planes_give_the_same_labels(old, new, sizes):
+    probabilities = torch.from_numpy(np.random.default_rng(4).random((3, *old)).astype(np.float32))
+    stops = np.minimum(np.cumsum(sizes), old[0])
+    blocks = [probabilities[:, a:b] for a, b in zip([0, *stops], stops, strict=False) if b > a]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("darnet.imaging.resample.SLAB_VOXELS", 1)  # a slab a plane
+        found = resample_planes_to_labels(iter(blocks), old, new)
+    np.testing.assert_array_equal(found, resample_probabilities_to_labels(probabilities, new))
 
 
 def test_labels_take_the_largest_share():

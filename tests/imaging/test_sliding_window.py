@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darnet.errors import ConfigurationError, DataError
-from darnet.imaging import gaussian_weights, sliding_window, window_starts
+from darnet.imaging import gaussian_weights, sliding_planes, sliding_window, window_starts
 
 
 @pytest.mark.parametrize(
@@ -69,6 +69,44 @@ def test_overlaps_are_weighted():
         total[..., start : start + 4] += weights * value
         share[..., start : start + 4] += weights
     np.testing.assert_allclose(found, 1 / (1 + np.exp(-total / share)), atol=1e-5)
+
+
+@pytest.mark.parametrize("average", ["probabilities", "logits"])
+def test_planes_come_as_soon_as_they_are_done(average):
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.normal(size=(1, 19, 6, 9)).astype(np.float32))
+    patch, calls = (8, 8, 8), 0
+
+    def network(patches):
+        nonlocal calls
+        calls += 1
+        generator = torch.Generator().manual_seed(calls)
+        return torch.cat((patches, torch.randn(patches.shape, generator=generator)), 1)
+
+    arrived = []
+    blocks = []
+    for block in sliding_planes(image, network, patch, 2, average=average):
+        arrived.append(calls)
+        blocks.append(block)
+    # D starts 0, 4, 7, 11 with two windows each along W: the first window of a row sends off the planes before it.
+    assert window_starts(19, 8, 0.5) == [0, 4, 7, 11]
+    assert arrived == [3, 5, 7, 8]
+    assert [block.shape[1] for block in blocks] == [4, 3, 4, 8]
+
+    calls = 0
+    total, share = np.zeros((2, 19, 8, 9)), np.zeros((19, 8, 9))
+    padded = torch.nn.functional.pad(image, (0, 0, 1, 1), value=-1.0)
+    weights = gaussian_weights(patch).numpy().astype(float)
+    for d in (0, 4, 7, 11):
+        for w in (0, 1):
+            logits = network(padded[None, :, d : d + 8, :, w : w + 8])[0]
+            total[:, d : d + 8, :, w : w + 8] += (
+                weights * (logits if average == "logits" else logits.softmax(0)).numpy()
+            )
+            share[d : d + 8, :, w : w + 8] += weights
+    mean = (total / share)[:, :, 1:7]
+    expected = np.exp(mean) / np.exp(mean).sum(0) if average == "logits" else mean
+    np.testing.assert_allclose(torch.cat(blocks, 1).numpy(), expected, atol=1e-5)
 
 
 def test_progress_counts_all_windows():

@@ -103,6 +103,42 @@ def test_arrays_come_back_in_their_own_shape(make_small_plans):
     assert labels[3, 15, 14] == 1
 
 
+def test_labels_are_the_same_plane_by_plane_and_from_probabilities(make_small_plans):
+    class Edges:
+        def __init__(self, threshold: float) -> None:
+            self.threshold = threshold
+
+        def __call__(self, x):
+            return torch.cat((self.threshold - x, x, x.flip(2) * 0.7), 1)
+
+    scan = np.random.default_rng(0).uniform(0, 800, (40, 30, 28)).astype(np.float32)
+    predictor = Predictor(make_small_plans(average="logits"), [Edges(0.1), Edges(-0.2)])
+    affine, seen = np.diag([1.3, 1.1, 2.0, 1.0]), []
+    labels = predictor.predict_array(scan, affine, progress=lambda done, of: seen.append((done, of))).labels
+    whole = predictor.predict_array(scan, affine, keep_probabilities=True)
+    np.testing.assert_array_equal(labels, whole.labels)
+    assert set(np.unique(labels)) == {0, 1, 2}
+    assert [done for done, _ in seen] == sorted({done for done, _ in seen}) and seen[-1][0] == seen[-1][1]
+
+
+def test_memory_that_runs_out_halfway_starts_again(make_small_plans):
+    calls = 0
+
+    class Tired(Constant):
+        def __call__(self, x):
+            nonlocal calls
+            calls += 1
+            if calls == 3:
+                raise torch.OutOfMemoryError("CUDA out of memory")
+            return super().__call__(x)
+
+    said: list[str] = []
+    predictor = Predictor(make_small_plans(), [Tired(0, 0, 1)], notice=said.append)
+    scan = np.random.default_rng(0).uniform(0, 800, (20, 40, 40)).astype(np.float32)
+    labels = predictor.predict(scan, spacing=(3.0, 1.0, 1.0))
+    assert labels.shape == scan.shape and (labels == 2).all() and len(said) == 1
+
+
 def test_folds(tmp_path, make_small_plans, write_results):
     plans = make_small_plans()
     folder = write_results(tmp_path / "results", plans, folds=(0, 2))
