@@ -26,6 +26,12 @@ def test_foreground_and_classes(make_small_plans):
     assert plans.domain("target").modality == "MR"
 
 
+def test_translated_volumes_of_a_case(values):
+    assert Plans.from_json(values).translations_a_case == values["synthesis"]["number_of_styles"]
+    assert Plans.from_json(changed(values, "synthesis.choice", "mean")).translations_a_case == 1
+    assert Plans.from_json(changed(values, "translation.method", "entangled")).translations_a_case == 1
+
+
 def changed(values, key, value):
     values = copy.deepcopy(values)
     *path, last = key.split(".")
@@ -51,6 +57,7 @@ def changed(values, key, value):
         ("translation.width", 1.5),
         ("translation.width", True),
         ("translation.style_norm", "batch"),
+        ("translation.method", "cyclegan"),
         ("translation.iterations", 0),
         ("translation.batch_size", -1),
         ("synthesis.number_of_styles", 0),

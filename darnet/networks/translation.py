@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -167,3 +168,9 @@ class Translator(nn.Module):
     def forward(self, image: Tensor, style_code: Tensor) -> Tensor:
         """Translate slices (N, 1, H, W) into the given styles (N, style_dim)."""
         return self.decoder(self.content(image), style_code)  # type: ignore[no-any-return]
+
+    def translations(self, slices: Tensor, styles: Tensor) -> Iterator[Tensor]:
+        """Slices (N, 1, H, W) in each style (K, style_dim) in turn; their content is encoded once for all styles."""
+        content = self.content(slices)
+        for style in styles:
+            yield self.decoder(content, style.expand(len(content), -1))

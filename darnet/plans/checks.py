@@ -55,6 +55,7 @@ def _of_translation(plans: Plans) -> list[Rule]:
     return [
         ("translation.slice_size", size, all(s >= 16 and s % 4 == 0 for s in size), "multiples of 4, at least 16"),
         _positive("translation.width", plan.width),
+        _one_of("translation.method", plan.method, "disentangled", "entangled"),
         _one_of("translation.style_norm", plan.style_norm, "none", "instance"),
         _positive("translation.iterations", plan.iterations),
         _positive("translation.batch_size", plan.batch_size),

@@ -57,10 +57,16 @@ class PreprocessingPlan:
 
 @dataclass(frozen=True)
 class TranslationPlan:
-    """The 2D content/style translator (section III.A) and its training."""
+    """The 2D translator (section III.A) and its training.
+
+    `method` is "disentangled" (content and style) or "entangled" (CycleGAN). CycleGAN takes from here the sizes of
+    slices and networks, length, batches, augmentation and `weight_cycle`; the rest of it is as published, and a source
+    volume has one translation.
+    """
 
     slice_size: tuple[int, int]
     width: int
+    method: str = "disentangled"
     style_dim: int = 8
     residual_blocks: int = 4
     style_norm: str = "none"
@@ -191,6 +197,12 @@ class Plans:
     def foreground(self) -> dict[str, int]:
         """Labels without background."""
         return {name: value for name, value in self.labels.items() if value != 0}
+
+    @property
+    def translations_a_case(self) -> int:
+        """Number of translated volumes of each source scan."""
+        one = self.translation.method == "entangled" or self.synthesis.choice == "mean"
+        return 1 if one else self.synthesis.number_of_styles
 
     def domain(self, name: str) -> DomainPlan:
         return self.source if name == "source" else self.target

@@ -21,7 +21,14 @@ from darnet.training.hooks import read_log
 LOG = "log.jsonl"
 # What the losses of the translator are, by their names in the log.
 TRANSLATION_CHARTS = (
-    ("Image losses: how well slices come back", {"image": "reconstruction", "cycle": "there and back"}),
+    (
+        "Image losses: how well slices come back",
+        {
+            "image": "reconstruction",
+            "cycle": "there and back",
+            "identity": "left as they are by their own domain's generator",
+        },
+    ),
     ("Code losses: how well content and style come back", {"content": "content", "style": "style"}),
     ("Sums", {"generator": "translator", "discriminator": "its critics"}),
 )

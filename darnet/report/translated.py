@@ -96,7 +96,7 @@ def gather_translation(layout: DatasetLayout, plans: Plans | None) -> Translatio
         CaseStore(f) for f in (layout.cases("source"), layout.cases("target"), layout.synthetic)
     )
     there = set(synthetic.case_ids())
-    styles = 0 if plans is None else (1 if plans.synthesis.choice == "mean" else plans.synthesis.number_of_styles)
+    styles = 0 if plans is None else plans.translations_a_case
     whole = [c for c in source.case_ids() if styles and all(variant_name(c, k) in there for k in range(styles))]
     if plans is None or not whole or not target.case_ids():
         missing.append("There are no translated volumes yet. darnet_train makes them after the translator.")

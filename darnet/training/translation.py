@@ -1,4 +1,4 @@
-"""Training of the content/style translator (section III.A)."""
+"""Training of the content/style translator (section III.A). That of CycleGAN is in `cycle_gan`."""
 
 from __future__ import annotations
 
@@ -206,6 +206,10 @@ class TranslationStep:
         load_module("discriminators", self.discriminators.as_module(), tensors)
         load_optimizer("generator_optimizer", self.generator_optimizer, tensors)
         load_optimizer("discriminator_optimizer", self.discriminator_optimizer, tensors)
+
+    def trained(self) -> Translator:
+        """The averaged weights, ready to translate."""
+        return self.average.average.eval()  # type: ignore[return-value]
 
     @torch.no_grad()
     def preview(self, a: Tensor, b: Tensor) -> list[list[np.ndarray]]:
