@@ -58,6 +58,7 @@ def changed(values, key, value):
         ("translation.width", True),
         ("translation.style_norm", "batch"),
         ("translation.method", "cyclegan"),
+        ("translation.segmentation_weight", -1.0),
         ("translation.iterations", 0),
         ("translation.batch_size", -1),
         ("synthesis.number_of_styles", 0),
@@ -96,6 +97,15 @@ def test_wrong_edits_are_refused_by_name(values, key, value):
     assert key.split(".")[-1] in message or key in message
     assert "here/plans.json" in message
     assert "remedy" in message
+
+
+@pytest.mark.parametrize("weight", ["segmentation_weight"])
+def test_what_needs_a_content_code_is_refused_without_one(values, weight):
+    values = changed(values, f"translation.{weight}", 0.5)
+    assert getattr(Plans.from_json(values).translation, weight) == 0.5
+    with pytest.raises(ConfigurationError, match="entangled") as caught:
+        Plans.from_json(changed(values, "translation.method", "entangled"))
+    assert f"translation.{weight}" in str(caught.value)
 
 
 def test_unknown_and_missing_keys(values):

@@ -13,12 +13,20 @@ from darnet.networks.build import (
 from darnet.networks.cycle_gan import EntangledTranslator, OverlappingPatchDiscriminator, ResNetGenerator
 from darnet.networks.dar_unet import DARUNet
 from darnet.networks.discriminators import ContentDiscriminator, ImageDiscriminator
-from darnet.networks.translation import ContentEncoder, Decoder, StyleEncoder, Translator, adaptive_instance_norm
+from darnet.networks.translation import (
+    ContentEncoder,
+    ContentHead,
+    Decoder,
+    StyleEncoder,
+    Translator,
+    adaptive_instance_norm,
+)
 
 __all__ = [
     "AnyTranslator",
     "ContentDiscriminator",
     "ContentEncoder",
+    "ContentHead",
     "DARUNet",
     "Decoder",
     "Discriminators",

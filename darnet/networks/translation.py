@@ -151,6 +151,20 @@ class Decoder(nn.Module):
         return torch.tanh(self.head(x))
 
 
+class ContentHead(nn.Module):
+    """Finds the classes in a content code: one 3x3 convolution, a score a class, enlarged to the slice."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4 * width, 2 * width, 3, padding=1)
+        self.out = nn.Conv2d(2 * width, num_classes, 1)
+
+    def forward(self, content: Tensor) -> Tensor:
+        """Content (N, 4 width, H / 4, W / 4) -> logits (N, K, H, W)."""
+        scores = self.out(F.relu(F.instance_norm(self.conv(content))))
+        return F.interpolate(scores, scale_factor=DOWNSAMPLING, mode="bilinear", align_corners=False)
+
+
 class Translator(nn.Module):
     """All generating parts: G_enc_c, G_enc_s_a (source), G_enc_s_b (target) and G_dec."""
 

@@ -62,6 +62,7 @@ def _of_translation(plans: Plans) -> list[Rule]:
         _positive("translation.style_dim", plan.style_dim),
         _positive("translation.learning_rate_generator", plan.learning_rate_generator),
         _positive("translation.learning_rate_discriminator", plan.learning_rate_discriminator),
+        _only_disentangled(plans, "segmentation_weight"),
         ("translation.scale", plan.scale, 0 <= plan.scale < 1, "0 or more, below 1"),
         _positive("synthesis.number_of_styles", synthesis.number_of_styles),
         _one_of("synthesis.choice", synthesis.choice, "random", "medoid", "mean"),
@@ -107,6 +108,13 @@ def _of_self_training(plans: Plans) -> list[Rule]:
         ("self_training.matched_share", plan.matched_share, 0 <= plan.matched_share <= 1, "between 0 and 1"),
         ("self_training.kept", plan.kept, 0 < plan.kept <= 1, "above 0, at most 1"),
     ]
+
+
+def _only_disentangled(plans: Plans, name: str) -> Rule:
+    """A weight of what needs content codes."""
+    value = getattr(plans.translation, name)
+    good = value == 0 or (value > 0 and plans.translation.method == "disentangled")
+    return f"translation.{name}", value, good, '0 or more, and 0 where translation.method is "entangled"'
 
 
 def _positive(key: str, value: float) -> Rule:

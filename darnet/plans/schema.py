@@ -62,6 +62,9 @@ class TranslationPlan:
     `method` is "disentangled" (content and style) or "entangled" (CycleGAN). CycleGAN takes from here the sizes of
     slices and networks, length, batches, augmentation and `weight_cycle`; the rest of it is as published, and a source
     volume has one translation.
+
+    `segmentation_weight` is that of a head that finds the classes in the content of source slices, before and after
+    their translation; 0 leaves it out. It learns from the labels of all source scans, those of held-out folds included.
     """
 
     slice_size: tuple[int, int]
@@ -82,6 +85,7 @@ class TranslationPlan:
     weight_content: float = 1.0
     weight_style: float = 1.0
     weight_cycle: float = 10.0
+    segmentation_weight: float = 0.0
     ema_decay: float = 0.999
     rotation_degrees: float = 30.0
     scale: float = 0.1

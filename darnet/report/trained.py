@@ -29,7 +29,10 @@ TRANSLATION_CHARTS = (
             "identity": "left as they are by their own domain's generator",
         },
     ),
-    ("Code losses: how well content and style come back", {"content": "content", "style": "style"}),
+    (
+        "Code losses: how well content and style come back, and whether the content shows the classes",
+        {"content": "content", "style": "style", "segmentation": "classes in the content"},
+    ),
     ("Sums", {"generator": "translator", "discriminator": "its critics"}),
 )
 BASELINES = (NO_ADAPTATION, NO_TRANSLATION, SUPERVISED)

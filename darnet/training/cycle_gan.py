@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from darnet.losses import l1, lsgan_discriminator, lsgan_generator
 from darnet.networks import EntangledTranslator, build_entangled, build_patch_discriminators
 from darnet.plans import TranslationPlan
-from darnet.training.device import autocast, to_device
+from darnet.training.device import autocast
 from darnet.training.loaders import SliceLoader
 from darnet.training.optimizer import finite_step, linear_learning_rate
 from darnet.training.seeds import generator_for, seed_weights
@@ -128,14 +128,14 @@ class CycleGANStep:
     def update(self, iteration: int) -> CycleGANLosses:
         """See `TrainingStep`."""
         rng = generator_for(self.seed, self.stage, iteration)
-        a, cases_a = self.source.batch(rng)
-        b, cases_b = self.target.batch(rng)
+        a = self.source.batch(rng).to(self.device)
+        b = self.target.batch(rng).to(self.device)
         rate = linear_learning_rate(iteration, self.plan.iterations, LEARNING_RATE)
         for optimizer in (self.generator_optimizer, self.discriminator_optimizer):
             for group in optimizer.param_groups:
                 group["lr"] = rate
         with autocast(self.device):
-            cycles = cycle_both_ways(self.translator, to_device(a, self.device), to_device(b, self.device))
+            cycles = cycle_both_ways(self.translator, a.images, b.images)
             parts = self._generator_losses(cycles)
             generator = self._weighted(parts)
         discriminator = math.nan
@@ -147,7 +147,7 @@ class CycleGANStep:
             discriminator = float(loss.detach())
         values = {name: float(value.detach()) for name, value in parts.items()}
         total = float(generator.detach()) if finite else math.nan
-        return CycleGANLosses(total, discriminator, **values, learning_rate=rate, cases=cases_a + cases_b)
+        return CycleGANLosses(total, discriminator, **values, learning_rate=rate, cases=a.cases + b.cases)
 
     def _generator_losses(self, c: Cycles) -> dict[str, Tensor]:
         """Cycle, identity and adversarial losses as the generators see them."""

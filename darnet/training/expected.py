@@ -64,7 +64,7 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
     if device.type != "cuda" and math.prod(slices.slice_size) * slices.batch_size > MOST_PIXELS:
         slices = dataclasses.replace(slices, batch_size=1)
     first = [(store, _first_slices(store)) for store in (source, target)]
-    batch = _seconds(translation_step(slices, first[0], first[1], device, plans.seed))
+    batch = _seconds(translation_step(slices, plans.num_classes, first[0], first[1], device, plans.seed))
     whole = plans.segmentation
     small = whole if device.type == "cuda" else smaller_patch(whole)
     case = source.case_ids()[0]

@@ -242,7 +242,7 @@ def train_translation(
     if plan.method == "disentangled":
         _refuse_few_slices(plans, target, len(tables[1]))
     both = (source, tables[0]), (target, tables[1])
-    step = translation_step(plan, *both, options.device, plans.seed)
+    step = translation_step(plan, plans.num_classes, *both, options.device, plans.seed)
     samples = []
     for store, table in both:
         picks = np.linspace(0, len(table) - 1, PREVIEW_SLICES + 2).astype(int)[1:-1]

@@ -30,20 +30,23 @@ class TranslatorStep(TrainingStep, Protocol):
 
 
 def translation_step(
-    plan: TranslationPlan, source: Slices, target: Slices, device: torch.device, seed: int
+    plan: TranslationPlan, num_classes: int, source: Slices, target: Slices, device: torch.device, seed: int
 ) -> TranslatorStep:
     """The training of the plan's translator.
 
     Args:
         plan: Of the translation.
+        num_classes: With background.
         source: Store of source cases, and which of their slices to learn on.
         target: The same of target cases.
         device: Where to compute.
         seed: Of weights and batches.
     """
-    loaders = [SliceLoader(store, table, plan) for store, table in (source, target)]
-    kind = CycleGANStep if plan.method == "entangled" else TranslationStep
-    return kind(plan, loaders[0], loaders[1], device, seed)
+    from_source = SliceLoader(*source, plan, labels=plan.segmentation_weight > 0)
+    from_target = SliceLoader(*target, plan)
+    if plan.method == "entangled":
+        return CycleGANStep(plan, from_source, from_target, device, seed)
+    return TranslationStep(plan, from_source, from_target, device, seed, num_classes)
 
 
 def blank_translator(plan: TranslationPlan) -> tuple[AnyTranslator, str]:

@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from darnet.networks import (
     ContentDiscriminator,
     ContentEncoder,
+    ContentHead,
     Decoder,
     ImageDiscriminator,
     StyleEncoder,
@@ -198,6 +199,36 @@ def test_gradients_reach_the_whole_translator():
     # A bias ahead of an instance norm cancels; all others must get a gradient.
     assert all(p.grad is not None for p in translator.parameters())
     assert all(p.grad.abs().max() > 0 for n, p in translator.named_parameters() if n.endswith("weight"))
+
+
+def enlarged(x: np.ndarray, factor: int) -> np.ndarray:
+    """Linear between the centres of pixels, constant beyond the outermost."""
+    for axis in (2, 3):
+        size = x.shape[axis]
+        at = np.clip((np.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
+        x = np.apply_along_axis(lambda line, at=at, size=size: np.interp(at, np.arange(size), line), axis, x)
+    return x
+
+
+def test_content_head():
+    torch.manual_seed(0)
+    head = ContentHead(width=2, num_classes=3)
+    content = translation_input(2, 8, 5, 6)
+    w = numpy_parts(head)
+    x = rectified(instance_normalised(plane_convolution(content.numpy().astype(float), w, "conv", padding=1)))
+    expected = enlarged(plane_convolution(x, w, "out"), 4)
+    np.testing.assert_allclose(head(content).detach().numpy(), expected, atol=TOLERANCE)
+    assert expected.shape == (2, 3, 20, 24)
+
+
+def test_translations_of_several_styles():
+    torch.manual_seed(0)
+    translator = Translator(2, 3, 1)
+    slices, styles = translation_input(2, 1, 16, 16), translation_input(4, 3, seed=1)
+    images = list(translator.translations(slices, styles))
+    assert len(images) == 4
+    for image, style in zip(images, styles, strict=True):
+        torch.testing.assert_close(image, translator(slices, style.repeat(2, 1)))
 
 
 def numpy_patch_discriminator(x: np.ndarray, w: dict[str, np.ndarray], prefix: str, layers: int) -> np.ndarray:

@@ -77,3 +77,13 @@ def test_entangled_translator_gives_one_volume_a_case(root):
     page = root / "report.html"
     assert report.main(["-d", "7", "-o", str(page), "--root", str(root), "--quiet"]) == 0
     assert "in 1 style." in page.read_text("utf-8")
+
+
+def test_head_of_the_translator_learns_from_source_labels_alone(root):
+    layout = edit(root, segmentation_weight=1.0)
+    run_training(root, "--stage", "translation")
+    run_training(root, "--stage", "synthesis")
+    losses = json.loads((layout.translation / "log.jsonl").read_text().splitlines()[-1])
+    assert losses["segmentation"] > 0
+    assert not any(CaseStore(layout.cases("target")).record(c).has_labels for c in ("mr_01", "mr_02"))
+    assert len(CaseStore(layout.synthetic).case_ids()) == 4

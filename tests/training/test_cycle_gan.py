@@ -10,6 +10,7 @@ import torch
 from darnet.networks import EntangledTranslator
 from darnet.plans import TranslationPlan
 from darnet.training.cycle_gan import CycleGANStep, ImagePool, cycle_both_ways
+from darnet.training.loaders import SliceBatch
 from darnet.training.optimizer import linear_learning_rate
 
 TINY = TranslationPlan(
@@ -29,9 +30,10 @@ class Slices:
     def __init__(self, name: str, images: torch.Tensor, noise: float) -> None:
         self.name, self.images, self.noise = name, images, noise
 
-    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, tuple[str, ...]]:
+    def batch(self, rng: np.random.Generator) -> SliceBatch:
         noise = torch.from_numpy(rng.normal(0, self.noise, tuple(self.images.shape)).astype(np.float32))
-        return (self.images + noise).clamp(-1, 1), tuple(f"{self.name}{i}" for i in range(len(self.images)))
+        cases = tuple(f"{self.name}{i}" for i in range(len(self.images)))
+        return SliceBatch((self.images + noise).clamp(-1, 1), cases)
 
 
 def two_domains() -> tuple[torch.Tensor, torch.Tensor]:
