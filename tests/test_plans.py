@@ -59,6 +59,7 @@ def changed(values, key, value):
         ("translation.style_norm", "batch"),
         ("translation.method", "cyclegan"),
         ("translation.segmentation_weight", -1.0),
+        ("translation.depth_consistency", -1.0),
         ("translation.iterations", 0),
         ("translation.batch_size", -1),
         ("synthesis.number_of_styles", 0),
@@ -99,7 +100,7 @@ def test_wrong_edits_are_refused_by_name(values, key, value):
     assert "remedy" in message
 
 
-@pytest.mark.parametrize("weight", ["segmentation_weight"])
+@pytest.mark.parametrize("weight", ["segmentation_weight", "depth_consistency"])
 def test_what_needs_a_content_code_is_refused_without_one(values, weight):
     values = changed(values, f"translation.{weight}", 0.5)
     assert getattr(Plans.from_json(values).translation, weight) == 0.5

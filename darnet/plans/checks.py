@@ -63,6 +63,7 @@ def _of_translation(plans: Plans) -> list[Rule]:
         _positive("translation.learning_rate_generator", plan.learning_rate_generator),
         _positive("translation.learning_rate_discriminator", plan.learning_rate_discriminator),
         _only_disentangled(plans, "segmentation_weight"),
+        _only_disentangled(plans, "depth_consistency"),
         ("translation.scale", plan.scale, 0 <= plan.scale < 1, "0 or more, below 1"),
         _positive("synthesis.number_of_styles", synthesis.number_of_styles),
         _one_of("synthesis.choice", synthesis.choice, "random", "medoid", "mean"),
@@ -111,7 +112,7 @@ def _of_self_training(plans: Plans) -> list[Rule]:
 
 
 def _only_disentangled(plans: Plans, name: str) -> Rule:
-    """A weight of what needs content codes."""
+    """A weight that only the content/style translator's training knows."""
     value = getattr(plans.translation, name)
     good = value == 0 or (value > 0 and plans.translation.method == "disentangled")
     return f"translation.{name}", value, good, '0 or more, and 0 where translation.method is "entangled"'

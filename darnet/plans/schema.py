@@ -65,6 +65,8 @@ class TranslationPlan:
 
     `segmentation_weight` is that of a head that finds the classes in the content of source slices, before and after
     their translation; 0 leaves it out. It learns from the labels of all source scans, those of held-out folds included.
+    `depth_consistency` is the weight of the difference between neighbouring translated planes where the source planes
+    agree; 0 leaves it out.
     """
 
     slice_size: tuple[int, int]
@@ -86,6 +88,7 @@ class TranslationPlan:
     weight_style: float = 1.0
     weight_cycle: float = 10.0
     segmentation_weight: float = 0.0
+    depth_consistency: float = 0.0
     ema_decay: float = 0.999
     rotation_degrees: float = 30.0
     scale: float = 0.1

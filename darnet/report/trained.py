@@ -33,6 +33,7 @@ TRANSLATION_CHARTS = (
         "Code losses: how well content and style come back, and whether the content shows the classes",
         {"content": "content", "style": "style", "segmentation": "classes in the content"},
     ),
+    ("Difference of neighbouring translated planes", {"depth": "where source planes agree"}),
     ("Sums", {"generator": "translator", "discriminator": "its critics"}),
 )
 BASELINES = (NO_ADAPTATION, NO_TRANSLATION, SUPERVISED)

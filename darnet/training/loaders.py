@@ -100,16 +100,18 @@ class SliceBatch:
         images: (N, 1, H, W) in -1..1.
         cases: Case of each.
         labels: (N, H, W) integers, where they were asked for.
+        neighbours: (N, 1, H, W), the plane beside each, moved as it is; where they were asked for.
     """
 
     images: Tensor
     cases: tuple[str, ...]
     labels: Tensor | None = None
+    neighbours: Tensor | None = None
 
     def to(self, device: torch.device) -> SliceBatch:
         """The same batch on a device."""
-        labels = None if self.labels is None else to_device(self.labels, device)
-        return SliceBatch(to_device(self.images, device), self.cases, labels)
+        labels, neighbours = (None if t is None else to_device(t, device) for t in (self.labels, self.neighbours))
+        return SliceBatch(to_device(self.images, device), self.cases, labels, neighbours)
 
 
 class SliceLoader:
@@ -120,10 +122,19 @@ class SliceLoader:
         table: Which of their slices to take.
         plan: Slice size, batch size and augmentation.
         labels: Give labels too.
+        neighbours: Give the next plane too; of a volume's last plane the one before.
     """
 
-    def __init__(self, store: CaseStore, table: SliceTable, plan: TranslationPlan, labels: bool = False) -> None:
-        self.store, self.table, self.plan, self.labels = store, table, plan, labels
+    def __init__(
+        self,
+        store: CaseStore,
+        table: SliceTable,
+        plan: TranslationPlan,
+        labels: bool = False,
+        neighbours: bool = False,
+    ) -> None:
+        self.store, self.table, self.plan = store, table, plan
+        self.labels, self.neighbours = labels, neighbours
 
     def batch(self, rng: np.random.Generator) -> SliceBatch:
         """A random batch."""
@@ -131,10 +142,17 @@ class SliceLoader:
         cases, indices = ([column[i] for i in picks] for column in (self.table.cases, self.table.indices))
         transform = sample_slice_transform(rng, self.plan, len(picks))
         images = apply_slice_transform(self._load(load_slice, cases, indices)[:, None], transform)
-        labels = None
+        labels = neighbours = None
         if self.labels:
             labels = apply_slice_transform_to_labels(self._load(load_slice_labels, cases, indices), transform)
-        return SliceBatch(images, tuple(cases), labels)
+        if self.neighbours:
+            beside = [self._beside(case, index) for case, index in zip(cases, indices, strict=True)]
+            neighbours = apply_slice_transform(self._load(load_slice, cases, beside)[:, None], transform)
+        return SliceBatch(images, tuple(cases), labels, neighbours)
+
+    def _beside(self, case: str, index: int) -> int:
+        depth = self.store.record(case).shape[0]
+        return index + 1 if index + 1 < depth else max(index - 1, 0)
 
     def _load(self, load: Callable[..., np.ndarray], cases: Sequence[str], indices: Sequence[int]) -> Tensor:
         size = self.plan.slice_size

@@ -17,6 +17,7 @@ from darnet.losses import (
     content_discriminator_loss,
     content_generator_loss,
     content_segmentation_loss,
+    depth_consistency_loss,
     l1,
     lsgan_discriminator,
     lsgan_generator,
@@ -40,7 +41,7 @@ BETAS = (0.5, 0.9)
 
 @dataclass(frozen=True)
 class TranslationLosses:
-    """Losses of one iteration; each sums both domains. `segmentation` is None where the plan has no such part."""
+    """Losses of one iteration; each sums both domains. What the plan has no weight for is None."""
 
     generator: float
     discriminator: float
@@ -52,6 +53,7 @@ class TranslationLosses:
     adversarial_content: float
     cases: tuple[str, ...]
     segmentation: float | None = None
+    depth: float | None = None
 
     def values(self) -> dict[str, float]:
         """Name and value of each loss."""
@@ -107,7 +109,7 @@ class TranslationStep:
 
     Args:
         plan: Networks, weights of the losses and learning rates.
-        source: Batches of source slices, with labels where the plan has a weight for their segmentation.
+        source: Batches of source slices, with labels and neighbours where the plan has weights for what needs them.
         target: Batches of target slices.
         device: Where to compute.
         seed: Of weights and batches.
@@ -206,6 +208,9 @@ class TranslationStep:
         if self.head is not None and a.labels is not None:
             logits = self.head(torch.cat((t.content_a, t.content_ab)))
             losses["segmentation"] = content_segmentation_loss(logits, a.labels.repeat(2, 1, 1))
+        if self.plan.depth_consistency and a.neighbours is not None:
+            beside = self.translator(a.neighbours, t.style_b)
+            losses["depth"] = depth_consistency_loss(t.a, a.neighbours, t.ab, beside)
         return losses
 
     def _weighted(self, parts: Mapping[str, Tensor]) -> Tensor:
@@ -220,6 +225,8 @@ class TranslationStep:
         )
         if "segmentation" in parts:
             total = total + plan.segmentation_weight * parts["segmentation"]
+        if "depth" in parts:
+            total = total + plan.depth_consistency * parts["depth"]
         return total
 
     def tensors(self) -> dict[str, Tensor]:

@@ -42,7 +42,7 @@ def translation_step(
         device: Where to compute.
         seed: Of weights and batches.
     """
-    from_source = SliceLoader(*source, plan, labels=plan.segmentation_weight > 0)
+    from_source = SliceLoader(*source, plan, labels=plan.segmentation_weight > 0, neighbours=plan.depth_consistency > 0)
     from_target = SliceLoader(*target, plan)
     if plan.method == "entangled":
         return CycleGANStep(plan, from_source, from_target, device, seed)

@@ -13,6 +13,7 @@ import pytest
 from darnet.cli import plan_and_preprocess, report, train
 from darnet.demo import write_demo_dataset
 from darnet.demo.dataset import Protocol
+from darnet.imaging import flicker
 from darnet.io import CaseStore, write_json
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
@@ -79,11 +80,14 @@ def test_entangled_translator_gives_one_volume_a_case(root):
     assert "in 1 style." in page.read_text("utf-8")
 
 
-def test_head_of_the_translator_learns_from_source_labels_alone(root):
-    layout = edit(root, segmentation_weight=1.0)
+def test_head_and_consistency_need_nothing_but_source_labels(root):
+    layout = edit(root, segmentation_weight=1.0, depth_consistency=1.0)
     run_training(root, "--stage", "translation")
     run_training(root, "--stage", "synthesis")
     losses = json.loads((layout.translation / "log.jsonl").read_text().splitlines()[-1])
-    assert losses["segmentation"] > 0
-    assert not any(CaseStore(layout.cases("target")).record(c).has_labels for c in ("mr_01", "mr_02"))
-    assert len(CaseStore(layout.synthetic).case_ids()) == 4
+    assert losses["segmentation"] > 0 and losses["depth"] > 0
+    source, target, synthetic = map(CaseStore, (*map(layout.cases, ("source", "target")), layout.synthetic))
+    assert not any(target.record(case).has_labels for case in target.case_ids())
+    assert len(synthetic.case_ids()) == 2 * len(source.case_ids())
+    case = source.case_ids()[0]
+    assert 0 < flicker(synthetic.image(f"{case}_style_0")[0], source.image(case)[0]) < 100

@@ -161,10 +161,32 @@ def test_labels_of_slices(store):
         np.testing.assert_array_equal(labels, expected)
 
 
-def test_labels_do_not_change_the_slices(store):
+def test_neighbours_are_the_planes_beside(store):
+    loader = SliceLoader(store, SliceTable(("a", "a"), (2, 5)), STILL_SLICES, neighbours=True)
+    batches = [loader.batch(np.random.default_rng(seed)) for seed in range(4)]
+    seen = set()
+    for image, neighbour in ((i, n) for b in batches for i, n in zip(b.images, b.neighbours, strict=True)):
+        (index,) = (i for i in (2, 5) if np.allclose(image[0], load_slice(store, "a", i, (16, 32)), atol=1e-5))
+        beside = {2: 3, 5: 4}[index]
+        np.testing.assert_allclose(neighbour[0], load_slice(store, "a", beside, (16, 32)), atol=1e-5)
+        seen.add(index)
+    assert seen == {2, 5}
+
+
+def test_neighbours_move_as_their_slices(tmp_path):
+    # All planes are the same picture, so each neighbour is its slice, whatever the transform.
+    same = CaseStore(tmp_path / "same")
+    write_case(same, "c", np.broadcast_to(numbered_volume()[0], SHAPE))
+    plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0, scale=0.1)
+    batch = SliceLoader(same, list_slices(same, 0.05), plan, neighbours=True).batch(np.random.default_rng(0))
+    assert torch.equal(batch.images, batch.neighbours)
+    assert not torch.allclose(batch.images[0], batch.images[1])
+
+
+def test_labels_and_neighbours_do_not_change_the_slices(store):
     plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0)
     table = list_slices(store, 0.05)
-    loaders = (SliceLoader(store, table, plan, labels) for labels in (False, True))
+    loaders = (SliceLoader(store, table, plan, more, more) for more in (False, True))
     alone, beside = (loader.batch(np.random.default_rng(1)) for loader in loaders)
     assert torch.equal(alone.images, beside.images)
     assert alone.cases == beside.cases

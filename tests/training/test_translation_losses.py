@@ -277,6 +277,55 @@ def test_resumed_training_with_a_head_goes_on_exactly():
     assert all(torch.equal(t, final[name]) for name, t in straight.tensors().items())
 
 
+class SlicesWithNeighbours(RandomSlices):
+    """Neighbours that differ a little, half of them."""
+
+    def batch(self, rng: np.random.Generator) -> SliceBatch:
+        batch = super().batch(rng)
+        neighbours = batch.images.clone()
+        neighbours[:, :, 4:, :8] = (neighbours[:, :, 4:, :8] + 0.2).clamp(-1, 1)
+        return dataclasses.replace(batch, neighbours=neighbours)
+
+
+def depth_step(weight: float) -> TranslationStep:
+    a, b = two_domains()
+    plan = dataclasses.replace(TINY, depth_consistency=weight)
+    return TranslationStep(plan, SlicesWithNeighbours("a", a), RandomSlices("b", b), torch.device("cpu"), seed=3)
+
+
+def test_neighbouring_planes_are_compared_in_the_same_styles():
+    step = depth_step(6.0)
+    rng = generator_for(3, "translation", 0)
+    a, b = step.source.batch(rng), step.target.batch(rng)
+    g = copy.deepcopy(step.translator)
+    losses = step.update(0)
+    ab, beside = (g.decoder(g.content(x), g.style_target(b.images)) for x in (a.images, a.neighbours))
+    weight = np.exp(-np.abs((a.images - a.neighbours).numpy()) / 0.1)
+    difference = np.abs((ab - beside).detach().numpy())
+    assert losses.depth == pytest.approx(float((weight * difference).sum() / weight.sum()), rel=1e-3)
+    others = 7 * losses.image + 2 * losses.content + 3 * losses.style + 5 * losses.cycle
+    others += losses.adversarial_image + losses.adversarial_content
+    assert losses.generator == pytest.approx(others + 6 * losses.depth, rel=1e-5)
+
+
+def test_consistency_along_depth_is_learned():
+    plain, step = depth_step(0.0), depth_step(100.0)
+    assert "depth" not in plain.update(0).values()
+    first = step.update(0).depth
+    for iteration in range(1, 25):
+        last = step.update(iteration).depth
+    assert last < 0.7 * first
+
+
+def test_resumed_training_with_neighbours_goes_on_exactly():
+    straight, resumed = depth_step(6.0), depth_step(6.0)
+    straight.update(0)
+    resumed.load({name: t.clone() for name, t in straight.tensors().items()})
+    assert straight.update(1) == resumed.update(1)
+    final = resumed.tensors()
+    assert all(torch.equal(t, final[name]) for name, t in straight.tensors().items())
+
+
 def test_bad_values_leave_all_weights_as_they_were():
     target = two_domains()[1].clone()
     target[0, 0, 0, 0] = math.nan
