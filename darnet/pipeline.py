@@ -20,7 +20,7 @@ from darnet.io import (
     write_json,
 )
 from darnet.layout import DOMAINS, DatasetLayout
-from darnet.networks import Translator
+from darnet.networks import AnyTranslator
 from darnet.planning import (
     MEMORY_TARGET_GB,
     Fingerprint,
@@ -256,7 +256,7 @@ def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice
     return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
 
 
-def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> Translator:
+def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> AnyTranslator:
     translator, done = load_translator(plans, layout.translation, options.device)
     if done < plans.translation.iterations:
         raise ConfigurationError(

@@ -26,6 +26,12 @@ def test_foreground_and_classes(make_small_plans):
     assert plans.domain("target").modality == "MR"
 
 
+def test_translated_volumes_of_a_case(values):
+    assert Plans.from_json(values).translations_a_case == values["synthesis"]["number_of_styles"]
+    assert Plans.from_json(changed(values, "synthesis.choice", "mean")).translations_a_case == 1
+    assert Plans.from_json(changed(values, "translation.method", "entangled")).translations_a_case == 1
+
+
 def changed(values, key, value):
     values = copy.deepcopy(values)
     *path, last = key.split(".")
@@ -51,6 +57,9 @@ def changed(values, key, value):
         ("translation.width", 1.5),
         ("translation.width", True),
         ("translation.style_norm", "batch"),
+        ("translation.method", "cyclegan"),
+        ("translation.segmentation_weight", -1.0),
+        ("translation.depth_consistency", -1.0),
         ("translation.iterations", 0),
         ("translation.batch_size", -1),
         ("synthesis.number_of_styles", 0),
@@ -89,6 +98,15 @@ def test_wrong_edits_are_refused_by_name(values, key, value):
     assert key.split(".")[-1] in message or key in message
     assert "here/plans.json" in message
     assert "remedy" in message
+
+
+@pytest.mark.parametrize("weight", ["segmentation_weight", "depth_consistency"])
+def test_what_needs_a_content_code_is_refused_without_one(values, weight):
+    values = changed(values, f"translation.{weight}", 0.5)
+    assert getattr(Plans.from_json(values).translation, weight) == 0.5
+    with pytest.raises(ConfigurationError, match="entangled") as caught:
+        Plans.from_json(changed(values, "translation.method", "entangled"))
+    assert f"translation.{weight}" in str(caught.value)
 
 
 def test_unknown_and_missing_keys(values):

@@ -8,7 +8,12 @@ from darnet.augmentation.matching import (
     measure_appearance,
 )
 from darnet.augmentation.patches import PatchTransform, apply_patch_transform, sample_patch_transform
-from darnet.augmentation.slices import SliceTransform, apply_slice_transform, sample_slice_transform
+from darnet.augmentation.slices import (
+    SliceTransform,
+    apply_slice_transform,
+    apply_slice_transform_to_labels,
+    sample_slice_transform,
+)
 
 __all__ = [
     "Appearance",
@@ -16,6 +21,7 @@ __all__ = [
     "SliceTransform",
     "apply_patch_transform",
     "apply_slice_transform",
+    "apply_slice_transform_to_labels",
     "draw_curve",
     "fill_unseen",
     "match_appearance",

@@ -46,6 +46,18 @@ def sample_slice_transform(rng: np.random.Generator, plan: TranslationPlan, n: i
 
 def apply_slice_transform(slices: Tensor, transform: SliceTransform) -> Tensor:
     """Resample slices (N, 1, H, W) linearly; what comes from outside is background (-1)."""
+    # Zero padding of the image shifted by +1 pads with background.
+    return F.grid_sample(slices - BACKGROUND, _grid(slices, transform), align_corners=False) + BACKGROUND
+
+
+def apply_slice_transform_to_labels(labels: Tensor, transform: SliceTransform) -> Tensor:
+    """Move integer labels (N, H, W) as `apply_slice_transform` moves their slices, each pixel to the nearest."""
+    values = labels[:, None].float()
+    return F.grid_sample(values, _grid(values, transform), mode="nearest", align_corners=False)[:, 0].to(labels.dtype)
+
+
+def _grid(slices: Tensor, transform: SliceTransform) -> Tensor:
+    """Where each pixel of the transformed slices (N, 1, H, W) is taken from, (N, H, W, 2)."""
     n, _, height, width = slices.shape
     aspect = height / width
     cos, sin = np.cos(transform.angle) / transform.scale, np.sin(transform.angle) / transform.scale
@@ -53,6 +65,4 @@ def apply_slice_transform(slices: Tensor, transform: SliceTransform) -> Tensor:
     theta = np.empty((n, 2, 3), np.float32)  # rows x (W) and y (H), in grid_sample's coordinates of -1..1
     theta[:, 0] = np.stack([cos * sign_w, -sin * aspect * sign_w, 2 * transform.shift[:, 1]], 1)
     theta[:, 1] = np.stack([sin / aspect * sign_h, cos * sign_h, 2 * transform.shift[:, 0]], 1)
-    grid = F.affine_grid(torch.from_numpy(theta).to(slices.device), [n, 1, height, width], align_corners=False)
-    # Zero padding of the image shifted by +1 pads with background.
-    return F.grid_sample(slices - BACKGROUND, grid, align_corners=False) + BACKGROUND
+    return F.affine_grid(torch.from_numpy(theta).to(slices.device), [n, 1, height, width], align_corners=False)

@@ -103,6 +103,7 @@ def describe(plans: Plans) -> str:
     """The plan in a few lines."""
     cross = " x ".join
     pre, tra, seg = plans.preprocessing, plans.translation, plans.segmentation
+    styles = plans.translations_a_case
     lines = [
         f"  plan          preset {plans.preset}",
         f"  grid          {cross(f'{s:g}' for s in pre.spacing)} mm (through plane, in plane)",
@@ -110,7 +111,7 @@ def describe(plans: Plans) -> str:
         f"{plans.source.intensity.high:g}; {plans.target.modality}: {plans.target.intensity.rule} "
         f"{plans.target.intensity.low:g} to {plans.target.intensity.high:g}",
         f"  translation   slices {cross(map(str, tra.slice_size))}, width {tra.width}, {tra.iterations} iterations of "
-        f"{tra.batch_size}, then {plans.synthesis.number_of_styles} styles",
+        f"{tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}",
         f"  segmentation  patches {cross(map(str, seg.patch_size))}, widths {' '.join(map(str, seg.channels))}, "
         f"{seg.iterations} iterations of {seg.batch_size}, about {plans.predicted_memory_gb:g} GB",
         f"  strides       {', '.join(cross(map(str, s)) for s in seg.strides)}",

@@ -1,8 +1,9 @@
 """Pure array tools: orientation, crop, resample, normalize, patches, sliding window, components,
-planes and surfaces to look at."""
+flicker along depth, planes and surfaces to look at."""
 
 from darnet.imaging.components import keep_largest, largest_component, largest_fraction
 from darnet.imaging.crop import Box, box_of, crop, crop_to_depth, paste
+from darnet.imaging.flicker import differences_along, flicker, relative_difference
 from darnet.imaging.foreground import foreground_mask
 from darnet.imaging.normalize import normalize
 from darnet.imaging.orientation import (
@@ -37,6 +38,8 @@ __all__ = [
     "crop_to_depth",
     "cut_plane",
     "determine_orientation",
+    "differences_along",
+    "flicker",
     "foreground_mask",
     "from_canonical",
     "gaussian_weights",
@@ -50,6 +53,7 @@ __all__ = [
     "patch_box",
     "plane_of_most_labels",
     "plane_views",
+    "relative_difference",
     "render_surfaces",
     "resample_image",
     "resample_labels",

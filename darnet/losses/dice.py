@@ -11,8 +11,8 @@ def soft_dice_from_probabilities(probabilities: Tensor, one_hot: Tensor, eps: fl
     """1 - mean over classes of 2 sum(p y) / (sum(p^2) + sum(y^2)), sums over batch and space.
 
     Args:
-        probabilities: (N, K, D, H, W), background included.
-        one_hot: (N, K, D, H, W) of 0 and 1.
+        probabilities: (N, K, ...), background included; volumes or slices.
+        one_hot: (N, K, ...) of 0 and 1.
         eps: Keeps a class that is neither predicted nor there at a Dice of 1.
     """
     axes = [0, *range(2, probabilities.ndim)]
@@ -22,6 +22,6 @@ def soft_dice_from_probabilities(probabilities: Tensor, one_hot: Tensor, eps: fl
 
 
 def soft_dice_loss(logits: Tensor, target: Tensor) -> Tensor:
-    """Soft Dice loss of logits (N, K, D, H, W) and integer labels (N, D, H, W)."""
+    """Soft Dice loss of logits (N, K, ...) and integer labels (N, ...) of volumes or slices."""
     one_hot = F.one_hot(target, logits.shape[1]).movedim(-1, 1).to(torch.float32)
     return soft_dice_from_probabilities(logits.float().softmax(1), one_hot)

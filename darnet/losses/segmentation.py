@@ -1,4 +1,7 @@
-"""Segmentation loss of section III.B.4: soft Dice + lambda focal, over the result and all side outputs."""
+"""Segmentation loss of section III.B.4: soft Dice + lambda focal, over the result and all side outputs.
+
+The translator's head has cross-entropy in place of the focal loss.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darnet.losses.dice import soft_dice_from_probabilities
+from darnet.losses.dice import soft_dice_from_probabilities, soft_dice_loss
 from darnet.losses.focal import focal_from_log_probabilities
 
 
@@ -45,3 +48,8 @@ def segmentation_loss(
         dice = soft_dice_from_probabilities(probabilities, one_hot)
         losses.append(dice + focal_weight * focal_from_log_probabilities(log_probabilities, target, gamma, known))
     return torch.stack(losses).mean()
+
+
+def content_segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:
+    """Soft Dice + cross-entropy of logits (N, K, H, W) and integer labels (N, H, W) of slices."""
+    return soft_dice_loss(logits, target) + F.cross_entropy(logits.float(), target)

@@ -1,24 +1,47 @@
-"""Networks: DAR-UNet, the translator and the discriminators."""
+"""Networks: DAR-UNet, the translators and the discriminators."""
 
 from darnet.networks.attention import QuartetAttention, VoxelAttention, z_pool
-from darnet.networks.build import Discriminators, build_discriminators, build_segmentation, build_translator
+from darnet.networks.build import (
+    AnyTranslator,
+    Discriminators,
+    build_discriminators,
+    build_entangled,
+    build_patch_discriminators,
+    build_segmentation,
+    build_translator,
+)
+from darnet.networks.cycle_gan import EntangledTranslator, OverlappingPatchDiscriminator, ResNetGenerator
 from darnet.networks.dar_unet import DARUNet
 from darnet.networks.discriminators import ContentDiscriminator, ImageDiscriminator
-from darnet.networks.translation import ContentEncoder, Decoder, StyleEncoder, Translator, adaptive_instance_norm
+from darnet.networks.translation import (
+    ContentEncoder,
+    ContentHead,
+    Decoder,
+    StyleEncoder,
+    Translator,
+    adaptive_instance_norm,
+)
 
 __all__ = [
+    "AnyTranslator",
     "ContentDiscriminator",
     "ContentEncoder",
+    "ContentHead",
     "DARUNet",
     "Decoder",
     "Discriminators",
+    "EntangledTranslator",
     "ImageDiscriminator",
+    "OverlappingPatchDiscriminator",
     "QuartetAttention",
+    "ResNetGenerator",
     "StyleEncoder",
     "Translator",
     "VoxelAttention",
     "adaptive_instance_norm",
     "build_discriminators",
+    "build_entangled",
+    "build_patch_discriminators",
     "build_segmentation",
     "build_translator",
     "z_pool",

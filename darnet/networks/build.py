@@ -6,10 +6,13 @@ from dataclasses import dataclass
 
 from torch import nn
 
+from darnet.networks.cycle_gan import EntangledTranslator, OverlappingPatchDiscriminator, strided_layers
 from darnet.networks.dar_unet import DARUNet
 from darnet.networks.discriminators import ContentDiscriminator, ImageDiscriminator
 from darnet.networks.translation import Translator
 from darnet.plans import SegmentationPlan, TranslationPlan
+
+AnyTranslator = Translator | EntangledTranslator
 
 
 def build_segmentation(plan: SegmentationPlan, num_classes: int) -> DARUNet:
@@ -28,8 +31,13 @@ def build_segmentation(plan: SegmentationPlan, num_classes: int) -> DARUNet:
 
 
 def build_translator(plan: TranslationPlan) -> Translator:
-    """The translator of a plan."""
+    """The content/style translator of a plan."""
     return Translator(plan.width, plan.style_dim, plan.residual_blocks, plan.style_norm)
+
+
+def build_entangled(plan: TranslationPlan) -> EntangledTranslator:
+    """CycleGAN's generators in the width of a plan."""
+    return EntangledTranslator(plan.width)
 
 
 @dataclass(frozen=True)
@@ -52,3 +60,11 @@ def build_discriminators(plan: TranslationPlan) -> Discriminators:
         return ImageDiscriminator(plan.discriminator_width, plan.discriminator_layers, plan.discriminator_scales)
 
     return Discriminators(image(), image(), ContentDiscriminator(4 * plan.width, plan.content_discriminator_layers))
+
+
+def build_patch_discriminators(plan: TranslationPlan) -> nn.ModuleDict:
+    """CycleGAN's discriminators of "source" and "target" in the width of a plan, with patches that suit its slices."""
+    strided = strided_layers(plan.slice_size)
+    return nn.ModuleDict(
+        {domain: OverlappingPatchDiscriminator(plan.discriminator_width, strided) for domain in ("source", "target")}
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 import torch
 from torch import Tensor, nn
@@ -150,6 +151,20 @@ class Decoder(nn.Module):
         return torch.tanh(self.head(x))
 
 
+class ContentHead(nn.Module):
+    """Finds the classes in a content code: one 3x3 convolution, a score a class, enlarged to the slice."""
+
+    def __init__(self, width: int, num_classes: int) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(4 * width, 2 * width, 3, padding=1)
+        self.out = nn.Conv2d(2 * width, num_classes, 1)
+
+    def forward(self, content: Tensor) -> Tensor:
+        """Content (N, 4 width, H / 4, W / 4) -> logits (N, K, H, W)."""
+        scores = self.out(F.relu(F.instance_norm(self.conv(content))))
+        return F.interpolate(scores, scale_factor=DOWNSAMPLING, mode="bilinear", align_corners=False)
+
+
 class Translator(nn.Module):
     """All generating parts: G_enc_c, G_enc_s_a (source), G_enc_s_b (target) and G_dec."""
 
@@ -167,3 +182,9 @@ class Translator(nn.Module):
     def forward(self, image: Tensor, style_code: Tensor) -> Tensor:
         """Translate slices (N, 1, H, W) into the given styles (N, style_dim)."""
         return self.decoder(self.content(image), style_code)  # type: ignore[no-any-return]
+
+    def translations(self, slices: Tensor, styles: Tensor) -> Iterator[Tensor]:
+        """Slices (N, 1, H, W) in each style (K, style_dim) in turn; their content is encoded once for all styles."""
+        content = self.content(slices)
+        for style in styles:
+            yield self.decoder(content, style.expand(len(content), -1))

@@ -55,12 +55,15 @@ def _of_translation(plans: Plans) -> list[Rule]:
     return [
         ("translation.slice_size", size, all(s >= 16 and s % 4 == 0 for s in size), "multiples of 4, at least 16"),
         _positive("translation.width", plan.width),
+        _one_of("translation.method", plan.method, "disentangled", "entangled"),
         _one_of("translation.style_norm", plan.style_norm, "none", "instance"),
         _positive("translation.iterations", plan.iterations),
         _positive("translation.batch_size", plan.batch_size),
         _positive("translation.style_dim", plan.style_dim),
         _positive("translation.learning_rate_generator", plan.learning_rate_generator),
         _positive("translation.learning_rate_discriminator", plan.learning_rate_discriminator),
+        _only_disentangled(plans, "segmentation_weight"),
+        _only_disentangled(plans, "depth_consistency"),
         ("translation.scale", plan.scale, 0 <= plan.scale < 1, "0 or more, below 1"),
         _positive("synthesis.number_of_styles", synthesis.number_of_styles),
         _one_of("synthesis.choice", synthesis.choice, "random", "medoid", "mean"),
@@ -106,6 +109,13 @@ def _of_self_training(plans: Plans) -> list[Rule]:
         ("self_training.matched_share", plan.matched_share, 0 <= plan.matched_share <= 1, "between 0 and 1"),
         ("self_training.kept", plan.kept, 0 < plan.kept <= 1, "above 0, at most 1"),
     ]
+
+
+def _only_disentangled(plans: Plans, name: str) -> Rule:
+    """A weight that only the content/style translator's training knows."""
+    value = getattr(plans.translation, name)
+    good = value == 0 or (value > 0 and plans.translation.method == "disentangled")
+    return f"translation.{name}", value, good, '0 or more, and 0 where translation.method is "entangled"'
 
 
 def _positive(key: str, value: float) -> Rule:

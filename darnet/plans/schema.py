@@ -57,10 +57,21 @@ class PreprocessingPlan:
 
 @dataclass(frozen=True)
 class TranslationPlan:
-    """The 2D content/style translator (section III.A) and its training."""
+    """The 2D translator (section III.A) and its training.
+
+    `method` is "disentangled" (content and style) or "entangled" (CycleGAN). CycleGAN takes from here the sizes of
+    slices and networks, length, batches, augmentation and `weight_cycle`; the rest of it is as published, and a source
+    volume has one translation.
+
+    `segmentation_weight` is that of a head that finds the classes in the content of source slices, before and after
+    their translation; 0 leaves it out. It learns from the labels of all source scans, those of held-out folds included.
+    `depth_consistency` is the weight of the difference between neighbouring translated planes where the source planes
+    agree; 0 leaves it out.
+    """
 
     slice_size: tuple[int, int]
     width: int
+    method: str = "disentangled"
     style_dim: int = 8
     residual_blocks: int = 4
     style_norm: str = "none"
@@ -76,6 +87,8 @@ class TranslationPlan:
     weight_content: float = 1.0
     weight_style: float = 1.0
     weight_cycle: float = 10.0
+    segmentation_weight: float = 0.0
+    depth_consistency: float = 0.0
     ema_decay: float = 0.999
     rotation_degrees: float = 30.0
     scale: float = 0.1
@@ -191,6 +204,12 @@ class Plans:
     def foreground(self) -> dict[str, int]:
         """Labels without background."""
         return {name: value for name, value in self.labels.items() if value != 0}
+
+    @property
+    def translations_a_case(self) -> int:
+        """Number of translated volumes of each source scan."""
+        one = self.translation.method == "entangled" or self.synthesis.choice == "mean"
+        return 1 if one else self.synthesis.number_of_styles
 
     def domain(self, name: str) -> DomainPlan:
         return self.source if name == "source" else self.target

@@ -30,6 +30,7 @@ WORDS = {
     "iterations": ("length of training", "iterations"),
     "channels": ("features of each level", ""),
     "strides": ("strides between levels", ""),
+    "method": ("kind of translator", ""),
     "width": ("features of the first layer", ""),
     "number_of_styles": ("styles", ""),
     "choice": ("choice of the style", ""),
@@ -114,13 +115,14 @@ def _intensity_table(plans: Plans) -> Table:
 
 def _summary(plans: Plans) -> tuple[str, ...]:
     pre, tra, seg, own = plans.preprocessing, plans.translation, plans.segmentation, plans.self_training
+    styles = plans.translations_a_case
     classes = ", ".join(name.replace("_", " ") for name in plans.foreground)
     rounds = f", then {own.rounds} × {own.iterations} iterations of self-training on target scans" if own.rounds else ""
     return (
         f"Find {classes} in {plans.target.modality} scans, learning from labelled {plans.source.modality} scans.",
         f"All scans are brought to voxels of {cross(pre.spacing)} mm (through plane × in plane).",
         f"A translator learns for {tra.iterations} iterations to make {plans.source.modality} slices look like "
-        f"{plans.target.modality}, in {plans.synthesis.number_of_styles} styles.",
+        f"{plans.target.modality}, in {styles} style{'s' if styles > 1 else ''}.",
         f"A 3D network of {len(seg.channels)} levels learns on patches of {cross(seg.patch_size)} voxels for "
         f"{seg.iterations} iterations{rounds}. It needs about {number(plans.predicted_memory_gb)} GB of memory.",
         f"The preset is “{plans.preset}”.",

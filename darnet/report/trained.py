@@ -21,8 +21,19 @@ from darnet.training.hooks import read_log
 LOG = "log.jsonl"
 # What the losses of the translator are, by their names in the log.
 TRANSLATION_CHARTS = (
-    ("Image losses: how well slices come back", {"image": "reconstruction", "cycle": "there and back"}),
-    ("Code losses: how well content and style come back", {"content": "content", "style": "style"}),
+    (
+        "Image losses: how well slices come back",
+        {
+            "image": "reconstruction",
+            "cycle": "there and back",
+            "identity": "left as they are by their own domain's generator",
+        },
+    ),
+    (
+        "Code losses: how well content and style come back, and whether the content shows the classes",
+        {"content": "content", "style": "style", "segmentation": "classes in the content"},
+    ),
+    ("Difference of neighbouring translated planes", {"depth": "where source planes agree"}),
     ("Sums", {"generator": "translator", "discriminator": "its critics"}),
 )
 BASELINES = (NO_ADAPTATION, NO_TRANSLATION, SUPERVISED)

@@ -9,6 +9,7 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
+from darnet.imaging import differences_along, flicker, relative_difference
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
@@ -38,6 +39,7 @@ class TranslationFacts:
         sharpness: The same of neighbouring pixels within planes.
         distance_before: Mean distance of the intensities of source from target scans.
         distance_after: The same of translated volumes.
+        added_flicker: How many times as much translated volumes change from plane to plane as their own source.
     """
 
     contrast: float
@@ -47,6 +49,7 @@ class TranslationFacts:
     sharpness: Mapping[str, float]
     distance_before: float
     distance_after: float
+    added_flicker: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -96,7 +99,7 @@ def gather_translation(layout: DatasetLayout, plans: Plans | None) -> Translatio
         CaseStore(f) for f in (layout.cases("source"), layout.cases("target"), layout.synthetic)
     )
     there = set(synthetic.case_ids())
-    styles = 0 if plans is None else (1 if plans.synthesis.choice == "mean" else plans.synthesis.number_of_styles)
+    styles = 0 if plans is None else plans.translations_a_case
     whole = [c for c in source.case_ids() if styles and all(variant_name(c, k) in there for k in range(styles))]
     if plans is None or not whole or not target.case_ids():
         missing.append("There are no translated volumes yet. darnet_train makes them after the translator.")
@@ -144,11 +147,12 @@ def measure(
     contrast: list[float] = []
     change: list[float] = []
     apart: list[float] = []
-    flicker: dict[str, list[float]] = {"source": [], "translated": [], "target": []}
+    added: list[float] = []
+    along_depth: dict[str, list[float]] = {"source": [], "translated": [], "target": []}
     sharpness: dict[str, list[float]] = {"source": [], "translated": [], "target": []}
 
     def note(kind: str, volume: NDArray[np.floating], body: NDArray[np.bool_]) -> None:
-        flicker[kind].append(relative_difference(volume, body, 0))
+        along_depth[kind].append(relative_difference(volume, body, 0))
         sharpness[kind].append(float(np.mean([relative_difference(volume, body, axis) for axis in (1, 2)])))
 
     for image, styles in pairs:
@@ -156,6 +160,7 @@ def measure(
         note("source", image, body)
         for style in styles:
             note("translated", style, body)
+            added.append(flicker(style, image))
             contrast.append(float(style[body].std()))
             change.append(float(np.abs(style - image)[body].mean()))
         apart += [float(np.abs(a - b)[body].mean()) for a, b in combinations(styles, 2)]
@@ -170,38 +175,13 @@ def measure(
         contrast=min(contrast),
         change=float(np.mean(change)),
         styles_apart=float(np.mean(apart)) if apart else float("nan"),
-        flicker={kind: float(np.mean(values)) for kind, values in flicker.items()},
+        flicker={kind: float(np.mean(values)) for kind, values in along_depth.items()},
         sharpness={kind: float(np.mean(values)) for kind, values in sharpness.items()},
         distance_before=histogram_distance(shares["source"], shares["target"]),
         distance_after=histogram_distance(shares["translated"], shares["target"]),
+        added_flicker=float(np.mean(added)),
     )
     return facts, shares
-
-
-def differences_along(volume: NDArray[np.floating], body: NDArray[np.bool_], axis: int = 0) -> NDArray[np.float64]:
-    """Mean absolute difference of each plane across an axis from the next, where both show the body; nan where neither.
-
-    Args:
-        volume: (D, H, W).
-        body: Which voxels show the body.
-        axis: 0 compares neighbouring planes of the scan, 1 its rows, 2 its columns.
-
-    Returns:
-        One value fewer than there are planes across the axis.
-    """
-    turned, inside = np.moveaxis(volume, axis, 0).astype(np.float64), np.moveaxis(body, axis, 0)
-    both = inside[1:] & inside[:-1]
-    counts = both.sum(axis=(1, 2))
-    total = (np.abs(np.diff(turned, axis=0)) * both).sum(axis=(1, 2))
-    return np.asarray(np.where(counts > 0, total / np.maximum(counts, 1), np.nan))
-
-
-def relative_difference(volume: NDArray[np.floating], body: NDArray[np.bool_], axis: int = 0) -> float:
-    """Mean of `differences_along` over the standard deviation within the body; nan where nothing can be compared."""
-    differences = differences_along(volume, body, axis)
-    known = differences[np.isfinite(differences)]
-    deviation = float(volume[body].std()) if body.any() else 0.0
-    return float(known.mean()) / deviation if len(known) and deviation > 1e-6 else float("nan")
 
 
 def histogram_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
@@ -297,6 +277,10 @@ def _measures(facts: TranslationFacts, plans: Plans) -> Table:
         ),
         (f"intensities of translated volumes are away from those of {plans.target.modality} by", as_range["after"]),
         ("flicker: change from plane to plane, in standard deviations", flicker),
+        (
+            "added flicker: change from plane to plane of a translated volume over that of its source",
+            number(facts.added_flicker, 2),
+        ),
         ("sharpness: change from pixel to pixel, in standard deviations", sharpness),
     )
     return Table(("measure", "value"), rows, "Means within the body.")

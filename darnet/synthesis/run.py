@@ -9,20 +9,22 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import torch
 
 from darnet.errors import is_out_of_memory, out_of_memory
 from darnet.io import CaseStore, sha256_of, write_json
-from darnet.networks import Translator
+from darnet.networks import AnyTranslator, EntangledTranslator
 from darnet.plans import Plans
 from darnet.progress import track
 from darnet.synthesis.pictures import draw_style_space, draw_styles
-from darnet.synthesis.styles import choose_styles, cluster_styles, encode_styles, lonely_styles
+from darnet.synthesis.styles import StyleBank, choose_styles, cluster_styles, encode_styles, lonely_styles
 from darnet.synthesis.translate import refuse_collapse, translate_volume
 from darnet.training.loaders import list_slices
 from darnet.training.seeds import generator_for
 
 STYLE_BANK = "style_bank.json"
+STYLE_SPACE = "style_space.png"
 
 
 def variant_name(case_id: str, style: int) -> str:
@@ -39,7 +41,7 @@ def synthesis_hash(plans: Plans, checkpoint: Path) -> str:
 
 def synthesize(
     plans: Plans,
-    translator: Translator,
+    translator: AnyTranslator,
     source: CaseStore,
     target: CaseStore,
     synthetic: CaseStore,
@@ -52,10 +54,10 @@ def synthesize(
 
     Args:
         plans: The plan.
-        translator: Averaged weights.
+        translator: Trained weights.
         source: Store of source cases.
         target: Store of target cases.
-        synthetic: Store to fill; also gets the style bank and its pictures.
+        synthetic: Store to fill; also gets the style bank and its pictures, where the translator knows styles.
         origin: Hash of what the volumes come from; volumes of another origin are made again.
         device: Where to compute.
         quiet: No progress bar.
@@ -69,23 +71,16 @@ def synthesize(
         ResourceError: Disk or memory do not suffice; the error names the case.
     """
     plan = plans.synthesis
-    table = list_slices(target, plan.minimum_foreground)
-    codes = encode_styles(translator, target, table, plans.translation.slice_size, plan.batch_size, device)
-    bank = cluster_styles(codes, table, plan.number_of_styles, plans.seed)
-    for sentence in lonely_styles(bank):
-        notice(sentence)
     synthetic.folder.mkdir(parents=True, exist_ok=True)
-    write_json(synthetic.folder / STYLE_BANK, bank.to_json())
-    draw_style_space(bank, synthetic.folder / "style_space.png")
-    count = 1 if plan.choice == "mean" else plan.number_of_styles
+    bank = _fill_style_bank(plans, translator, target, synthetic.folder, device, notice)
     variants: dict[str, tuple[str, ...]] = {}
     for case_id in track(source.case_ids(), "synthesis", quiet=quiet):
-        names = tuple(variant_name(case_id, k) for k in range(count))
+        names = tuple(variant_name(case_id, k) for k in range(plans.translations_a_case))
         record = source.record(case_id)
         content_hash = hashlib.sha256(f"{origin} {record.content_hash}".encode()).hexdigest()
         picture = synthetic.folder / "styles.png"
         if not all(synthetic.has(name, content_hash) for name in names):
-            styles = choose_styles(bank, plan.choice, generator_for(plans.seed, f"styles of {case_id}", 0))
+            styles = _styles_of(plans, bank, case_id)
             image = source.image(case_id)
             try:
                 volumes = translate_volume(translator, image, styles, plan.batch_size, device)
@@ -102,3 +97,34 @@ def synthesize(
                 synthetic.write(made, volume[None], None)
         variants[case_id] = names
     return variants
+
+
+def _fill_style_bank(
+    plans: Plans,
+    translator: AnyTranslator,
+    target: CaseStore,
+    folder: Path,
+    device: torch.device,
+    notice: Callable[[str], None],
+) -> StyleBank | None:
+    """Write the style bank and its picture; None, and no such files, where the translator knows no styles."""
+    if isinstance(translator, EntangledTranslator):
+        for name in (STYLE_BANK, STYLE_SPACE):
+            (folder / name).unlink(missing_ok=True)
+        return None
+    plan = plans.synthesis
+    table = list_slices(target, plan.minimum_foreground)
+    codes = encode_styles(translator, target, table, plans.translation.slice_size, plan.batch_size, device)
+    bank = cluster_styles(codes, table, plan.number_of_styles, plans.seed)
+    for sentence in lonely_styles(bank):
+        notice(sentence)
+    write_json(folder / STYLE_BANK, bank.to_json())
+    draw_style_space(bank, folder / STYLE_SPACE)
+    return bank
+
+
+def _styles_of(plans: Plans, bank: StyleBank | None, case_id: str) -> np.ndarray:
+    """Style codes (K, style_dim) of a source case; (1, 0) without a style bank."""
+    if bank is None:
+        return np.empty((1, 0), np.float32)
+    return choose_styles(bank, plans.synthesis.choice, generator_for(plans.seed, f"styles of {case_id}", 0))

@@ -7,7 +7,7 @@ import torch
 from torch.nn import functional as F
 
 from darnet.errors import DataError
-from darnet.networks import Translator
+from darnet.networks import AnyTranslator
 
 BACKGROUND = -1.0
 LEAST_CONTRAST = 0.02  # standard deviation below which a translation shows nothing, in the unit of -1..1
@@ -17,14 +17,14 @@ SLICE_MULTIPLE = 4  # what the content encoder divides a slice by
 
 @torch.no_grad()
 def translate_volume(
-    translator: Translator, volume: np.ndarray, codes: np.ndarray, batch_size: int, device: torch.device
+    translator: AnyTranslator, volume: np.ndarray, codes: np.ndarray, batch_size: int, device: torch.device
 ) -> np.ndarray:
-    """Translate one volume into several styles. The content of each slice is encoded once for all styles.
+    """Translate one volume into several styles.
 
     Args:
-        translator: The averaged translator.
+        translator: The trained translator.
         volume: (1, D, H, W) in -1..1.
-        codes: (K, style_dim) target styles.
+        codes: (K, style_dim) target styles; (1, 0) for a translator that knows none.
         batch_size: Slices decoded at once.
         device: Where to compute.
 
@@ -38,10 +38,9 @@ def translate_volume(
     for start in range(0, depth, batch_size):
         slices = torch.from_numpy(volume[0, start : start + batch_size, None]).to(device)
         padded = F.pad(slices, (0, pad[1], 0, pad[0]), value=BACKGROUND)
-        content = translator.content(padded.contiguous(memory_format=torch.channels_last))
-        for index, style in enumerate(styles):
-            image = translator.decoder(content, style.expand(len(content), -1))
-            out[index, start : start + len(content)] = image[:, 0, :height, :width].float().cpu().numpy()
+        images = translator.translations(padded.contiguous(memory_format=torch.channels_last), styles)
+        for index, image in enumerate(images):
+            out[index, start : start + len(slices)] = image[:, 0, :height, :width].float().cpu().numpy()
     return out
 
 

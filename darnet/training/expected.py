@@ -13,10 +13,10 @@ import torch
 
 from darnet.io import CaseStore
 from darnet.plans import Plans, SegmentationPlan
-from darnet.training.loaders import PatchLoader, SliceLoader, SliceTable, foreground_fractions
+from darnet.training.loaders import PatchLoader, SliceTable, foreground_fractions
 from darnet.training.loop import TrainingStep
 from darnet.training.segmentation import SegmentationStep
-from darnet.training.translation import TranslationStep
+from darnet.training.translators import translation_step
 
 STAGE = "timing"
 # A CPU times no more in one iteration. From there on its time grows with the voxels; smaller ones have fixed costs too.
@@ -63,8 +63,8 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
     slices = plans.translation
     if device.type != "cuda" and math.prod(slices.slice_size) * slices.batch_size > MOST_PIXELS:
         slices = dataclasses.replace(slices, batch_size=1)
-    loaders = [SliceLoader(store, _first_slices(store), slices) for store in (source, target)]
-    batch = _seconds(TranslationStep(slices, loaders[0], loaders[1], device, plans.seed))
+    first = [(store, _first_slices(store)) for store in (source, target)]
+    batch = _seconds(translation_step(slices, plans.num_classes, first[0], first[1], device, plans.seed))
     whole = plans.segmentation
     small = whole if device.type == "cuda" else smaller_patch(whole)
     case = source.case_ids()[0]

@@ -13,13 +13,15 @@ from torch import Tensor
 from darnet.augmentation import (
     apply_patch_transform,
     apply_slice_transform,
+    apply_slice_transform_to_labels,
     sample_patch_transform,
     sample_slice_transform,
 )
 from darnet.errors import DataError
-from darnet.imaging import pad_to, patch_box
+from darnet.imaging import Box, pad_to, patch_box
 from darnet.io import CaseStore
 from darnet.plans import SegmentationPlan, TranslationPlan
+from darnet.training.device import to_device
 
 BACKGROUND = -1.0
 FOREGROUND_ABOVE = -0.9  # an image value that is no longer air
@@ -63,9 +65,9 @@ def list_slices(store: CaseStore, minimum_foreground: float) -> SliceTable:
     return SliceTable(tuple(cases), tuple(indices))
 
 
-def fit_slice(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
-    """Centre a slice (H, W) in `size`, padding with background or cropping."""
-    out = np.full(size, BACKGROUND, np.float32)
+def fit_slice(image: np.ndarray, size: tuple[int, int], outside: float = BACKGROUND) -> np.ndarray:
+    """Centre a slice (H, W) in `size`, cropping it or padding it with `outside`."""
+    out = np.full(size, outside, np.float32)
     spans = []
     for have, want in zip(image.shape, size, strict=True):
         n = min(have, want)
@@ -76,26 +78,85 @@ def fit_slice(image: np.ndarray, size: tuple[int, int]) -> np.ndarray:
 
 def load_slice(store: CaseStore, case_id: str, index: int, size: tuple[int, int]) -> np.ndarray:
     """One slice (H, W) of a case, fitted to `size`."""
-    shape = store.record(case_id).shape
-    patch = store.read_patch(case_id, ((index, index + 1), (0, shape[1]), (0, shape[2])))
-    return fit_slice(patch[0, 0], size)
+    return fit_slice(store.read_patch(case_id, _plane(store, case_id, index))[0, 0], size)
+
+
+def load_slice_labels(store: CaseStore, case_id: str, index: int, size: tuple[int, int]) -> np.ndarray:
+    """Labels (H, W) of one slice of a case as integers, fitted to `size`."""
+    labels = store.read_patch(case_id, _plane(store, case_id, index), labels=True)[0]
+    return fit_slice(labels, size, 0.0).astype(np.int64)
+
+
+def _plane(store: CaseStore, case_id: str, index: int) -> Box:
+    _, height, width = store.record(case_id).shape
+    return (index, index + 1), (0, height), (0, width)
+
+
+@dataclass(frozen=True)
+class SliceBatch:
+    """Augmented slices of one domain.
+
+    Attributes:
+        images: (N, 1, H, W) in -1..1.
+        cases: Case of each.
+        labels: (N, H, W) integers, where they were asked for.
+        neighbours: (N, 1, H, W), the plane beside each, moved as it is; where they were asked for.
+    """
+
+    images: Tensor
+    cases: tuple[str, ...]
+    labels: Tensor | None = None
+    neighbours: Tensor | None = None
+
+    def to(self, device: torch.device) -> SliceBatch:
+        """The same batch on a device."""
+        labels, neighbours = (None if t is None else to_device(t, device) for t in (self.labels, self.neighbours))
+        return SliceBatch(to_device(self.images, device), self.cases, labels, neighbours)
 
 
 class SliceLoader:
-    """Batches of augmented slices of one domain."""
+    """Batches of augmented slices of one domain.
 
-    def __init__(self, store: CaseStore, table: SliceTable, plan: TranslationPlan) -> None:
+    Args:
+        store: Of the domain's cases.
+        table: Which of their slices to take.
+        plan: Slice size, batch size and augmentation.
+        labels: Give labels too.
+        neighbours: Give the next plane too; of a volume's last plane the one before.
+    """
+
+    def __init__(
+        self,
+        store: CaseStore,
+        table: SliceTable,
+        plan: TranslationPlan,
+        labels: bool = False,
+        neighbours: bool = False,
+    ) -> None:
         self.store, self.table, self.plan = store, table, plan
+        self.labels, self.neighbours = labels, neighbours
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, tuple[str, ...]]:
-        """Slices (N, 1, H, W) in -1..1 and the cases they come from."""
+    def batch(self, rng: np.random.Generator) -> SliceBatch:
+        """A random batch."""
         picks = rng.integers(len(self.table), size=self.plan.batch_size)
-        cases = tuple(self.table.cases[i] for i in picks)
-        slices = [
-            load_slice(self.store, self.table.cases[i], self.table.indices[i], self.plan.slice_size) for i in picks
-        ]
+        cases, indices = ([column[i] for i in picks] for column in (self.table.cases, self.table.indices))
         transform = sample_slice_transform(rng, self.plan, len(picks))
-        return apply_slice_transform(torch.from_numpy(np.stack(slices))[:, None], transform), cases
+        images = apply_slice_transform(self._load(load_slice, cases, indices)[:, None], transform)
+        labels = neighbours = None
+        if self.labels:
+            labels = apply_slice_transform_to_labels(self._load(load_slice_labels, cases, indices), transform)
+        if self.neighbours:
+            beside = [self._beside(case, index) for case, index in zip(cases, indices, strict=True)]
+            neighbours = apply_slice_transform(self._load(load_slice, cases, beside)[:, None], transform)
+        return SliceBatch(images, tuple(cases), labels, neighbours)
+
+    def _beside(self, case: str, index: int) -> int:
+        depth = self.store.record(case).shape[0]
+        return index + 1 if index + 1 < depth else max(index - 1, 0)
+
+    def _load(self, load: Callable[..., np.ndarray], cases: Sequence[str], indices: Sequence[int]) -> Tensor:
+        size = self.plan.slice_size
+        return torch.from_numpy(np.stack([load(self.store, *at, size) for at in zip(cases, indices, strict=True)]))
 
 
 Restyle = Callable[[str, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]

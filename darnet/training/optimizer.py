@@ -1,4 +1,4 @@
-"""AdaBelief (Zhuang et al. 2020), rectified and with decoupled weight decay, and the cosine learning rate."""
+"""AdaBelief (Zhuang et al. 2020), rectified and with decoupled weight decay; learning rates over the iterations."""
 
 from __future__ import annotations
 
@@ -106,3 +106,9 @@ def rectification(step: int, beta_2: float) -> float | None:
 def cosine_learning_rate(iteration: int, iterations: int, initial: float, final: float) -> float:
     """Cosine from `initial` at iteration 0 to `final` at `iterations`."""
     return final + 0.5 * (initial - final) * (1.0 + math.cos(math.pi * min(iteration / iterations, 1.0)))
+
+
+def linear_learning_rate(iteration: int, iterations: int, initial: float) -> float:
+    """`initial` for the first half of the iterations, then a straight line that would be 0 after the last one."""
+    second = iterations - iterations // 2
+    return initial * min((iterations - iteration) / second, 1.0)

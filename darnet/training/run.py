@@ -16,16 +16,16 @@ import torch
 
 from darnet.errors import ConfigurationError, ResourceError
 from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
-from darnet.networks import Translator, build_translator
+from darnet.networks import AnyTranslator
 from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.lines import TensorBoardLog, TrainingLines
-from darnet.training.loaders import SliceLoader, labelled_patches, list_slices, load_slice
+from darnet.training.loaders import labelled_patches, list_slices, load_slice
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
 from darnet.training.state import load_module
-from darnet.training.translation import TranslationStep
+from darnet.training.translators import blank_translator, translation_step
 from darnet.training.validation import validate
 
 CHECKPOINT = "checkpoint.safetensors"
@@ -235,19 +235,20 @@ def _told(step: TrainingStep, iterations: int, folder: Path, options: RunOptions
 
 def train_translation(
     plans: Plans, source: CaseStore, target: CaseStore, folder: Path, options: RunOptions
-) -> Translator:
-    """Train the translator, or go on, and give back its averaged weights.
+) -> AnyTranslator:
+    """Train the translator, or go on, and give back the weights to translate with.
 
     Leaves `checkpoint.safetensors`, `log.jsonl`, `progress.png` and `previews/` in `folder`.
     """
     plan = plans.translation
     fraction = plans.synthesis.minimum_foreground
     tables = [list_slices(store, fraction) for store in (source, target)]
-    _refuse_few_slices(plans, target, len(tables[1]))
-    loaders = [SliceLoader(store, table, plan) for store, table in zip((source, target), tables, strict=True)]
-    step = TranslationStep(plan, loaders[0], loaders[1], options.device, plans.seed)
+    if plan.method == "disentangled":
+        _refuse_few_slices(plans, target, len(tables[1]))
+    both = (source, tables[0]), (target, tables[1])
+    step = translation_step(plan, plans.num_classes, *both, options.device, plans.seed)
     samples = []
-    for store, table in zip((source, target), tables, strict=True):
+    for store, table in both:
         picks = np.linspace(0, len(table) - 1, PREVIEW_SLICES + 2).astype(int)[1:-1]
         slices = [load_slice(store, table.cases[i], table.indices[i], plan.slice_size) for i in picks]
         samples.append(torch.from_numpy(np.stack(slices))[:, None])
@@ -267,7 +268,7 @@ def train_translation(
     }
     extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
     fit(step, plan.iterations, folder, meta, options, extra)
-    return step.average.average.eval()  # type: ignore[return-value]
+    return step.trained()
 
 
 def _refuse_few_slices(plans: Plans, target: CaseStore, slices: int) -> None:
@@ -283,8 +284,8 @@ def _refuse_few_slices(plans: Plans, target: CaseStore, slices: int) -> None:
         )
 
 
-def load_translator(plans: Plans, folder: Path, device: torch.device) -> tuple[Translator, int]:
-    """The averaged translator of a checkpoint, and the iterations it has done.
+def load_translator(plans: Plans, folder: Path, device: torch.device) -> tuple[AnyTranslator, int]:
+    """The translator of a checkpoint, and the iterations it has done.
 
     Raises:
         ConfigurationError: There is no checkpoint, or it is of another data set, stage or plan.
@@ -295,8 +296,8 @@ def load_translator(plans: Plans, folder: Path, device: torch.device) -> tuple[T
         meta,
         {"dataset": plans.dataset, "stage": "translation", "plan": stage_hash(plans, "translation")},
     )
-    translator = build_translator(plans.translation).to(device)
-    load_module("average", translator, tensors)
+    translator, prefix = blank_translator(plans.translation)
+    load_module(prefix, translator.to(device), tensors)
     return translator.eval(), int(meta["iteration"])
 
 

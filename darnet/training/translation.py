@@ -1,4 +1,4 @@
-"""Training of the content/style translator (section III.A)."""
+"""Training of the content/style translator (section III.A). That of CycleGAN is in `cycle_gan`."""
 
 from __future__ import annotations
 
@@ -16,14 +16,16 @@ from torch import Tensor, nn
 from darnet.losses import (
     content_discriminator_loss,
     content_generator_loss,
+    content_segmentation_loss,
+    depth_consistency_loss,
     l1,
     lsgan_discriminator,
     lsgan_generator,
 )
-from darnet.networks import Translator, build_discriminators, build_translator
+from darnet.networks import ContentHead, Translator, build_discriminators, build_translator
 from darnet.plans import TranslationPlan
-from darnet.training.device import autocast, to_device
-from darnet.training.loaders import SliceLoader
+from darnet.training.device import autocast
+from darnet.training.loaders import SliceBatch, SliceLoader
 from darnet.training.optimizer import AdaBelief, finite_step
 from darnet.training.seeds import generator_for, seed_weights
 from darnet.training.state import (
@@ -39,7 +41,7 @@ BETAS = (0.5, 0.9)
 
 @dataclass(frozen=True)
 class TranslationLosses:
-    """Losses of one iteration; each sums both domains."""
+    """Losses of one iteration; each sums both domains. What the plan has no weight for is None."""
 
     generator: float
     discriminator: float
@@ -50,10 +52,13 @@ class TranslationLosses:
     adversarial_image: float
     adversarial_content: float
     cases: tuple[str, ...]
+    segmentation: float | None = None
+    depth: float | None = None
 
     def values(self) -> dict[str, float]:
         """Name and value of each loss."""
-        return {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "cases"}
+        values = {f.name: getattr(self, f.name) for f in dataclasses.fields(self) if f.name != "cases"}
+        return {name: value for name, value in values.items() if value is not None}
 
 
 @dataclass(frozen=True)
@@ -101,12 +106,26 @@ class TranslationStep:
     """One iteration: discriminators on the translations of the present generator, then the generator against them.
 
     Both use the same translations, so the generator runs once an iteration.
+
+    Args:
+        plan: Networks, weights of the losses and learning rates.
+        source: Batches of source slices, with labels and neighbours where the plan has weights for what needs them.
+        target: Batches of target slices.
+        device: Where to compute.
+        seed: Of weights and batches.
+        num_classes: With background; for the segmentation of contents.
     """
 
     stage = "translation"
 
     def __init__(
-        self, plan: TranslationPlan, source: SliceLoader, target: SliceLoader, device: torch.device, seed: int
+        self,
+        plan: TranslationPlan,
+        source: SliceLoader,
+        target: SliceLoader,
+        device: torch.device,
+        seed: int,
+        num_classes: int = 1,
     ) -> None:
         self.plan, self.source, self.target, self.device, self.seed = plan, source, target, device, seed
         seed_weights(seed, self.stage)
@@ -115,11 +134,17 @@ class TranslationStep:
         self.discriminators = build_discriminators(plan)
         for module in self.discriminators.as_module().values():
             initialise(module)
-        for module in (self.translator, *self.discriminators.as_module().values()):
+        learners = nn.ModuleList([self.translator])
+        self.head: ContentHead | None = None
+        if plan.segmentation_weight:
+            self.head = ContentHead(plan.width, num_classes)
+            initialise(self.head)
+            learners.append(self.head)
+        for module in (learners, *self.discriminators.as_module().values()):
             cast(Any, module).to(device=device, memory_format=torch.channels_last)
         self.average = ExponentialMovingAverage(self.translator, copy.deepcopy(self.translator), plan.ema_decay)
         self.generator_optimizer = AdaBelief(
-            self.translator.parameters(), lr=plan.learning_rate_generator, betas=BETAS, eps=1e-16
+            learners.parameters(), lr=plan.learning_rate_generator, betas=BETAS, eps=1e-16
         )
         self.discriminator_optimizer = AdaBelief(
             self.discriminators.as_module().parameters(), lr=plan.learning_rate_discriminator, betas=BETAS, eps=1e-16
@@ -127,25 +152,24 @@ class TranslationStep:
 
     def update(self, iteration: int) -> TranslationLosses:
         """See `TrainingStep`."""
-        a, b, cases = self._batch(generator_for(self.seed, self.stage, iteration))
+        a, b = self._batch(generator_for(self.seed, self.stage, iteration))
         with autocast(self.device):
-            t = translate_both_ways(self.translator, a, b)
+            t = translate_both_ways(self.translator, a.images, b.images)
             discriminator = self._discriminator_loss(t)
         finite = finite_step(discriminator, self.discriminator_optimizer)
         with autocast(self.device):
-            parts = self._generator_losses(t)
+            parts = {**self._generator_losses(t), **self._source_losses(t, a)}
             generator = self._weighted(parts)
         finite = finite and finite_step(generator, self.generator_optimizer)
         if finite:
             self.average.update(iteration)
         values = {name: float(value.detach()) for name, value in parts.items()}
         total = float(generator.detach()) if finite else math.nan
-        return TranslationLosses(total, float(discriminator.detach()), **values, cases=cases)
+        return TranslationLosses(total, float(discriminator.detach()), **values, cases=a.cases + b.cases)
 
-    def _batch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, tuple[str, ...]]:
-        a, cases_a = self.source.batch(rng)
-        b, cases_b = self.target.batch(rng)
-        return to_device(a, self.device), to_device(b, self.device), cases_a + cases_b
+    def _batch(self, rng: np.random.Generator) -> tuple[SliceBatch, SliceBatch]:
+        a = self.source.batch(rng)
+        return a.to(self.device), self.target.batch(rng).to(self.device)
 
     def _discriminator_loss(self, t: Translations) -> Tensor:
         """L_GAN of both image discriminators and of the content discriminator, to be made small by them."""
@@ -178,9 +202,20 @@ class TranslationStep:
             "adversarial_content": content,
         }
 
+    def _source_losses(self, t: Translations, a: SliceBatch) -> dict[str, Tensor]:
+        """What source slices alone are asked for, as far as the plan has weights for it."""
+        losses = {}
+        if self.head is not None and a.labels is not None:
+            logits = self.head(torch.cat((t.content_a, t.content_ab)))
+            losses["segmentation"] = content_segmentation_loss(logits, a.labels.repeat(2, 1, 1))
+        if self.plan.depth_consistency and a.neighbours is not None:
+            beside = self.translator(a.neighbours, t.style_b)
+            losses["depth"] = depth_consistency_loss(t.a, a.neighbours, t.ab, beside)
+        return losses
+
     def _weighted(self, parts: Mapping[str, Tensor]) -> Tensor:
         plan = self.plan
-        return (
+        total = (
             plan.weight_image * parts["image"]
             + plan.weight_content * parts["content"]
             + plan.weight_style * parts["style"]
@@ -188,6 +223,11 @@ class TranslationStep:
             + parts["adversarial_image"]
             + parts["adversarial_content"]
         )
+        if "segmentation" in parts:
+            total = total + plan.segmentation_weight * parts["segmentation"]
+        if "depth" in parts:
+            total = total + plan.depth_consistency * parts["depth"]
+        return total
 
     def tensors(self) -> dict[str, Tensor]:
         """See `TrainingStep`."""
@@ -195,6 +235,7 @@ class TranslationStep:
             **module_tensors("translator", self.translator),
             **module_tensors("average", self.average.average),
             **module_tensors("discriminators", self.discriminators.as_module()),
+            **({} if self.head is None else module_tensors("head", self.head)),
             **optimizer_tensors("generator_optimizer", self.generator_optimizer),
             **optimizer_tensors("discriminator_optimizer", self.discriminator_optimizer),
         }
@@ -204,8 +245,14 @@ class TranslationStep:
         load_module("translator", self.translator, tensors)
         load_module("average", self.average.average, tensors)
         load_module("discriminators", self.discriminators.as_module(), tensors)
+        if self.head is not None:
+            load_module("head", self.head, tensors)
         load_optimizer("generator_optimizer", self.generator_optimizer, tensors)
         load_optimizer("discriminator_optimizer", self.discriminator_optimizer, tensors)
+
+    def trained(self) -> Translator:
+        """The averaged weights, ready to translate."""
+        return self.average.average.eval()  # type: ignore[return-value]
 
     @torch.no_grad()
     def preview(self, a: Tensor, b: Tensor) -> list[list[np.ndarray]]:

@@ -1,12 +1,18 @@
 from __future__ import annotations
 
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 
-from darnet.augmentation import SliceTransform, apply_slice_transform, sample_slice_transform
+from darnet.augmentation import (
+    SliceTransform,
+    apply_slice_transform,
+    apply_slice_transform_to_labels,
+    sample_slice_transform,
+)
 from darnet.plans import TranslationPlan
 
 PLAN = TranslationPlan(slice_size=(16, 24), width=4)
@@ -142,3 +148,31 @@ def test_input_is_not_changed():
     before = x.clone()
     apply_slice_transform(x, slice_transform(angle=0.2))
     assert torch.equal(x, before)
+
+
+def test_labels_are_those_of_the_nearest_pixel():
+    # Slices of row and column numbers tell where each pixel of a transformed slice comes from.
+    n, height, width = 6, 20, 28
+    transform = sample_slice_transform(np.random.default_rng(3), dataclasses.replace(PLAN, mirror_axes=(1, 2)), n)
+    labels = torch.from_numpy(np.random.default_rng(4).integers(0, 5, (n, height, width)))
+    ramps = [np.broadcast_to(r / 100, (n, 1, height, width)) for r in np.ogrid[:height, :width]]
+    row, column, whole = (
+        100 * apply_slice_transform(torch.from_numpy(slices.astype(np.float32)), transform)[:, 0].numpy()
+        for slices in (*ramps, np.ones((n, 1, height, width)))
+    )
+    moved = apply_slice_transform_to_labels(labels, transform)
+    assert moved.shape == labels.shape and moved.dtype == labels.dtype
+    compared = 0
+    for i, h, w in np.ndindex(n, height, width):
+        r, c = row[i, h, w], column[i, h, w]
+        if whole[i, h, w] > 99.99 and all(abs(v - np.floor(v) - 0.5) > 0.01 for v in (r, c)):
+            assert moved[i, h, w] == labels[i, round(float(r)), round(float(c))]
+            compared += 1
+    assert compared > 0.5 * labels.numel()
+
+
+def test_labels_from_outside_are_background():
+    labels = torch.ones(1, 16, 16, dtype=torch.int64)
+    moved = apply_slice_transform_to_labels(labels, slice_transform(shift=(0.5, 0.0)))
+    assert torch.equal(moved[0, :8], labels[0, :8])
+    assert not moved[0, 8:].any()

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from darnet.losses import focal_loss, segmentation_loss, soft_dice_loss
+from darnet.losses import content_segmentation_loss, focal_loss, segmentation_loss, soft_dice_loss
 
 
 def outputs_and_target(count: int, classes: int = 3) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -85,3 +85,14 @@ def test_unknown_voxels_have_no_say():
     assert np.isfinite(segmentation_loss(logits, nothing, unknown=255).item())
     same = segmentation_loss(logits, target, unknown=255)
     torch.testing.assert_close(same, segmentation_loss(logits, target))
+
+
+def test_segmentation_of_contents():
+    rng = np.random.default_rng(7)
+    z, labels = rng.normal(0, 2, (2, 3, 4, 5)), rng.integers(0, 3, (2, 4, 5))
+    p = np.exp(z) / np.exp(z).sum(1, keepdims=True)
+    y = np.stack([labels == k for k in range(3)], axis=1).astype(float)
+    dice = (2 * (p * y).sum((0, 2, 3)) / ((p**2).sum((0, 2, 3)) + (y**2).sum((0, 2, 3)))).mean()
+    cross_entropy = -(y * np.log(p)).sum(1).mean()
+    found = content_segmentation_loss(torch.from_numpy(z), torch.from_numpy(labels))
+    assert found.item() == pytest.approx(1 - dice + cross_entropy, rel=1e-4)

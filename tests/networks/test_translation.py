@@ -10,6 +10,7 @@ from torch.nn import functional as F
 from darnet.networks import (
     ContentDiscriminator,
     ContentEncoder,
+    ContentHead,
     Decoder,
     ImageDiscriminator,
     StyleEncoder,
@@ -20,33 +21,9 @@ from darnet.networks import (
 )
 from darnet.networks.translation import PreActivationBlock, UpsampleConv
 from darnet.plans import TranslationPlan
+from tests.networks.oracles import instance_normalised, numpy_parts, plane_convolution, rectified, translation_input
 
 TOLERANCE = 1e-4
-
-
-def translation_input(*shape: int, seed: int = 0) -> torch.Tensor:
-    return torch.from_numpy(np.random.default_rng(seed).normal(size=shape).astype(np.float32))
-
-
-def numpy_parts(module: torch.nn.Module) -> dict[str, np.ndarray]:
-    return {name: p.detach().numpy().astype(float) for name, p in module.named_parameters()}
-
-
-def plane_convolution(
-    x: np.ndarray, w: dict[str, np.ndarray], name: str, stride: int = 1, padding: int = 0, mode: str = "constant"
-) -> np.ndarray:
-    weight, bias = w[f"{name}.weight"], w[f"{name}.bias"]
-    x = np.pad(x, [(0, 0), (0, 0), (padding, padding), (padding, padding)], mode=mode)
-    windows = np.lib.stride_tricks.sliding_window_view(x, weight.shape[2:], axis=(2, 3))[:, :, ::stride, ::stride]
-    return np.einsum("nihwab,oiab->nohw", windows, weight, optimize=True) + bias[:, None, None]
-
-
-def instance_normalised(x: np.ndarray) -> np.ndarray:
-    return (x - x.mean((2, 3), keepdims=True)) / np.sqrt(x.var((2, 3), keepdims=True) + 1e-5)
-
-
-def rectified(x: np.ndarray, slope: float = 0.0) -> np.ndarray:
-    return np.where(x > 0, x, slope * x)
 
 
 def numpy_pre_activation(x: np.ndarray, w: dict[str, np.ndarray], prefix: str) -> np.ndarray:
@@ -222,6 +199,36 @@ def test_gradients_reach_the_whole_translator():
     # A bias ahead of an instance norm cancels; all others must get a gradient.
     assert all(p.grad is not None for p in translator.parameters())
     assert all(p.grad.abs().max() > 0 for n, p in translator.named_parameters() if n.endswith("weight"))
+
+
+def enlarged(x: np.ndarray, factor: int) -> np.ndarray:
+    """Linear between the centres of pixels, constant beyond the outermost."""
+    for axis in (2, 3):
+        size = x.shape[axis]
+        at = np.clip((np.arange(factor * size) + 0.5) / factor - 0.5, 0, size - 1)
+        x = np.apply_along_axis(lambda line, at=at, size=size: np.interp(at, np.arange(size), line), axis, x)
+    return x
+
+
+def test_content_head():
+    torch.manual_seed(0)
+    head = ContentHead(width=2, num_classes=3)
+    content = translation_input(2, 8, 5, 6)
+    w = numpy_parts(head)
+    x = rectified(instance_normalised(plane_convolution(content.numpy().astype(float), w, "conv", padding=1)))
+    expected = enlarged(plane_convolution(x, w, "out"), 4)
+    np.testing.assert_allclose(head(content).detach().numpy(), expected, atol=TOLERANCE)
+    assert expected.shape == (2, 3, 20, 24)
+
+
+def test_translations_of_several_styles():
+    torch.manual_seed(0)
+    translator = Translator(2, 3, 1)
+    slices, styles = translation_input(2, 1, 16, 16), translation_input(4, 3, seed=1)
+    images = list(translator.translations(slices, styles))
+    assert len(images) == 4
+    for image, style in zip(images, styles, strict=True):
+        torch.testing.assert_close(image, translator(slices, style.repeat(2, 1)))
 
 
 def numpy_patch_discriminator(x: np.ndarray, w: dict[str, np.ndarray], prefix: str, layers: int) -> np.ndarray:

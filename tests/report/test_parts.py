@@ -25,10 +25,8 @@ from darnet.report.trained import PseudoLabels, Run, TrainingSection
 from darnet.report.translated import (
     TranslationFacts,
     TranslationSection,
-    differences_along,
     histogram_distance,
     measure,
-    relative_difference,
 )
 
 
@@ -49,25 +47,6 @@ def test_words():
     assert spread(list("abcdefg"), 3) == ["a", "d", "g"]
     assert spread(["a"], 3) == ["a"]
     assert spread([], 3) == []
-
-
-def test_differences_along():
-    rng = np.random.default_rng(1)
-    volume, body = rng.standard_normal((4, 5, 6)), rng.random((4, 5, 6)) > 0.4
-    for axis in range(3):
-        found = differences_along(volume, body, axis)
-        assert len(found) == volume.shape[axis] - 1
-        for n, value in enumerate(found):
-            pairs = [
-                abs(volume[i] - volume[j])
-                for i in np.ndindex(volume.shape)
-                if i[axis] == n
-                for j in [tuple(v + (a == axis) for a, v in enumerate(i))]
-                if body[i] and body[j]
-            ]
-            assert value == pytest.approx(np.mean(pairs))
-    assert np.isnan(differences_along(volume, np.zeros_like(body))).all()
-    assert math.isnan(relative_difference(np.ones((3, 3, 3)), np.ones((3, 3, 3), bool)))
 
 
 def test_histogram_distance_is_wasserstein():

@@ -50,9 +50,8 @@ def test_time_follows_from_the_plan(make_small_plans, monkeypatch):
             clock.now += self.left.pop(0) if self.left else 1e9
 
     monkeypatch.setattr(expected, "time", clock)
-    monkeypatch.setattr(expected, "SliceLoader", lambda *args: None)
     monkeypatch.setattr(expected, "PatchLoader", lambda *args: None)
-    monkeypatch.setattr(expected, "TranslationStep", lambda *args: Step("translation"))
+    monkeypatch.setattr(expected, "translation_step", lambda *args: Step("translation"))
     monkeypatch.setattr(expected, "SegmentationStep", lambda *args: Step("segmentation"))
     plans: Plans = make_small_plans()
     plans = dataclasses.replace(

@@ -126,23 +126,69 @@ def test_batches_of_slices(store):
     loader = SliceLoader(store, table, STILL_SLICES)
     seen = set()
     for seed in range(6):
-        batch, cases = loader.batch(np.random.default_rng(seed))
-        assert batch.shape == (3, 1, 16, 32)
-        assert batch.dtype == torch.float32
-        for image, case in zip(batch, cases, strict=True):
+        batch = loader.batch(np.random.default_rng(seed))
+        assert batch.images.shape == (3, 1, 16, 32)
+        assert batch.images.dtype == torch.float32
+        assert batch.labels is None
+        for image, case in zip(batch.images, batch.cases, strict=True):
             wanted = load_slice(store, case, dict(zip(table.cases, table.indices, strict=True))[case], (16, 32))
             np.testing.assert_allclose(image[0].numpy(), wanted, atol=1e-5)
-        seen.update(cases)
+        seen.update(batch.cases)
     assert seen == {"a", "b"}
 
 
 def test_slices_are_drawn_from_the_generator(store):
     plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0)
     loader = SliceLoader(store, list_slices(store, 0.05), plan)
-    (first, names), (second, again), (other, _) = (loader.batch(np.random.default_rng(s)) for s in (1, 1, 2))
-    assert torch.equal(first, second)
-    assert names == again
-    assert not torch.equal(first, other)
+    first, second, other = (loader.batch(np.random.default_rng(s)) for s in (1, 1, 2))
+    assert torch.equal(first.images, second.images)
+    assert first.cases == second.cases
+    assert not torch.equal(first.images, other.images)
+
+
+def test_labels_of_slices(store):
+    loader = SliceLoader(store, SliceTable(("a", "a"), (1, 4)), STILL_SLICES, labels=True)
+    batch = loader.batch(np.random.default_rng(0))
+    assert batch.labels.shape == (3, 16, 32)
+    assert batch.labels.dtype == torch.int64
+    for image, labels in zip(batch.images, batch.labels, strict=True):
+        # 20 x 24 pixels are cut to rows 2 to 17 and stand in the middle of 32 columns.
+        (index,) = (i for i in (1, 4) if np.allclose(image[0], load_slice(store, "a", i, (16, 32)), atol=1e-5))
+        expected = np.zeros((16, 32), np.int64)
+        expected[:, 4:28] = store.labels("a")[index, 2:18]
+        assert expected.any()
+        np.testing.assert_array_equal(labels, expected)
+
+
+def test_neighbours_are_the_planes_beside(store):
+    loader = SliceLoader(store, SliceTable(("a", "a"), (2, 5)), STILL_SLICES, neighbours=True)
+    batches = [loader.batch(np.random.default_rng(seed)) for seed in range(4)]
+    seen = set()
+    for image, neighbour in ((i, n) for b in batches for i, n in zip(b.images, b.neighbours, strict=True)):
+        (index,) = (i for i in (2, 5) if np.allclose(image[0], load_slice(store, "a", i, (16, 32)), atol=1e-5))
+        beside = {2: 3, 5: 4}[index]
+        np.testing.assert_allclose(neighbour[0], load_slice(store, "a", beside, (16, 32)), atol=1e-5)
+        seen.add(index)
+    assert seen == {2, 5}
+
+
+def test_neighbours_move_as_their_slices(tmp_path):
+    # All planes are the same picture, so each neighbour is its slice, whatever the transform.
+    same = CaseStore(tmp_path / "same")
+    write_case(same, "c", np.broadcast_to(numbered_volume()[0], SHAPE))
+    plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0, scale=0.1)
+    batch = SliceLoader(same, list_slices(same, 0.05), plan, neighbours=True).batch(np.random.default_rng(0))
+    assert torch.equal(batch.images, batch.neighbours)
+    assert not torch.allclose(batch.images[0], batch.images[1])
+
+
+def test_labels_and_neighbours_do_not_change_the_slices(store):
+    plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0)
+    table = list_slices(store, 0.05)
+    loaders = (SliceLoader(store, table, plan, more, more) for more in (False, True))
+    alone, beside = (loader.batch(np.random.default_rng(1)) for loader in loaders)
+    assert torch.equal(alone.images, beside.images)
+    assert alone.cases == beside.cases
 
 
 def patch_loader(store: CaseStore, **changes: object) -> PatchLoader:

@@ -1,14 +1,18 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import math
 
 import numpy as np
 import pytest
 import torch
 
+from darnet.losses import content_segmentation_loss
 from darnet.networks import Translator
 from darnet.plans import TranslationPlan
+from darnet.training.loaders import SliceBatch
+from darnet.training.seeds import generator_for
 from darnet.training.translation import TranslationStep, translate_both_ways
 
 TINY = TranslationPlan(
@@ -36,14 +40,14 @@ class FixedSlices:
     def __init__(self, name: str, images: torch.Tensor) -> None:
         self.name, self.images = name, images
 
-    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, tuple[str, ...]]:
-        return self.images, tuple(f"{self.name}{i}" for i in range(len(self.images)))
+    def batch(self, rng: np.random.Generator) -> SliceBatch:
+        return SliceBatch(self.images, tuple(f"{self.name}{i}" for i in range(len(self.images))))
 
 
 class RandomSlices(FixedSlices):
-    def batch(self, rng: np.random.Generator) -> tuple[torch.Tensor, tuple[str, ...]]:
+    def batch(self, rng: np.random.Generator) -> SliceBatch:
         noise = torch.from_numpy(rng.normal(0, 0.1, tuple(self.images.shape)).astype(np.float32))
-        return (self.images + noise).clamp(-1, 1), super().batch(rng)[1]
+        return dataclasses.replace(super().batch(rng), images=(self.images + noise).clamp(-1, 1))
 
 
 def two_domains() -> tuple[torch.Tensor, torch.Tensor]:
@@ -207,6 +211,119 @@ def test_without_cycle_the_loss_leaves_it_out():
     expected += losses.adversarial_image + losses.adversarial_content
     assert losses.cycle > 0
     assert losses.generator == pytest.approx(expected, rel=1e-5)
+
+
+WITH_HEAD = dataclasses.replace(TINY, segmentation_weight=4.0)
+
+
+class LabelledSlices(RandomSlices):
+    """Labels that the images show: what is brighter than a fifth."""
+
+    def batch(self, rng: np.random.Generator) -> SliceBatch:
+        batch = super().batch(rng)
+        return dataclasses.replace(batch, labels=(batch.images[:, 0] > 0.2).long())
+
+
+def head_step(plan: TranslationPlan = WITH_HEAD) -> TranslationStep:
+    a, b = two_domains()
+    a = torch.nn.functional.interpolate(a[:, :, :4, :4], scale_factor=4)  # squares that a content code can tell apart
+    source, target = LabelledSlices("a", a), RandomSlices("b", b)
+    return TranslationStep(plan, source, target, torch.device("cpu"), seed=3, num_classes=2)
+
+
+def test_head_finds_the_classes_before_and_after_translation():
+    step = head_step()
+    rng = generator_for(3, "translation", 0)
+    a, b = step.source.batch(rng), step.target.batch(rng)
+    p, head = Paths(copy.deepcopy(step.translator), a.images, b.images), copy.deepcopy(step.head)
+    losses = step.update(0)
+    logits = torch.cat((head(p.c_a), head(p.c_ab)))
+    expected = content_segmentation_loss(logits, torch.cat((a.labels, a.labels))).item()
+    assert losses.segmentation == pytest.approx(expected, rel=1e-4)
+    others = 7 * losses.image + 2 * losses.content + 3 * losses.style + 5 * losses.cycle
+    others += losses.adversarial_image + losses.adversarial_content
+    assert losses.generator == pytest.approx(others + 4 * losses.segmentation, rel=1e-5)
+    assert losses.values()["segmentation"] == losses.segmentation
+
+
+def test_head_learns():
+    step = head_step()
+    first = step.update(0).segmentation
+    for iteration in range(1, 40):
+        last = step.update(iteration).segmentation
+    assert last < 0.85 * first
+
+
+def test_head_changes_the_translator_and_nothing_that_comes_before():
+    plain, step = head_step(TINY), head_step()
+    without, losses = plain.update(0).values(), step.update(0).values()
+    assert "segmentation" not in without
+    assert all(losses[name] == value for name, value in without.items() if name != "generator")
+    for part in ("content.stem.weight", "decoder.head.weight"):
+        assert not torch.equal(plain.translator.get_parameter(part), step.translator.get_parameter(part))
+    assert not any(name.startswith("head.") for name in plain.tensors())
+
+
+def test_resumed_training_with_a_head_goes_on_exactly():
+    straight = head_step()
+    straight.update(0)
+    saved = {name: t.clone() for name, t in straight.tensors().items()}
+    expected = [straight.update(i) for i in (1, 2)]
+    resumed = head_step()
+    resumed.load(saved)
+    assert [resumed.update(i) for i in (1, 2)] == expected
+    final = resumed.tensors()
+    assert any(name.startswith("head.") for name in final)
+    assert all(torch.equal(t, final[name]) for name, t in straight.tensors().items())
+
+
+class SlicesWithNeighbours(RandomSlices):
+    """Neighbours that differ a little, half of them."""
+
+    def batch(self, rng: np.random.Generator) -> SliceBatch:
+        batch = super().batch(rng)
+        neighbours = batch.images.clone()
+        neighbours[:, :, 4:, :8] = (neighbours[:, :, 4:, :8] + 0.2).clamp(-1, 1)
+        return dataclasses.replace(batch, neighbours=neighbours)
+
+
+def depth_step(weight: float) -> TranslationStep:
+    a, b = two_domains()
+    plan = dataclasses.replace(TINY, depth_consistency=weight)
+    return TranslationStep(plan, SlicesWithNeighbours("a", a), RandomSlices("b", b), torch.device("cpu"), seed=3)
+
+
+def test_neighbouring_planes_are_compared_in_the_same_styles():
+    step = depth_step(6.0)
+    rng = generator_for(3, "translation", 0)
+    a, b = step.source.batch(rng), step.target.batch(rng)
+    g = copy.deepcopy(step.translator)
+    losses = step.update(0)
+    ab, beside = (g.decoder(g.content(x), g.style_target(b.images)) for x in (a.images, a.neighbours))
+    weight = np.exp(-np.abs((a.images - a.neighbours).numpy()) / 0.1)
+    difference = np.abs((ab - beside).detach().numpy())
+    assert losses.depth == pytest.approx(float((weight * difference).sum() / weight.sum()), rel=1e-3)
+    others = 7 * losses.image + 2 * losses.content + 3 * losses.style + 5 * losses.cycle
+    others += losses.adversarial_image + losses.adversarial_content
+    assert losses.generator == pytest.approx(others + 6 * losses.depth, rel=1e-5)
+
+
+def test_consistency_along_depth_is_learned():
+    plain, step = depth_step(0.0), depth_step(100.0)
+    assert "depth" not in plain.update(0).values()
+    first = step.update(0).depth
+    for iteration in range(1, 25):
+        last = step.update(iteration).depth
+    assert last < 0.7 * first
+
+
+def test_resumed_training_with_neighbours_goes_on_exactly():
+    straight, resumed = depth_step(6.0), depth_step(6.0)
+    straight.update(0)
+    resumed.load({name: t.clone() for name, t in straight.tensors().items()})
+    assert straight.update(1) == resumed.update(1)
+    final = resumed.tensors()
+    assert all(torch.equal(t, final[name]) for name, t in straight.tensors().items())
 
 
 def test_bad_values_leave_all_weights_as_they_were():

@@ -1,0 +1,93 @@
+"""The kinds of translators on tiny phantoms, through the commands."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from darnet.cli import plan_and_preprocess, report, train
+from darnet.demo import write_demo_dataset
+from darnet.demo.dataset import Protocol
+from darnet.imaging import flicker
+from darnet.io import CaseStore, write_json
+from darnet.layout import DatasetLayout
+from darnet.plans import Plans
+
+NAME = "Dataset007_Tiny"
+SOURCE = Protocol("CT", (16, 40, 40), (10.0, 8.0, 8.0), "LPS")
+TARGET = Protocol("MR", (14, 40, 40), (12.0, 8.0, 8.0), "ARI")
+SMALL = {"width": 2, "iterations": 3, "batch_size": 2, "discriminator_width": 2, "residual_blocks": 1}
+
+
+def edit(root: Path, **translation: object) -> DatasetLayout:
+    """Change the plan of the translation, and make all so small that it takes seconds."""
+    layout = DatasetLayout(root, NAME)
+    plans = Plans.read(layout.plans)
+    small = dataclasses.replace(
+        plans,
+        translation=dataclasses.replace(plans.translation, **{**SMALL, **translation}),
+        synthesis=dataclasses.replace(plans.synthesis, number_of_styles=2),
+        segmentation=dataclasses.replace(plans.segmentation, channels=(8, 8, 8, 8, 8), iterations=2),
+        self_training=dataclasses.replace(plans.self_training, rounds=0),
+    )
+    write_json(layout.plans, small.to_json())
+    return layout
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    """A root folder with a preprocessed data set."""
+    root = tmp_path_factory.mktemp("root")
+    write_demo_dataset(root / "raw" / NAME, 1, 2, 2, 1, source=SOURCE, target=TARGET)
+    assert plan_and_preprocess.main(["-d", "7", "-np", "1", "--root", str(root), "-device", "cpu", "--quiet"]) == 0
+    return root
+
+
+@pytest.fixture
+def root(prepared, tmp_path):
+    """A copy of it."""
+    return Path(shutil.copytree(prepared, tmp_path / "root"))
+
+
+def run_training(root: Path, *flags: str) -> None:
+    assert train.main(["7", "0", *flags, "--root", str(root), "-device", "cpu", "--quiet"]) == 0
+
+
+def test_entangled_translator_gives_one_volume_a_case(root):
+    layout = edit(root, method="entangled")
+    layout.synthetic.mkdir()
+    (layout.synthetic / "style_bank.json").write_text("of a translator with styles")
+    run_training(root)
+    source, synthetic = CaseStore(layout.cases("source")), CaseStore(layout.synthetic)
+    for case in source.case_ids():
+        image, translated = source.image(case), synthetic.image(f"{case}_style_0")
+        assert translated.shape == image.shape
+        assert np.abs(translated - image).mean() > 0.01
+    assert len(synthetic.case_ids()) == len(source.case_ids())
+    assert not (layout.synthetic / "style_bank.json").exists()
+    assert (layout.synthetic / "styles.png").exists()
+    assert list((layout.translation / "previews").glob("*.png"))
+    assert (layout.segmentation(0) / "validation.json").exists()
+    losses = json.loads((layout.translation / "log.jsonl").read_text().splitlines()[-1])
+    assert losses["cycle"] > 0 and losses["identity"] > 0
+    page = root / "report.html"
+    assert report.main(["-d", "7", "-o", str(page), "--root", str(root), "--quiet"]) == 0
+    assert "in 1 style." in page.read_text("utf-8")
+
+
+def test_head_and_consistency_need_nothing_but_source_labels(root):
+    layout = edit(root, segmentation_weight=1.0, depth_consistency=1.0)
+    run_training(root, "--stage", "translation")
+    run_training(root, "--stage", "synthesis")
+    losses = json.loads((layout.translation / "log.jsonl").read_text().splitlines()[-1])
+    assert losses["segmentation"] > 0 and losses["depth"] > 0
+    source, target, synthetic = map(CaseStore, (*map(layout.cases, ("source", "target")), layout.synthetic))
+    assert not any(target.record(case).has_labels for case in target.case_ids())
+    assert len(synthetic.case_ids()) == 2 * len(source.case_ids())
+    case = source.case_ids()[0]
+    assert 0 < flicker(synthetic.image(f"{case}_style_0")[0], source.image(case)[0]) < 100
