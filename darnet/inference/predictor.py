@@ -6,7 +6,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -67,7 +67,8 @@ class Predictor:
         self.step_size = plans.inference.step_size if step_size is None else step_size
         for network in self.networks:
             if isinstance(network, nn.Module):
-                network.to(self.device).eval()
+                # Convolutions of few channels are quicker where these lie side by side.
+                cast(Any, network).to(device=self.device, memory_format=torch.channels_last_3d).eval()
 
     @classmethod
     def from_results(
