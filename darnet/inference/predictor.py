@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -76,7 +76,8 @@ class Predictor:
         self.step_size = plans.inference.step_size if step_size is None else step_size
         for network in self.networks:
             if isinstance(network, nn.Module):
-                network.to(self.device).eval()
+                # Convolutions of few channels are quicker where these lie side by side.
+                cast(Any, network).to(device=self.device, memory_format=torch.channels_last_3d).eval()
 
     @functools.cached_property
     def identity(self) -> str:

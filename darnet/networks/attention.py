@@ -108,16 +108,18 @@ class VoxelAttention(nn.Module):
         super().__init__()
         self.encoder = nn.Sequential(
             group_norm(encoder_channels),
-            nn.LeakyReLU(0.01),
+            nn.LeakyReLU(0.01, inplace=True),
             nn.Conv3d(encoder_channels, decoder_channels, 3, padding=1),
             nn.MaxPool3d(stride),
         )
         self.decoder = nn.Sequential(
             group_norm(decoder_channels),
-            nn.LeakyReLU(0.01),
+            nn.LeakyReLU(0.01, inplace=True),
             nn.Conv3d(decoder_channels, decoder_channels, 3, padding=1),
         )
-        self.map = nn.Sequential(group_norm(decoder_channels), nn.LeakyReLU(0.01), nn.Conv3d(decoder_channels, 1, 1))
+        self.map = nn.Sequential(
+            group_norm(decoder_channels), nn.LeakyReLU(0.01, inplace=True), nn.Conv3d(decoder_channels, 1, 1)
+        )
         self.sigmoid = sigmoid
 
     def forward(self, encoder: Tensor, decoder: Tensor) -> Tensor:

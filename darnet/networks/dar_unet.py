@@ -36,12 +36,12 @@ class ResidualBlock(nn.Module):
         quartet_norm: bool = True,
     ) -> None:
         super().__init__()
-        layers: list[nn.Module] = [group_norm(in_channels), nn.LeakyReLU(0.01)] if leading_norm else []
+        layers: list[nn.Module] = [group_norm(in_channels), nn.LeakyReLU(0.01, inplace=True)] if leading_norm else []
         layers.append(nn.Conv3d(in_channels, out_channels, 3, stride=stride, padding=1))
         for _ in range(2):
             layers += [
                 group_norm(out_channels),
-                nn.LeakyReLU(0.01),
+                nn.LeakyReLU(0.01, inplace=True),
                 nn.Conv3d(out_channels, out_channels, 3, padding=1),
             ]
         self.body = nn.Sequential(*layers)
