@@ -1,7 +1,7 @@
 """Pure array tools: orientation, crop, resample, normalize, patches, sliding window, components,
 planes and surfaces to look at."""
 
-from darnet.imaging.components import keep_largest, largest_component, largest_fraction
+from darnet.imaging.components import count_components, keep_largest, largest_component, largest_fraction
 from darnet.imaging.crop import Box, box_of, crop, crop_to_depth, paste
 from darnet.imaging.foreground import foreground_mask
 from darnet.imaging.normalize import normalize
@@ -32,6 +32,7 @@ __all__ = [
     "body_axes",
     "box_of",
     "colour_of",
+    "count_components",
     "crop",
     "crop_to_depth",
     "cut_plane",

@@ -1,0 +1,41 @@
+"""Health of a translation, before a segmentation learns on it: what is good, what is doubtful, what to do."""
+
+from darnet.health.checks import check_content, check_detail, check_facts, check_styles
+from darnet.health.findings import Finding, Level
+from darnet.health.measure import (
+    BINS,
+    BODY_ABOVE,
+    TranslationFacts,
+    differences_along,
+    histogram,
+    histogram_distance,
+    measure,
+    relative_difference,
+    spread,
+)
+from darnet.health.probe import Recovered, recover_labels
+from darnet.health.run import HEALTH, MOST_TARGETS, TranslationHealth, assess_translation
+
+__all__ = [
+    "BINS",
+    "BODY_ABOVE",
+    "HEALTH",
+    "MOST_TARGETS",
+    "Finding",
+    "Level",
+    "Recovered",
+    "TranslationFacts",
+    "TranslationHealth",
+    "assess_translation",
+    "check_content",
+    "check_detail",
+    "check_facts",
+    "check_styles",
+    "differences_along",
+    "histogram",
+    "histogram_distance",
+    "measure",
+    "recover_labels",
+    "relative_difference",
+    "spread",
+]
