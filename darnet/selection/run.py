@@ -9,6 +9,7 @@ import json
 import math
 import warnings
 from collections.abc import Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +63,10 @@ def choose_round(
     hashes = {name: sha256_of(path) for name, path in paths.items()}
     scans = tuple(spread(target.case_ids(), MOST_SCANS))
     origin = _made_from(plans, source, target, scans, hashes)
-    known = _folds(results).get(str(fold), {})
+    # Folds may be trained side by side, and share the file.
+    lock = partial(only_one, results / ".choice.lock", "writes the choice of rounds", wait=True, notice=notice)
+    with lock():
+        known = _folds(results).get(str(fold), {})
     if known.get("made_from") == origin and known.get("chosen") in paths:
         return str(known["chosen"])
     shapes = learn_shapes(
@@ -76,8 +80,7 @@ def choose_round(
     chosen = choose(criteria)
     listed = {name: {"checkpoint": hashes[name], **_rounded(found)} for name, found in criteria.items()}
     values = {"chosen": chosen, "candidates": listed, "scans": list(scans), "made_from": origin}
-    # Folds may be trained side by side, and share the file.
-    with only_one(results / ".choice.lock", "writes the choice of rounds", wait=True, notice=notice):
+    with lock():
         write_json(results / CHOICE, {"folds": {**_folds(results), str(fold): values}})
     return chosen
 
