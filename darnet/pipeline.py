@@ -10,6 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from darnet.errors import ConfigurationError, raise_together
+from darnet.health import assess_translation
 from darnet.inference import Predictor, load_network
 from darnet.io import (
     CaseStore,
@@ -35,6 +36,7 @@ from darnet.planning import (
 )
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_dataset
+from darnet.selection import choose_round
 from darnet.self_training import label_targets, missing_classes, train_student
 from darnet.synthesis import synthesis_hash, synthesize
 from darnet.training import (
@@ -220,6 +222,7 @@ def _train_fold(
     notice: Notice,
 ) -> None:
     checkpoint, fold_checkpoint = layout.translation / CHECKPOINT, layout.segmentation(fold) / CHECKPOINT
+    source, target = (CaseStore(layout.cases(domain)) for domain in DOMAINS)
     if stage in ("all", "segmentation") and not options.resume:
         _refuse_trained(layout, fold)
     publish_plans(plans, layout.results)
@@ -228,15 +231,16 @@ def _train_fold(
         if stage in ("all", "translation"):
             # Folds after the first find the translator there; they must not be refused for it.
             resume = dataclasses.replace(options, resume=checkpoint.exists())
-            source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
             train_translation(plans, source, target, layout.translation, resume)
         variants = _synthesize(layout, plans, options, notice) if stage != "translation" else {}
+        if stage in ("all", "synthesis", "segmentation"):
+            _tell_health(layout, plans, variants, notice)
     if stage in ("all", "segmentation"):
         # An interruption may have come before the first checkpoint of this stage.
         resume = dataclasses.replace(options, resume=options.resume and fold_checkpoint.exists())
         if options.resume and not resume.resume:
             notice(f"fold {fold} has no checkpoint yet: its segmentation is trained from the start")
-        synthetic, source = CaseStore(layout.synthetic), CaseStore(layout.cases("source"))
+        synthetic = CaseStore(layout.synthetic)
         train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), resume)
     if stage in ("all", "self_training"):
         if stage == "self_training" and not plans.self_training.rounds:
@@ -245,7 +249,8 @@ def _train_fold(
             )
         for round_number in range(1, plans.self_training.rounds + 1):
             if not _self_train(layout, plans, fold, split, variants, round_number, options, notice):
-                return
+                break
+        choose_round(plans, layout.results, fold, source, target, options.device, options.quiet, notice)
 
 
 def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice: Notice) -> dict[str, tuple[str, ...]]:
@@ -254,6 +259,13 @@ def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice
     source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
     origin = synthesis_hash(plans, layout.translation / CHECKPOINT)
     return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
+
+
+def _tell_health(layout: DatasetLayout, plans: Plans, variants: Mapping[str, Sequence[str]], notice: Notice) -> None:
+    """Say what is doubtful of the translated volumes before hours of training on them."""
+    for finding in assess_translation(plans, layout, variants, keep=True).findings:
+        if finding.level != "good":
+            notice(f"{finding.level}: {finding}")
 
 
 def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> AnyTranslator:

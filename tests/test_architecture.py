@@ -16,7 +16,7 @@ PACKAGE = Path(darnet.__file__).parent
 # A package may import those above it; those in one line stand side by side and may import each other.
 ORDER = (
     ("errors",),
-    ("plans", "layout", "progress"),
+    ("plans", "layout", "progress", "words"),
     ("imaging",),
     ("io",),
     ("convert",),
@@ -28,8 +28,9 @@ ORDER = (
     ("augmentation",),
     ("training",),
     ("synthesis",),
+    ("health",),
     ("inference",),
-    ("self_training", "sharing"),
+    ("self_training", "selection", "sharing"),
     ("pipeline",),
     ("baselines",),
     ("report",),

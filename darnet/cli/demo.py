@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from darnet.cli.common import add_common, entry, parser, say, whole_number
+from darnet.cli.common import add_common, entry, parser, say, warn, whole_number
 
 MINUTES = 15
 
@@ -31,7 +31,7 @@ def run(args: Namespace) -> None:
     from darnet.demo import format_demo, run_demo
     from darnet.training import RunOptions, resolve_device
 
-    options = RunOptions(device=resolve_device(args.device), quiet=args.quiet)
+    options = RunOptions(device=resolve_device(args.device), quiet=args.quiet, notice=warn)
     start = time.monotonic()
     processes = min(os.cpu_count() or 1, 4)
     result = run_demo(Path(args.output), options, args.seed, processes=processes, notice=lambda text: say(args, text))

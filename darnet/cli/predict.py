@@ -27,8 +27,14 @@ def build_parser() -> ArgumentParser:
     command.add_argument(
         "-f", dest="folds", nargs="+", metavar="FOLD", help="folds to average: numbers, or all; else every trained fold"
     )
-    command.add_argument(
+    rounds = command.add_mutually_exclusive_group()
+    rounds.add_argument(
         "--no_self_training", action="store_true", help="the networks as they were before self-training"
+    )
+    rounds.add_argument(
+        "--chosen",
+        action="store_true",
+        help="of each fold the round that was chosen without labels (choice.json), not the last; else as planned",
     )
     command.add_argument(
         "-step_size",
@@ -83,6 +89,7 @@ def run(args: Namespace) -> None:
         step_size=args.step_size,
         notice=warn,
         self_trained=not args.no_self_training,
+        chosen=args.chosen or None,
     )
     say(args, f"{len(predictor.networks)} networks of {folder} on {predictor.device}")
     predict_folder(args.input, args.output, predictor, options, notice=lambda text: say(args, text))

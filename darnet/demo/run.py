@@ -160,7 +160,7 @@ def _train_row(
     checkpoint = _results(layout, name) / "segmentation" / f"fold_{FOLD}" / CHECKPOINT
     options = dataclasses.replace(options, resume=checkpoint.exists())
     if name == DARNET:
-        pipeline.train(layout, plans, FOLD, options)
+        pipeline.train(layout, plans, FOLD, options, notice=options.notice)
     elif name == NO_ADAPTATION:
         baselines.train_without_adaptation(layout, plans, FOLD, options)
     else:

@@ -1,9 +1,9 @@
 """Pure array tools: orientation, crop, resample, normalize, patches, sliding window, components,
 flicker along depth, planes and surfaces to look at."""
 
-from darnet.imaging.components import keep_largest, largest_component, largest_fraction
+from darnet.imaging.components import count_components, keep_largest, largest_component, largest_fraction
 from darnet.imaging.crop import Box, box_of, crop, crop_to_depth, paste
-from darnet.imaging.flicker import differences_along, flicker, relative_difference
+from darnet.imaging.flicker import BODY_ABOVE, differences_along, flicker, relative_difference
 from darnet.imaging.foreground import foreground_mask
 from darnet.imaging.normalize import normalize
 from darnet.imaging.orientation import (
@@ -28,12 +28,14 @@ from darnet.imaging.sliding_window import gaussian_weights, sliding_planes, slid
 from darnet.imaging.surfaces import colour_of, label_colours, render_surfaces
 
 __all__ = [
+    "BODY_ABOVE",
     "Box",
     "Orientation",
     "PlaneView",
     "body_axes",
     "box_of",
     "colour_of",
+    "count_components",
     "crop",
     "crop_to_depth",
     "cut_plane",

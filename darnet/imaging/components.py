@@ -50,6 +50,14 @@ def largest_fraction(mask: NDArray[np.bool_]) -> float:
     return float(sizes.max() / sizes.sum())
 
 
+def count_components(mask: NDArray[np.bool_]) -> int:
+    """Number of a mask's 26-connected components."""
+    if not mask.any():
+        return 0
+    _, sizes = _components(mask[slices_of(box_of(mask))], 26)
+    return len(sizes)
+
+
 def keep_largest(labels: NDArray[np.integer], which: Sequence[int]) -> NDArray[np.integer]:
     """Keep only the largest 26-connected component of some labels; the rest of each becomes background.
 

@@ -1,19 +1,30 @@
 """Inference: from a scan to labels on its own grid."""
 
-from darnet.inference.checkpoints import choose_folds, last_checkpoint, load_network, trained_folds
+from darnet.inference.checkpoints import (
+    CHOICE,
+    candidates,
+    choose_folds,
+    chosen_checkpoint,
+    last_checkpoint,
+    load_network,
+    trained_folds,
+)
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.folder import FolderOptions, check_output, predict_folder
 from darnet.inference.inputs import InputCase, find_inputs, select_part
 from darnet.inference.predictor import Prediction, Predictor
 
 __all__ = [
+    "CHOICE",
     "FolderOptions",
     "Geometry",
     "InputCase",
     "Prediction",
     "Predictor",
+    "candidates",
     "check_output",
     "choose_folds",
+    "chosen_checkpoint",
     "find_inputs",
     "labels_on_input_grid",
     "last_checkpoint",

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 from darnet.errors import ConfigurationError
-from darnet.io import load_checkpoint, read_meta
+from darnet.io import load_checkpoint, read_json, read_meta, sha256_of
 from darnet.networks import build_segmentation
 from darnet.plans import Plans
 from darnet.training.run import CHECKPOINT, stage_hash, stage_iterations
@@ -19,6 +19,7 @@ from darnet.training.state import load_module
 
 SEGMENTATION = "segmentation"
 SELF_TRAINING = "self_training"
+CHOICE = "choice.json"
 
 
 def segmentation_checkpoint(folder: Path, fold: str) -> Path:
@@ -26,14 +27,64 @@ def segmentation_checkpoint(folder: Path, fold: str) -> Path:
     return folder / SEGMENTATION / f"fold_{fold}" / CHECKPOINT
 
 
-def last_checkpoint(folder: Path, fold: str, plans: Plans) -> Path:
-    """Checkpoint of a fold's last finished round of self-training, or the one before any."""
+def candidates(folder: Path, fold: str, plans: Plans) -> dict[str, Path]:
+    """Checkpoints of a fold that may be predicted with, in the order of training: the one before any self-training,
+    "segmentation", and those of finished rounds, "round_1", "round_2", ..."""
     rounds = {}
     for path in (folder / SELF_TRAINING).glob(f"round_*/fold_{fold}/{CHECKPOINT}"):
         number = path.parents[1].name.removeprefix("round_")
         if number.isdigit() and is_finished(path, plans):
             rounds[int(number)] = path
-    return rounds[max(rounds)] if rounds else segmentation_checkpoint(folder, fold)
+    first = {SEGMENTATION: segmentation_checkpoint(folder, fold)}
+    return first | {f"round_{number}": rounds[number] for number in sorted(rounds)}
+
+
+def last_checkpoint(folder: Path, fold: str, plans: Plans) -> Path:
+    """Checkpoint of a fold's last finished round of self-training, or the one before any."""
+    return list(candidates(folder, fold, plans).values())[-1]
+
+
+def chosen_checkpoint(folder: Path, fold: str, plans: Plans, notice: Callable[[str], None] = warnings.warn) -> Path:
+    """Checkpoint of a fold that `choice.json` names: the one that did best without a label of a target scan.
+
+    Where there is no choice between just these networks, the last one is taken, and that is said.
+
+    Raises:
+        ConfigurationError: `choice.json` cannot be read.
+    """
+    paths = candidates(folder, fold, plans)
+    if len(paths) == 1:
+        return paths[SEGMENTATION]
+    values = read_json(folder / CHOICE) if (folder / CHOICE).exists() else {}
+    try:
+        entry = values["folds"][fold]
+        compared = {name: found["checkpoint"] for name, found in entry["candidates"].items()}
+        chosen = entry["chosen"]
+    except (KeyError, TypeError, AttributeError):
+        compared, chosen = {}, None
+    if chosen in paths and compared == {name: sha256_of(path) for name, path in paths.items()}:
+        return paths[chosen]
+    notice(
+        f"there is no choice between the networks of fold {fold} in {folder / CHOICE}; the last round is taken. "
+        "darnet_train --continue chooses"
+    )
+    return list(paths.values())[-1]
+
+
+def checkpoint_of(
+    folder: Path,
+    fold: str,
+    plans: Plans,
+    self_trained: bool = True,
+    chosen: bool | None = None,
+    notice: Callable[[str], None] = warnings.warn,
+) -> Path:
+    """Checkpoint of a fold that is predicted with; arguments as in `Predictor.from_results`."""
+    if not self_trained:
+        return segmentation_checkpoint(folder, fold)
+    if plans.self_training.choose if chosen is None else chosen:
+        return chosen_checkpoint(folder, fold, plans, notice)
+    return last_checkpoint(folder, fold, plans)
 
 
 def is_finished(path: Path, plans: Plans) -> bool:

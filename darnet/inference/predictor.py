@@ -18,13 +18,7 @@ from torch import Tensor, nn
 from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
 from darnet.imaging import sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
-from darnet.inference.checkpoints import (
-    choose_folds,
-    last_checkpoint,
-    leave_out_unfinished,
-    load_network,
-    segmentation_checkpoint,
-)
+from darnet.inference.checkpoints import checkpoint_of, choose_folds, leave_out_unfinished, load_network
 from darnet.inference.export import (
     Geometry,
     labels_on_input_grid,
@@ -97,6 +91,7 @@ class Predictor:
         step_size: float | None = None,
         notice: Callable[[str], None] = warnings.warn,
         self_trained: bool = True,
+        chosen: bool | None = None,
     ) -> Predictor:
         """Load trained networks.
 
@@ -108,19 +103,17 @@ class Predictor:
             step_size: Step of the sliding window as a fraction of the patch; None takes the plan's.
             notice: Gets a sentence where something is done in another way than asked for.
             self_trained: Take each fold's last finished round of self-training where there is one.
+            chosen: Take the round that was chosen without labels instead of the last; None does as the plan says.
 
         Raises:
             ConfigurationError: No such folder, fold or checkpoint, or one that belongs to another plan.
         """
         folder = Path(folder)
-        chosen = choose_folds(folder, folds)
+        names = choose_folds(folder, folds)
         plans = Plans.read(folder / "plans.json")
         if folds is None or folds == "all":
-            chosen = leave_out_unfinished(folder, chosen, plans, notice)
-        paths = [
-            last_checkpoint(folder, fold, plans) if self_trained else segmentation_checkpoint(folder, fold)
-            for fold in chosen
-        ]
+            names = leave_out_unfinished(folder, names, plans, notice)
+        paths = [checkpoint_of(folder, fold, plans, self_trained, chosen, notice) for fold in names]
         networks = [load_network(path, plans, notice) for path in paths]
         return cls(plans, networks, device, step_size, notice)
 

@@ -153,6 +153,8 @@ class SelfTrainingPlan:
     round on `target_share` of the patches are of target scans, the others of source volumes. Of each class in each scan
     the `kept` share of voxels that the network is surest of count; the others have no say. `matched_share` of the
     patches of source volumes have the appearance of a target scan, class by class, as the pseudo-labels tell it.
+    `choose` has prediction take the round that was chosen without labels of target scans (`choice.json`) instead of the
+    last.
     """
 
     rounds: int = 0
@@ -161,6 +163,7 @@ class SelfTrainingPlan:
     target_share: float = 0.5
     kept: float = 0.8
     matched_share: float = 0.0
+    choose: bool = False
     why: dict[str, str] = field(default_factory=dict)
 
 

@@ -8,19 +8,18 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
+from darnet.health import BINS, MOST_TARGETS, histogram, spread
 from darnet.io import CaseStore
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import CaseFingerprint, Fingerprint
 from darnet.plans import Plans
 from darnet.report.charts import line_chart
 from darnet.report.images import Volume, middle_plane, plane_stack
-from darnet.report.records import Picture, Stack, Table, cross, number
+from darnet.report.records import Picture, Stack, Table
+from darnet.words import cross, number
 
 PLANES = ("axial", "coronal", "sagittal")
 MOST_SHOWN = 6  # cases of a montage
-MOST_MEASURED = 8  # cases of a histogram
-BINS = np.linspace(-1, 1, 49)
-BODY_ABOVE = -0.95  # a preprocessed value that is no longer background
 AXIS_WORDS = {
     "S": "up-down",
     "I": "up-down",
@@ -102,7 +101,7 @@ def gather_domains(layout: DatasetLayout, plans: Plans | None) -> DomainsSection
         for d in DOMAINS
         for v in [volumes[d][len(volumes[d]) // 2]]
     ]
-    shares = {d: histogram([stores[d].image(c) for c in spread(stores[d].case_ids(), MOST_MEASURED)]) for d in DOMAINS}
+    shares = {d: histogram([stores[d].image(c) for c in spread(stores[d].case_ids(), MOST_TARGETS)]) for d in DOMAINS}
     return DomainsSection(
         missing=tuple(missing),
         fingerprint=fingerprint,
@@ -118,26 +117,11 @@ def gather_domains(layout: DatasetLayout, plans: Plans | None) -> DomainsSection
     )
 
 
-def spread(names: Sequence[str], most: int) -> list[str]:
-    """So many names, evenly from the first to the last."""
-    picks = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
-    return [names[i] for i in np.unique(picks)]
-
-
 def load_volume(store: CaseStore, case_id: str, plans: Plans, name: str) -> Volume:
     """A preprocessed case as a volume to look at, on the planned grid."""
     record = store.record(case_id)
     labels = store.labels(case_id) if record.has_labels else None
     return Volume(name, store.image(case_id)[0], plans.preprocessing.spacing, record.body_axes, labels=labels)
-
-
-def histogram(images: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
-    """Share of the voxels above background in each bin of `BINS`, all images weighing the same."""
-    found = []
-    for image in images:
-        counts, _ = np.histogram(image[image > BODY_ABOVE], BINS)
-        found.append(counts / max(counts.sum(), 1))
-    return np.asarray(np.mean(found, axis=0))
 
 
 def draw_histograms(shares: Mapping[str, NDArray[np.float64]], title: str) -> str:

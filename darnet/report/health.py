@@ -5,30 +5,24 @@ No check reads a target label. Limits are rules of thumb: they say where to look
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import numpy as np
 
+from darnet.health import Finding, Level
 from darnet.layout import DOMAINS
 from darnet.planning import Fingerprint
 from darnet.plans import Plans
 from darnet.report.domains import DomainsSection, sizes_in_words
 from darnet.report.predicted import PredictionsSection
-from darnet.report.records import Finding, Level, dice_text, number, percent, several
 from darnet.report.scored import ScoresSection
 from darnet.report.trained import Run, TrainingSection
-from darnet.report.translated import TranslationFacts, TranslationSection
+from darnet.report.translated import TranslationSection
+from darnet.words import dice_text, number, several
 
 FEW_SCANS = 5
 SPACING_RATIO = 2.0  # of the domains' median spacings along an axis
 VIEW_RATIO = 1.5  # of their fields of view
-LEAST_CONTRAST = 0.05  # standard deviation in the range of -1 to 1
-LEAST_CHANGE = 0.03  # mean difference from the source, the same range
-LEAST_APART = 0.01  # mean difference of two styles
-LARGEST_CLUSTER = 0.9  # share of the slices
-FLICKER_RATIO = 1.5  # of translated to source volumes
-BLUR_RATIO = 0.85  # of the sharpness of translated volumes to that of source and target, whichever is less sharp
 LOW_DICE, POOR_DICE = 0.8, 0.6
 VOLUME_RATIO = 2.0  # of a predicted volume to the range of the source's
 
@@ -45,11 +39,7 @@ def check_health(
     found: list[Finding] = []
     if domains.fingerprint is not None and plans is not None:
         found += _check_data(domains.fingerprint, plans)
-    if translation.facts is not None:
-        found += [*_check_translation(translation.facts), *_check_sharpness(translation.facts)]
-    if translation.cluster_shares:
-        found.append(_check_clusters(translation.cluster_shares))
-        found += _check_scans_of_clusters(translation.cluster_scans)
+    found += translation.findings
     for run in training.runs:
         found += _check_run(run)
     for labels in training.pseudo_labels:
@@ -100,75 +90,6 @@ def _check_data(fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
     if len(planes["source"] | planes["target"]) > 1:
         yield Finding("doubtful", "Direction of the planes", "Scans were taken in planes of different directions.",
                       "The translator works plane by plane and learns best where all planes lie alike.")  # fmt: skip
-
-
-def _check_translation(facts: TranslationFacts) -> Iterator[Finding]:
-    if not facts.contrast >= LEAST_CONTRAST:
-        yield Finding("bad", "Contrast of translated volumes",
-                      f"A translated volume deviates by only {number(50 * facts.contrast, 2)} % of the range: "
-                      "it shows almost nothing. The translation has collapsed, or a style is nearly black.",
-                      "Look at the styles below. Train the translator longer or with another seed, and look for target "
-                      "slices that show nothing.")  # fmt: skip
-    else:
-        yield Finding("good", "Contrast of translated volumes", "All translated volumes show contrast within the body.")
-    change = f"They differ from their source by {number(50 * facts.change, 2)} % of the range."
-    if facts.change < LEAST_CHANGE:
-        yield Finding("bad", "Translated volumes look like their source", f"{change} Almost nothing was translated.",
-                      "Train the translator longer. If the two kinds of scan do look alike, adaptation may not be "
-                      "needed.")  # fmt: skip
-    else:
-        yield Finding("good", "Translated volumes differ from their source", change)
-    if facts.styles_apart < LEAST_APART:
-        yield Finding("doubtful", "Styles look alike",
-                      f"Two styles of a volume differ by {number(50 * facts.styles_apart, 2)} % of the range.",
-                      "The style has no effect: train the translator longer, or plan fewer styles.")  # fmt: skip
-    away = (f"Intensities of source scans are {number(50 * facts.distance_before, 2)} % of the range away from target "
-            f"scans, those of translated volumes {number(50 * facts.distance_after, 2)} %.")  # fmt: skip
-    if facts.distance_after >= facts.distance_before:
-        yield Finding("doubtful", "Intensities after translation", away,
-                      "Translation did not bring the intensities nearer. Compare the styles with target scans below; "
-                      "train the translator longer.")  # fmt: skip
-    else:
-        yield Finding("good", "Intensities after translation", away)
-    source, translated = facts.flicker["source"], facts.flicker["translated"]
-    if math.isfinite(source) and math.isfinite(translated):
-        text = (f"From plane to plane translated volumes change by {number(translated, 2)} standard deviations, source "
-                f"volumes by {number(source, 2)}.")  # fmt: skip
-        if translated > FLICKER_RATIO * source:
-            yield Finding("doubtful", "Flicker along depth", text, "Neighbouring planes are translated differently. Go "
-                          "through the coronal planes below; train the translator longer.")  # fmt: skip
-        else:
-            yield Finding("good", "Flicker along depth", text)
-
-
-def _check_sharpness(facts: TranslationFacts) -> Iterator[Finding]:
-    source, translated, target = (facts.sharpness[kind] for kind in ("source", "translated", "target"))
-    if not all(map(math.isfinite, (source, translated, target))):
-        return
-    text = (f"From pixel to pixel translated volumes change by {number(translated, 2)} standard deviations, source "
-            f"volumes by {number(source, 2)}, target scans by {number(target, 2)}.")  # fmt: skip
-    if translated < BLUR_RATIO * min(source, target):
-        yield Finding("doubtful", "Translated volumes are blurred", text, "Borders of organs are lost. Train the "
-                      "translator longer, or raise segmentation.source_share in plans.json.")  # fmt: skip
-    else:
-        yield Finding("good", "Sharpness of translated volumes", text)
-
-
-def _check_clusters(shares: Sequence[float]) -> Finding:
-    text = f"{len(shares)} clusters hold " + ", ".join(percent(share) for share in shares) + " of the target slices."
-    if len(shares) < 2 or max(shares) > LARGEST_CLUSTER:
-        return Finding("doubtful", "Clusters of styles", text,
-                       "Nearly all target slices count as one style, so the translated volumes hardly vary. Look for "
-                       "odd slices that make up the small clusters, or plan fewer styles.")  # fmt: skip
-    return Finding("good", "Clusters of styles", text)
-
-
-def _check_scans_of_clusters(scans: Sequence[int]) -> Iterator[Finding]:
-    single = [f"cluster {k + 1}" for k, count in enumerate(scans) if count == 1]
-    if single and max(scans) >= FEW_SCANS:
-        yield Finding("doubtful", "Styles of single scans", f"{several(single)}: all its slices are of one scan.",
-                      "That scan looks unlike all others. If it is of another kind or damaged, take it "
-                      "out.")  # fmt: skip
 
 
 def _check_run(run: Run) -> Iterator[Finding]:

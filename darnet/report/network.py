@@ -9,7 +9,7 @@ from html import escape
 import numpy as np
 
 from darnet.plans import Plans, SegmentationPlan
-from darnet.report.records import cross
+from darnet.words import cross
 
 # Places of the drawing, in its own pixels.
 ROW, BOX, WIDE, NARROW = 78, 46, 230, 150

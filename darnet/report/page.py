@@ -9,6 +9,7 @@ from typing import Any
 
 from darnet import __version__
 from darnet.errors import ConfigurationError
+from darnet.health import Finding
 from darnet.imaging import colour_of
 from darnet.io import atomic_write
 from darnet.layout import DOMAINS, DatasetLayout
@@ -17,10 +18,10 @@ from darnet.report.domains import PLANES, gather_domains
 from darnet.report.health import check_health
 from darnet.report.planned import gather_plan
 from darnet.report.predicted import find_predictions, gather_predictions
-from darnet.report.records import Finding, dice_text, number
 from darnet.report.scored import gather_scores
 from darnet.report.trained import gather_training
 from darnet.report.translated import gather_translation
+from darnet.words import dice_text, number
 
 MARK = '<meta name="generator" content="darnet_report'
 SUMMARY = "summary.json"

@@ -9,7 +9,8 @@ from typing import Any
 from darnet.plans import Plans
 from darnet.report.domains import unit_of
 from darnet.report.network import NetworkLevel, draw_network, network_levels
-from darnet.report.records import Table, cross, number
+from darnet.report.records import Table
+from darnet.words import cross, number
 
 PARTS = {
     "preprocessing": "Grid that all scans are brought to",

@@ -11,14 +11,16 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError, DataError
+from darnet.health import spread
 from darnet.imaging import body_axes, determine_orientation, spacing_of, to_canonical
 from darnet.io import list_labels, read_json, read_scan
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
-from darnet.report.domains import PLANES, spread
+from darnet.report.domains import PLANES
 from darnet.report.images import Volume, middle_plane, plane_stack, surface_pictures
-from darnet.report.records import Picture, Stack, Table, number
+from darnet.report.records import Picture, Stack, Table
 from darnet.report.trained import BASELINES
+from darnet.words import number
 
 RECORD = "prediction.json"
 MOST_SHOWN = 8

@@ -2,12 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Literal
-
-Level = Literal["good", "doubtful", "bad"]
 
 
 @dataclass(frozen=True)
@@ -57,64 +52,3 @@ class Table:
     head: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     caption: str = ""
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One health check.
-
-    Attributes:
-        level: How it is.
-        title: What was looked at, in a few words.
-        found: What was found, with numbers and units.
-        remedy: What to do; empty where nothing is to be done.
-    """
-
-    level: Level
-    title: str
-    found: str
-    remedy: str = ""
-
-
-def number(value: float, digits: int = 3) -> str:
-    """A number with so many significant digits, without exponents for ordinary sizes."""
-    if math.isnan(value):
-        return "–"
-    if value < 0:
-        return f"−{number(-value, digits)}"
-    if math.isinf(value):
-        return "∞"
-    if value and 1e-4 <= value < 1e7:
-        magnitude = len(str(int(value))) if value >= 1 else 0
-        text = f"{value:.{max(digits - magnitude, 0)}f}" if magnitude else f"{value:.{digits}g}"
-        return text.rstrip("0").rstrip(".") if "." in text else text
-    return f"{value:.{digits}g}"
-
-
-def dice_text(value: float | None) -> str:
-    """A Dice with three decimals."""
-    return "–" if value is None or math.isnan(value) else f"{value:.3f}"
-
-
-def cross(values: Sequence[float], digits: int = 3) -> str:
-    """Numbers with crosses between them, as in "5 × 1.2 × 1.2"."""
-    return " × ".join(number(v, digits) for v in values)
-
-
-def percent(share: float) -> str:
-    """A share of 0 to 1 as percent."""
-    return f"{100 * share:.0f} %"
-
-
-def duration(seconds: float) -> str:
-    """A time that a person reads at a glance."""
-    if seconds < 90:
-        return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
-
-
-def several(names: Sequence[str], shown: int = 6) -> str:
-    """Names as text, the first few where they are many."""
-    return ", ".join(names[:shown]) + (f" and {len(names) - shown} more" if len(names) > shown else "")

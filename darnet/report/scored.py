@@ -10,7 +10,8 @@ from typing import Any
 
 from darnet.errors import ConfigurationError
 from darnet.io import read_json
-from darnet.report.records import Table, dice_text, number
+from darnet.report.records import Table
+from darnet.words import dice_text, number
 
 
 @dataclass(frozen=True)

@@ -14,9 +14,10 @@ from darnet.io import CaseStore, read_json
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
-from darnet.report.records import Table, dice_text, duration, number, percent
+from darnet.report.records import Table
 from darnet.self_training import missing_classes
 from darnet.training.hooks import read_log
+from darnet.words import dice_text, duration, number, percent
 
 LOG = "log.jsonl"
 # What the losses of the translator are, by their names in the log.

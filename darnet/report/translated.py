@@ -4,52 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import combinations
 
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.imaging import differences_along, flicker, relative_difference
+from darnet.health import Finding, TranslationFacts, assess_translation, spread
+from darnet.imaging import BODY_ABOVE, differences_along
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.report.charts import line_chart, scatter_chart
-from darnet.report.domains import BINS, MOST_MEASURED, PLANES, draw_histograms, histogram, load_volume, spread
+from darnet.report.domains import PLANES, draw_histograms, load_volume
 from darnet.report.images import Volume, picture_file, plane_stack
-from darnet.report.records import Stack, Table, number
+from darnet.report.records import Stack, Table
 from darnet.synthesis import STYLE_BANK, StyleBank, choose_styles, variant_name
 from darnet.synthesis.pictures import project
 from darnet.training.seeds import generator_for
+from darnet.words import number
 
-MOST_CASES = 4  # source cases whose translations are measured
 MOST_PREVIEWS = 6
-BODY_ABOVE = -0.9
-
-
-@dataclass(frozen=True)
-class TranslationFacts:
-    """What the health checks ask for. Intensities are in the unit of -1 (black) to 1 (white).
-
-    Attributes:
-        contrast: Least standard deviation within the body of any translated volume.
-        change: Mean absolute difference between translated and source volumes within the body.
-        styles_apart: Mean absolute difference between two styles of one volume within the body.
-        flicker: Mean absolute difference of neighbouring planes over the standard deviation, by kind of volume:
-            "source", "translated", "target".
-        sharpness: The same of neighbouring pixels within planes.
-        distance_before: Mean distance of the intensities of source from target scans.
-        distance_after: The same of translated volumes.
-        added_flicker: How many times as much translated volumes change from plane to plane as their own source.
-    """
-
-    contrast: float
-    change: float
-    styles_apart: float
-    flicker: Mapping[str, float]
-    sharpness: Mapping[str, float]
-    distance_before: float
-    distance_after: float
-    added_flicker: float = float("nan")
 
 
 @dataclass(frozen=True)
@@ -62,12 +35,10 @@ class TranslationSection:
         previews: Pictures of the training, one a position of the slider.
         style_space: Chart of the styles of all target slices.
         clusters: The clusters in numbers.
-        cluster_shares: Share of the slices in each cluster.
-        cluster_scans: Number of scans that the slices of each cluster come from.
         flicker: Chart of the differences along depth.
         measures: What was measured, in numbers.
         histogram: Intensities of source, translated and target volumes.
-        facts: For the health checks.
+        findings: The health checks.
         volumes: Number of translated volumes.
     """
 
@@ -76,12 +47,10 @@ class TranslationSection:
     previews: Stack | None = None
     style_space: str = ""
     clusters: Table | None = None
-    cluster_shares: tuple[float, ...] = ()
-    cluster_scans: tuple[int, ...] = ()
     flicker: str = ""
     measures: Table | None = None
     histogram: str = ""
-    facts: TranslationFacts | None = None
+    findings: tuple[Finding, ...] = ()
     volumes: int = 0
 
 
@@ -113,10 +82,7 @@ def gather_translation(layout: DatasetLayout, plans: Plans | None) -> Translatio
     ]
     real = target.case_ids()[len(target.case_ids()) // 2]
     row.append(load_volume(target, real, plans, f"real {plans.target.modality}"))
-    cases = spread(whole, MOST_CASES)
-    pairs = [(source.image(c)[0], [synthetic.image(variant_name(c, k))[0] for k in range(styles)]) for c in cases]
-    targets = [target.image(c)[0] for c in spread(target.case_ids(), MOST_MEASURED)]
-    facts, shares = measure(pairs, targets)
+    health = assess_translation(plans, layout, {c: [variant_name(c, k) for k in range(styles)] for c in whole})
     names = {"source": plans.source.modality, "translated": "translated", "target": plans.target.modality}
     bank = StyleBank.read(layout.synthetic / STYLE_BANK) if (layout.synthetic / STYLE_BANK).exists() else None
     return TranslationSection(
@@ -125,68 +91,14 @@ def gather_translation(layout: DatasetLayout, plans: Plans | None) -> Translatio
         previews=previews,
         style_space="" if bank is None else _draw_style_space(bank, plans, shown),
         clusters=None if bank is None else _cluster_table(bank),
-        cluster_shares=() if bank is None else _cluster_shares(bank),
-        cluster_scans=() if bank is None else _cluster_scans(bank),
         flicker=_draw_flicker(first.image, translated, plans),
-        measures=_measures(facts, plans),
-        histogram=draw_histograms({names[k]: s for k, s in shares.items()}, "Intensities before and after translation"),
-        facts=facts,
+        measures=_measures(health.facts, plans),
+        histogram=draw_histograms(
+            {names[k]: s for k, s in health.shares.items()}, "Intensities before and after translation"
+        ),
+        findings=health.findings,
         volumes=len(there),
     )
-
-
-def measure(
-    pairs: Sequence[tuple[NDArray[np.floating], Sequence[NDArray[np.floating]]]],
-    targets: Sequence[NDArray[np.floating]],
-) -> tuple[TranslationFacts, dict[str, NDArray[np.float64]]]:
-    """Compare source volumes (D, H, W) with their translations and with target volumes.
-
-    Returns:
-        The facts, and the histograms of source, translated and target volumes.
-    """
-    contrast: list[float] = []
-    change: list[float] = []
-    apart: list[float] = []
-    added: list[float] = []
-    along_depth: dict[str, list[float]] = {"source": [], "translated": [], "target": []}
-    sharpness: dict[str, list[float]] = {"source": [], "translated": [], "target": []}
-
-    def note(kind: str, volume: NDArray[np.floating], body: NDArray[np.bool_]) -> None:
-        along_depth[kind].append(relative_difference(volume, body, 0))
-        sharpness[kind].append(float(np.mean([relative_difference(volume, body, axis) for axis in (1, 2)])))
-
-    for image, styles in pairs:
-        body = image > BODY_ABOVE if (image > BODY_ABOVE).any() else np.ones(image.shape, bool)
-        note("source", image, body)
-        for style in styles:
-            note("translated", style, body)
-            added.append(flicker(style, image))
-            contrast.append(float(style[body].std()))
-            change.append(float(np.abs(style - image)[body].mean()))
-        apart += [float(np.abs(a - b)[body].mean()) for a, b in combinations(styles, 2)]
-    for image in targets:
-        note("target", image, image > BODY_ABOVE)
-    shares = {
-        "source": histogram([image for image, _ in pairs]),
-        "translated": histogram([style for _, styles in pairs for style in styles]),
-        "target": histogram(targets),
-    }
-    facts = TranslationFacts(
-        contrast=min(contrast),
-        change=float(np.mean(change)),
-        styles_apart=float(np.mean(apart)) if apart else float("nan"),
-        flicker={kind: float(np.mean(values)) for kind, values in along_depth.items()},
-        sharpness={kind: float(np.mean(values)) for kind, values in sharpness.items()},
-        distance_before=histogram_distance(shares["source"], shares["target"]),
-        distance_after=histogram_distance(shares["translated"], shares["target"]),
-        added_flicker=float(np.mean(added)),
-    )
-    return facts, shares
-
-
-def histogram_distance(a: NDArray[np.float64], b: NDArray[np.float64]) -> float:
-    """How far intensities must be moved on average to make one histogram the other (Wasserstein-1)."""
-    return float(np.abs(np.cumsum(a - b)).sum() * (BINS[1] - BINS[0]))
 
 
 def _previews(layout: DatasetLayout) -> Stack | None:

@@ -12,7 +12,7 @@ from typing import Any
 from darnet import __version__
 from darnet.errors import ConfigurationError
 from darnet.inference import load_network
-from darnet.inference.checkpoints import choose_folds, last_checkpoint, leave_out_unfinished, segmentation_checkpoint
+from darnet.inference.checkpoints import checkpoint_of, choose_folds, leave_out_unfinished, segmentation_checkpoint
 from darnet.io import load_checkpoint, pack_checkpoint
 from darnet.io.files import remove_left_over_folders
 from darnet.plans import Plans
@@ -54,7 +54,7 @@ def export_model(
         chosen = leave_out_unfinished(results, chosen, plans, notice)
     paths = {}
     for fold in chosen:
-        for path in (segmentation_checkpoint(results, fold), last_checkpoint(results, fold, plans)):
+        for path in (segmentation_checkpoint(results, fold), checkpoint_of(results, fold, plans, notice=notice)):
             paths[path.relative_to(results).as_posix()] = path
     needed = 0
     for path in paths.values():
@@ -76,7 +76,9 @@ def _check_output(output: Path) -> None:
 
 def _files(plans: Plans, paths: dict[str, Path], notice: Callable[[str], None]) -> Iterator[tuple[str, bytes]]:
     """Plan and checkpoints as they are shared."""
-    yield PLANS, (json.dumps(without_reasons(plans.to_json()), indent=2, ensure_ascii=False) + "\n").encode()
+    values = without_reasons(plans.to_json())
+    values["self_training"]["choose"] = False  # the choice is made: of each fold no other round is shared
+    yield PLANS, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
     for name, path in sorted(paths.items()):
         tensors, meta = load_checkpoint(path, notice)
         network = {key: tensor for key, tensor in tensors.items() if key.startswith(NETWORK)}

@@ -35,6 +35,7 @@ STAGE_PARTS = {
     "segmentation": ("segmentation",),
     "self_training": ("segmentation", "self_training"),
 }
+NOT_OF_WEIGHTS = ("why", "choose")  # fields of these parts that may change after training
 CHECKPOINTS_A_RUN = 20
 PICTURES_A_RUN = 10
 LINES_A_RUN = 50
@@ -69,7 +70,8 @@ def plan_hash(plans: Plans, *stages: str) -> str:
     for domain in ("source", "target"):
         parts[domain] = values[domain]["intensity"]
     for part in parts.values():
-        part.pop("why", None)
+        for name in NOT_OF_WEIGHTS:
+            part.pop(name, None)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

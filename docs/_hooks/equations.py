@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Any
 
-PAGES = ("explanation/method.md", "explanation/configuration.md")
+PAGES = ("explanation/method.md", "explanation/choice.md", "explanation/configuration.md")
 
 
 def on_page_markdown(markdown: str, page: Any, **_: Any) -> str:

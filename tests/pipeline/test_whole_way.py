@@ -77,10 +77,27 @@ def test_every_stage_leaves_what_it_should(root):
         results / "segmentation" / "fold_0" / "progress.png",
         results / "self_training" / "round_1" / "fold_0" / "checkpoint.safetensors",
         results / "self_training" / "round_1" / "fold_0" / "validation.json",
+        results / "health.json",
+        results / "choice.json",
         preprocessed / "pseudo_labels" / "round_1" / "fold_0" / "mr_01.json",
     ]
     assert [str(path) for path in expected if not path.is_file()] == []
     assert list((results / "translation" / "previews").glob("*.png"))
+
+
+def test_health_of_the_translation_is_kept_and_told(root):
+    """After four iterations translations are nothing like target scans: that is said before segmentation."""
+    layout = DatasetLayout(root, NAME)
+    findings = json.loads((layout.results / "health.json").read_text())["findings"]
+    doubtful = [finding for finding in findings if finding["level"] != "good"]
+    assert doubtful
+    assert all(finding["found"] and finding["expected"] and finding["remedy"] for finding in doubtful)
+    said: list[str] = []
+    options = RunOptions(resolve_device("cpu"), quiet=True)
+    pipeline.train(layout, Plans.read(layout.plans), 0, options, "synthesis", said.append)
+    for finding in doubtful:
+        assert any(finding["found"] in sentence and finding["remedy"] in sentence for sentence in said)
+    assert len([sentence for sentence in said if sentence.startswith(("bad: ", "doubtful: "))]) == len(doubtful)
 
 
 def test_masks_lie_on_the_grid_of_the_scan(root):
@@ -100,6 +117,17 @@ def test_prediction_without_self_training_is_another(root):
     before, after = (np.asarray(nib.load(f / "mr_test_01.nii.gz").dataobj) for f in (out, root / "out"))
     assert before.shape == after.shape
     assert (before != after).any()
+
+
+def test_prediction_with_the_round_that_was_chosen(root):
+    choice = json.loads((root / "results" / NAME / "choice.json").read_text())["folds"]["0"]
+    assert list(choice["candidates"]) == ["segmentation", "round_1", "round_2"]
+    scans, out = root / "raw" / NAME / "imagesTs", root / "chosen"
+    common = ["--root", str(root), "-device", "cpu", "--quiet"]
+    assert predict.main(["-i", str(scans), "-o", str(out), "-d", "7", "--chosen", *common]) == 0
+    assert list(out.glob("*.nii.gz"))
+    both = ["--chosen", "--no_self_training"]
+    assert predict.main(["-i", str(scans), "-o", str(out), "-d", "7", *both, *common]) == 2
 
 
 def test_summary_has_every_class(root):
@@ -245,7 +273,7 @@ def test_demo(tmp_path):
         least_iterations=3,
     )
     said: list[str] = []
-    options = RunOptions(resolve_device("cpu"), quiet=True)
+    options = RunOptions(resolve_device("cpu"), quiet=True, notice=print)
     result = run_demo(tmp_path, options, preset=preset, cases=(2, 2, 1), processes=2, notice=said.append)
     assert any("beside it" in sentence for sentence in said)
     assert set(result.rows) == {"no adaptation", "darnet", "supervised"}

@@ -7,77 +7,21 @@ import math
 import re
 import xml.etree.ElementTree as ElementTree
 
-import numpy as np
 import pytest
 import torch
-from scipy.stats import wasserstein_distance
 
+from darnet.health import Finding
 from darnet.networks import build_segmentation
 from darnet.planning import Fingerprint
 from darnet.report.charts import line_chart, scatter_chart
-from darnet.report.domains import BINS, DomainsSection, histogram, spread
+from darnet.report.domains import DomainsSection
 from darnet.report.health import check_health
 from darnet.report.network import network_levels
 from darnet.report.predicted import PredictedCase, PredictionsSection
-from darnet.report.records import Picture, Table, cross, dice_text, duration, number, several
+from darnet.report.records import Picture, Table
 from darnet.report.scored import CaseScore, ScoresSection, gather_scores
 from darnet.report.trained import PseudoLabels, Run, TrainingSection
-from darnet.report.translated import (
-    TranslationFacts,
-    TranslationSection,
-    histogram_distance,
-    measure,
-)
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [(0, "0"), (5.0, "5"), (2.6456, "2.65"), (1603.4, "1603"), (0.00123456, "0.00123"), (-96.2, "−96.2"),
-     (math.nan, "–"), (math.inf, "∞"), (-math.inf, "−∞"), (1e9, "1e+09")],
-)  # fmt: skip
-def test_number(value, text):
-    assert number(value) == text
-
-
-def test_words():
-    assert cross((5.0, 1.25, 1.25)) == "5 × 1.25 × 1.25"
-    assert [duration(s) for s in (12, 600, 7200, 86400 * 3)] == ["12 s", "10 min", "2.0 h", "3.0 days"]
-    assert several(["a", "b", "c"], 2) == "a, b and 1 more"
-    assert [dice_text(v) for v in (0.9, None, math.nan)] == ["0.900", "–", "–"]
-    assert spread(list("abcdefg"), 3) == ["a", "d", "g"]
-    assert spread(["a"], 3) == ["a"]
-    assert spread([], 3) == []
-
-
-def test_histogram_distance_is_wasserstein():
-    rng = np.random.default_rng(2)
-    a, b = (rng.dirichlet(np.ones(len(BINS) - 1)) for _ in range(2))
-    centres = (BINS[1:] + BINS[:-1]) / 2
-    assert histogram_distance(a, b) == pytest.approx(wasserstein_distance(centres, centres, a, b))
-
-
-def test_histogram_leaves_the_background_out():
-    image = np.full((1, 2, 2, 2), -1.0)
-    image[0, 0, 0] = 0.51
-    shares = histogram([image])
-    assert shares.sum() == pytest.approx(1)
-    assert shares[np.searchsorted(BINS, 0.51) - 1] == pytest.approx(1)
-
-
-def test_measure_knows_a_copy_from_a_translation():
-    rng = np.random.default_rng(3)
-    image = np.clip(rng.normal(0.2, 0.2, (6, 8, 8)), -0.8, 1).astype(np.float32)
-    target = -image
-    copied, _ = measure([(image, [image, image])], [target])
-    assert copied.change == 0
-    assert copied.styles_apart == 0
-    assert copied.distance_after == copied.distance_before > 0.3
-    turned, shares = measure([(image, [-image, np.full_like(image, 0.1)])], [target])
-    assert turned.contrast == pytest.approx(0, abs=1e-6)
-    assert turned.change > 0.2
-    assert set(shares) == {"source", "translated", "target"}
-    blurred, _ = measure([(image, [np.full_like(image, image.mean()) + 0.1 * np.arange(8)])], [target])
-    assert blurred.sharpness["translated"] < 0.5 * blurred.sharpness["source"]
+from darnet.report.translated import TranslationSection
 
 
 def test_drawn_levels_are_those_of_the_network(make_small_plans):
@@ -130,13 +74,6 @@ def run_of(**values):
     return Run(**(fields | values))
 
 
-def facts_of(**values):
-    same = {"source": 0.3, "translated": 0.3, "target": 0.3}
-    fields = {"contrast": 0.2, "change": 0.2, "styles_apart": 0.1, "flicker": same, "sharpness": same,
-              "distance_before": 0.3, "distance_after": 0.1}  # fmt: skip
-    return TranslationFacts(**(fields | values))
-
-
 def labels_of(missed):
     return PseudoLabels("Round 1, fold 0", Table((), ()), missed)
 
@@ -151,23 +88,9 @@ def scores_of(failures=0, missing=False, **dice):
     return ScoresSection(cases=(case,), class_dice={"cube": 0.9, "rod": 0.9} | dice, failures=failures)
 
 
-def unlike(kind, value):
-    return {"source": 0.3, "translated": 0.3, "target": 0.3, kind: value}
-
-
 CHECKS = [
-    ({"facts": facts_of()}, None, None),
-    ({"facts": facts_of(contrast=0.01)}, "bad", "has collapsed"),
-    ({"facts": facts_of(contrast=math.nan)}, "bad", "has collapsed"),
-    ({"facts": facts_of(change=0.01)}, "bad", "Almost nothing was translated"),
-    ({"facts": facts_of(styles_apart=0.001)}, "doubtful", "Two styles of a volume differ by"),
-    ({"facts": facts_of(distance_after=0.4)}, "doubtful", "those of translated volumes 20 %"),
-    ({"facts": facts_of(flicker=unlike("translated", 0.6))}, "doubtful", "translated volumes change by 0.6"),
-    ({"facts": facts_of(sharpness=unlike("translated", 0.1))}, "doubtful", "From pixel to pixel"),
-    ({"facts": facts_of(), "shares": (0.95, 0.05)}, "doubtful", "2 clusters hold 95 %, 5 %"),
-    ({"facts": facts_of(), "shares": (1.0,)}, "doubtful", "1 clusters hold 100 %"),
-    ({"facts": facts_of(), "shares": (0.5, 0.5), "scans": (9, 1)}, "doubtful", "cluster 2: all its slices"),
-    ({"facts": facts_of(), "shares": (0.5, 0.5), "scans": (9, 8)}, None, None),
+    ({"translation": (Finding("good", "Content", "It is kept."),)}, None, None),
+    ({"translation": (Finding("bad", "Content", "It is lost.", "Look."),)}, "bad", "It is lost."),
     ({"run": run_of()}, None, None),
     ({"run": run_of(done=5)}, "doubtful", "5 of 10 iterations are done"),
     ({"run": run_of(skipped=3)}, "doubtful", "3 iterations were skipped"),
@@ -201,9 +124,7 @@ def test_health_checks(given, level, words, make_small_plans, case_fingerprint):
     found = check_health(
         make_small_plans(),
         DomainsSection(fingerprint=Fingerprint(tuple(cases))),
-        TranslationSection(
-            facts=given.get("facts"), cluster_shares=given.get("shares", ()), cluster_scans=given.get("scans", ())
-        ),
+        TranslationSection(findings=given.get("translation", ())),
         TrainingSection(
             runs=(given["run"],) if "run" in given else (),
             pseudo_labels=(given["labels"],) if "labels" in given else (),

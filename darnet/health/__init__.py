@@ -1,0 +1,35 @@
+"""Health of a translation, before a segmentation learns on it: what is good, what is doubtful, what to do."""
+
+from darnet.health.checks import check_content, check_detail, check_facts, check_styles
+from darnet.health.findings import Finding, Level
+from darnet.health.measure import (
+    BINS,
+    TranslationFacts,
+    histogram,
+    histogram_distance,
+    measure,
+    spread,
+)
+from darnet.health.probe import Recovered, recover_labels
+from darnet.health.run import HEALTH, MOST_TARGETS, TranslationHealth, assess_translation
+
+__all__ = [
+    "BINS",
+    "HEALTH",
+    "MOST_TARGETS",
+    "Finding",
+    "Level",
+    "Recovered",
+    "TranslationFacts",
+    "TranslationHealth",
+    "assess_translation",
+    "check_content",
+    "check_detail",
+    "check_facts",
+    "check_styles",
+    "histogram",
+    "histogram_distance",
+    "measure",
+    "recover_labels",
+    "spread",
+]

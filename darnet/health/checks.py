@@ -1,0 +1,145 @@
+"""What a translation must show before a segmentation learns on it.
+
+Limits are rules of thumb: they say where to look, not whether masks may be used.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+
+import numpy as np
+
+from darnet.health.findings import Finding, Level
+from darnet.health.measure import TranslationFacts
+from darnet.health.probe import Recovered
+from darnet.synthesis import StyleBank
+from darnet.words import number, percent, several
+
+LEAST_CONTRAST = 0.05  # standard deviation in the range of -1 to 1
+LEAST_CHANGE = 0.03  # mean difference from the source, the same range
+LEAST_APART = 0.01  # mean difference of two styles
+FLICKER_RATIO = 1.5  # of translated to source volumes
+BLUR_RATIO = 0.85  # of the sharpness of translated volumes to that of source and target, whichever is less sharp
+LARGEST_CLUSTER = 0.9  # share of the slices
+MANY_SCANS = 5  # of which a cluster should have more than one
+LEAST_TOLD = 0.65  # area under the ROC curve in the source from which on the probe says something of a class
+LITTLE_KEPT, LEAST_KEPT = 0.7, 0.4  # of what the probe knows in the source beyond guessing
+
+
+def check_facts(facts: TranslationFacts) -> Iterator[Finding]:
+    """Contrast, change, styles and intensities of translated volumes."""
+    if not facts.contrast >= LEAST_CONTRAST:
+        yield Finding("bad", "Contrast of translated volumes",
+                      f"A translated volume deviates by only {number(50 * facts.contrast, 2)} % of the range: "
+                      "it shows almost nothing. The translation has collapsed, or a style is nearly black.",
+                      "Look at translation/previews and synthetic/styles.png. Train the translator longer or with "
+                      "another seed, and look for target slices that show nothing.",
+                      f"at least {_of_range(LEAST_CONTRAST)}.")  # fmt: skip
+    else:
+        yield Finding("good", "Contrast of translated volumes", "All translated volumes show contrast within the body.")
+    change = f"They differ from their source by {_of_range(facts.change)}."
+    if facts.change < LEAST_CHANGE:
+        yield Finding("bad", "Translated volumes look like their source", f"{change} Almost nothing was translated.",
+                      "Train the translator longer. If the two kinds of scan do look alike, adaptation may not be "
+                      "needed.", f"at least {_of_range(LEAST_CHANGE)}.")  # fmt: skip
+    else:
+        yield Finding("good", "Translated volumes differ from their source", change)
+    if facts.styles_apart < LEAST_APART:
+        yield Finding("doubtful", "Styles look alike", f"Two styles of a volume differ by "
+                      f"{_of_range(facts.styles_apart)}.",
+                      "The style has no effect: train the translator longer, or plan fewer styles.",
+                      f"at least {_of_range(LEAST_APART)}.")  # fmt: skip
+    away = (f"Intensities of source scans are {_of_range(facts.distance_before)} away from target scans, those of "
+            f"translated volumes {_of_range(facts.distance_after)}.")  # fmt: skip
+    if facts.distance_after >= facts.distance_before:
+        yield Finding("doubtful", "Intensities after translation", away,
+                      "Translation did not bring the intensities nearer. Compare the styles with target scans; train "
+                      "the translator longer.", "translated volumes nearer to target scans.")  # fmt: skip
+    else:
+        yield Finding("good", "Intensities after translation", away)
+
+
+def _of_range(value: float) -> str:
+    """A difference of intensities in -1 to 1 as a share of that range."""
+    return f"{number(50 * value, 2)} % of the range"
+
+
+def check_detail(facts: TranslationFacts) -> Iterator[Finding]:
+    """Flicker from plane to plane, and blur within planes."""
+    source, translated, target = (facts.flicker[kind] for kind in ("source", "translated", "target"))
+    if math.isfinite(source) and math.isfinite(translated):
+        text = (f"From plane to plane translated volumes change by {number(translated, 2)} standard deviations, source "
+                f"volumes by {number(source, 2)}.")  # fmt: skip
+        if translated > FLICKER_RATIO * source:
+            yield Finding("doubtful", "Flicker along depth", text, "Neighbouring planes are translated differently. Go "
+                          "through the coronal planes of darnet_report; train the translator longer.",
+                          f"at most {number(FLICKER_RATIO * source, 2)}.")  # fmt: skip
+        else:
+            yield Finding("good", "Flicker along depth", text)
+    source, translated, target = (facts.sharpness[kind] for kind in ("source", "translated", "target"))
+    if not all(map(math.isfinite, (source, translated, target))):
+        return
+    text = (f"From pixel to pixel translated volumes change by {number(translated, 2)} standard deviations, source "
+            f"volumes by {number(source, 2)}, target scans by {number(target, 2)}.")  # fmt: skip
+    least = BLUR_RATIO * min(source, target)
+    if translated < least:
+        yield Finding("doubtful", "Translated volumes are blurred", text, "Borders of organs are lost. Train the "
+                      "translator longer, or raise segmentation.source_share in plans.json.",
+                      f"at least {number(least, 2)}.")  # fmt: skip
+    else:
+        yield Finding("good", "Sharpness of translated volumes", text)
+
+
+def check_content(recovered: Recovered) -> Iterator[Finding]:
+    """Whether labels can still be told from translated volumes as from their source."""
+    title = "Content of translated volumes"
+    known = {name: value for name, value in recovered.source.items() if value >= LEAST_TOLD}
+    if not known:
+        return
+    lost, level = [], "doubtful"
+    for name, value in known.items():
+        found = [style.get(name, 0.5) for style in recovered.styles]
+        kept = [(own - 0.5) / (value - 0.5) for own in found]
+        if min(kept) < LITTLE_KEPT:
+            worst = int(np.argmin(kept))
+            level = "bad" if min(kept) < LEAST_KEPT else level
+            lost.append(f"{name.replace('_', ' ')} {percent(value)} → {percent(found[worst])} in style {worst + 1}")
+    if lost:
+        yield Finding(_level(level), title,
+                      f"A quick probe tells these classes from what surrounds them less well after translation than "
+                      f"before: {several(lost)} (100 % always, 50 % by guessing).",
+                      "Labels no longer fit what translated volumes show. Look whether organs vanish or move in "
+                      "synthetic/styles.png; train the translator longer, or crop both kinds of scan to the same part "
+                      "of the body.",
+                      f"at least {percent(LITTLE_KEPT)} of what it knows in the source beyond guessing.")  # fmt: skip
+    else:
+        yield Finding("good", title, f"A quick probe tells {several([n.replace('_', ' ') for n in known])} from what "
+                      "surrounds them nearly as well as in source volumes.")  # fmt: skip
+
+
+def _level(name: str) -> Level:
+    return "bad" if name == "bad" else "doubtful"
+
+
+def check_styles(bank: StyleBank) -> Iterator[Finding]:
+    """Whether target slices are of several styles, and styles of several scans."""
+    members = [np.flatnonzero(bank.clusters == k) for k in range(bank.number_of_styles)]
+    if len(members) < 2:
+        yield Finding("good", "Clusters of styles", "One style is planned.")
+        return
+    shares = [len(own) / len(bank.clusters) for own in members]
+    text = f"{len(shares)} clusters hold " + ", ".join(map(percent, shares)) + " of the target slices."
+    if max(shares) > LARGEST_CLUSTER:
+        yield Finding("doubtful", "Clusters of styles", text,
+                      "Nearly all target slices count as one style, so the translated volumes hardly vary. Look for "
+                      "odd slices that make up the small clusters (synthetic/style_space.png), or plan fewer styles.",
+                      f"at most {percent(LARGEST_CLUSTER)} in one.")  # fmt: skip
+    else:
+        yield Finding("good", "Clusters of styles", text)
+    scans = [len({bank.cases[i] for i in own}) for own in members]
+    single = [f"cluster {k + 1}" for k, count in enumerate(scans) if count == 1]
+    if single and max(scans) >= MANY_SCANS:
+        yield Finding("doubtful", "Styles of single scans", f"{several(single)}: all its slices are of one scan.",
+                      "That scan looks unlike all others. If it is of another kind or damaged, take it out.",
+                      "slices of several scans in each cluster.")  # fmt: skip

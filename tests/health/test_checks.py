@@ -1,0 +1,88 @@
+"""Each check on both sides of its limit; what is not good says what was found, what was expected and what to do."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+
+from darnet.health import (
+    Finding,
+    Recovered,
+    TranslationFacts,
+    check_content,
+    check_detail,
+    check_facts,
+    check_styles,
+)
+from darnet.synthesis import StyleBank
+
+
+def facts_of(**values):
+    same = {"source": 0.3, "translated": 0.3, "target": 0.3}
+    fields = {"contrast": 0.2, "change": 0.2, "styles_apart": 0.1, "flicker": same, "sharpness": same,
+              "distance_before": 0.3, "distance_after": 0.1}  # fmt: skip
+    return TranslationFacts(**(fields | values))
+
+
+def unlike(kind, value):
+    return {"source": 0.3, "translated": 0.3, "target": 0.3, kind: value}
+
+
+def bank_of(sizes, scans):
+    """Clusters of so many slices, each dealt out to so many scans."""
+    clusters = np.repeat(np.arange(len(sizes)), sizes)
+    cases = tuple(f"t{n % count}" for size, count in zip(sizes, scans, strict=True) for n in range(size))
+    first = np.array([int(np.flatnonzero(clusters == k)[0]) for k in range(len(sizes))])
+    return StyleBank(np.zeros((len(clusters), 8)), clusters, first, cases, tuple(range(len(clusters))))
+
+
+def recovered_of(*styles):
+    return Recovered({"liver": 0.9, "left_kidney": 0.9}, tuple({"liver": 0.9, "left_kidney": v} for v in styles))
+
+
+CHECKS = [
+    (check_facts, facts_of(), None, None),
+    (check_facts, facts_of(contrast=0.01), "bad", "has collapsed"),
+    (check_facts, facts_of(contrast=math.nan), "bad", "has collapsed"),
+    (check_facts, facts_of(change=0.01), "bad", "Almost nothing was translated"),
+    (check_facts, facts_of(styles_apart=0.001), "doubtful", "Two styles of a volume differ by"),
+    (check_facts, facts_of(styles_apart=math.nan), None, None),
+    (check_facts, facts_of(distance_after=0.4), "doubtful", "those of translated volumes 20 %"),
+    (check_detail, facts_of(), None, None),
+    (check_detail, facts_of(flicker=unlike("translated", 0.6)), "doubtful", "translated volumes change by 0.6"),
+    (check_detail, facts_of(sharpness=unlike("translated", 0.1)), "doubtful", "From pixel to pixel"),
+    (check_styles, bank_of((95, 5), (5, 5)), "doubtful", "2 clusters hold 95 %, 5 %"),
+    (check_styles, bank_of((50, 50), (9, 1)), "doubtful", "cluster 2: all its slices"),
+    (check_styles, bank_of((50, 50), (9, 8)), None, None),
+    (check_styles, bank_of((50,), (9,)), None, None),
+    (check_content, recovered_of(0.9, 0.8), None, None),
+    (check_content, recovered_of(0.9, 0.7), "doubtful", "left kidney 90 % → 70 % in style 2 (100 %"),
+    (check_content, recovered_of(0.55, 0.9), "bad", "left kidney 90 % → 55 % in style 1 (100 %"),
+    (check_content, Recovered({"liver": 0.9}, ({},)), "bad", "liver 90 % → 50 %"),
+]
+
+
+@pytest.mark.parametrize(("check", "given", "level", "words"), CHECKS)
+def test_checks(check, given, level, words):
+    found = list(check(given))
+    worse = [finding for finding in found if finding.level != "good"]
+    if level is None:
+        assert worse == []
+        assert found
+    else:
+        assert [finding.level for finding in worse] == [level]
+        assert words in worse[0].found
+        assert all(finding.remedy and finding.expected for finding in worse)
+
+
+def test_classes_that_the_probe_never_knew_are_not_judged():
+    assert list(check_content(Recovered({"liver": 0.6}, ({"liver": 0.5},)))) == []
+
+
+def test_a_finding_in_one_line():
+    finding = Finding("bad", "Content", "It is lost.", "Look at it.", "that it is there.")
+    assert str(finding) == "Content: It is lost. Expected: that it is there. Look at it."
+    assert str(Finding("good", "Content", "It is there.")) == "Content: It is there."
+    assert Finding(**finding.to_json()) == finding
