@@ -32,7 +32,7 @@ ORDER = (
     ("self_training", "sharing"),
     ("pipeline",),
     ("baselines",),
-    ("report",),
+    ("report", "experiment"),
     ("demo",),
     ("cli",),
 )
