@@ -87,6 +87,7 @@ def describe(args: Namespace, experiment: Experiment, options: RunOptions) -> No
             say(args, f"{row.name}: {reason}")
     if args.quiet and not args.estimate:
         return
+    say(args, "timing a few iterations of each network")
     expected = experiment.estimate(options)
     for name, seed, seconds in expected:
         time = "not measured" if seconds is None else duration(seconds)

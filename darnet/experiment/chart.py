@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from darnet.training.pictures import new_figure, save_figure
 
 if TYPE_CHECKING:
-    from darnet.experiment.table import Line, Spread
+    from darnet.experiment.table import Line
 
 REFERENCES = {"no_adaptation": "0.4", "supervised": "0.0"}  # rows that get a line, and its grey
 
@@ -27,14 +27,17 @@ def draw_table(lines: Sequence[Line], path: Path) -> None:
     dice, distance = figure.subplots(1, 2, sharey=True)
     for axis, measure in ((dice, 0), (distance, 1)):
         means = [line.dice if measure == 0 else line.asd_mm for line in lines]
-        axis.barh(range(len(lines)), [_shown(m.mean) for m in means], xerr=[_shown(m.std) for m in means],
-                  color="0.85", edgecolor="0.5", capsize=3)  # fmt: skip
+        axis.barh(range(len(lines)), [m.mean if math.isfinite(m.mean) else 0.0 for m in means], color="0.85")
+        for i, spread in enumerate(means):
+            if math.isfinite(spread.std):
+                axis.errorbar(spread.mean, i, xerr=spread.std, color="0.3", capsize=3)
         for number, name in enumerate(names):
             found = [(i, line.classes[name][measure].mean) for i, line in enumerate(lines) if name in line.classes]
             found = [(i, value) for i, value in found if math.isfinite(value)]
             axis.plot([v for _, v in found], [i for i, _ in found], "o", markersize=4, color=f"C{number}", label=name)
         for i, spread in enumerate(means):
-            axis.annotate(f" {_text(spread, measure)}", (0, i), va="center", fontsize=7)
+            text = spread.text(3) if measure == 0 else spread.text(1)
+            axis.annotate(text, (1.01, i), xycoords=("axes fraction", "data"), va="center", fontsize=7)
         for line, spread in zip(lines, means, strict=True):
             if line.name in REFERENCES and math.isfinite(spread.mean):
                 axis.axvline(spread.mean, color=REFERENCES[line.name], linestyle="--", linewidth=1)
@@ -47,11 +50,3 @@ def draw_table(lines: Sequence[Line], path: Path) -> None:
     distance.set_xlabel("ASD in mm (no bar: an organ was missed)")
     dice.legend(loc="lower center", bbox_to_anchor=(0.5, 1.0), ncols=max(len(names), 1), fontsize=7, frameon=False)
     save_figure(figure, path)
-
-
-def _shown(value: float) -> float:
-    return value if math.isfinite(value) else 0.0
-
-
-def _text(spread: Spread, measure: int) -> str:
-    return spread.text(3) if measure == 0 else spread.text(1)

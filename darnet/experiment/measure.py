@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from multiprocessing import get_context
@@ -21,7 +20,6 @@ from darnet.training.lines import peak_memory_gb
 from darnet.training.loaders import PatchLoader
 
 ITERATIONS = 2  # the first makes the optimizer's moments, the second has all that an iteration ever has
-Notice = Callable[[str], None]
 
 
 def network_of(plans: Plans) -> str:

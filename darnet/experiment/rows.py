@@ -133,7 +133,17 @@ ROWS: tuple[Row, ...] = (
     Row("anisotropic_qam_vam", "Table IV: + QAM and VAM", _network(True, True, False)),
     Row("deep_supervision", "Table IV: + QAM, VAM and deep supervision", _network(True, True, True)),
     *(Row(name, text, changes) for name, (text, changes) in UPGRADES.items()),
-    Row("all_upgrades", "all upgrades together", merge(*(changes for _, changes in UPGRADES.values()))),
+    Row(
+        "segmentation_head",
+        "+ a segmentation head on the translator's content",
+        _upgrade("translation", segmentation_weight=1.0),
+    ),
+    Row(
+        "depth_consistency",
+        "+ neighbouring planes translated alike",
+        _upgrade("translation", depth_consistency=1.0),
+    ),
+    Row("all_upgrades", "all upgrades of the DAR-UNet together", merge(*(changes for _, changes in UPGRADES.values()))),
     Row("default", "the plan as it stands", as_planned=True),
 )
 

@@ -210,7 +210,9 @@ class Experiment:
         else:
             scores = evaluate_folders(output, references, run.plans.foreground).to_json()
         keys = {"key": layout.keys.scores, "plan": plan_key(run.row, run.plans)}
-        measured = {"device": options.device.type, "seconds": seconds, "memory_gb": memory}
+        rounds = [layout.self_training(fold, n + 1) / CHECKPOINT for n in range(run.plans.self_training.rounds)]
+        left_out = sum(not path.exists() for path in rounds)
+        measured = {"device": options.device.type, "seconds": seconds, "memory_gb": memory, "left_out": left_out}
         write_json(layout.record(fold), {"row": layout.row, "seed": layout.seed, **keys, **measured, "scores": scores})
 
     def _memory(self, run: Run, options: RunOptions) -> float | None:

@@ -108,6 +108,8 @@ def make_table(experiment: Experiment, failed: Mapping[str, object] | None = Non
         same_as, records = experiment.records(row)
         notes = [] if same_as == row.name else [f"the same plan as {same_as}"]
         notes += [f"{name} failed" for name in failed or {} if name.startswith(f"{row.name}, ")]
+        left_out = [str(record["seed"]) for record in records if record["left_out"]]
+        notes += [f"self-training left out with seed {', '.join(left_out)}"] if left_out else []
         if not records:
             if row.name not in asked:
                 continue

@@ -8,6 +8,7 @@ import pytest
 from darnet import pipeline
 from darnet.demo import write_demo_dataset
 from darnet.demo.dataset import Protocol
+from darnet.experiment import run
 from darnet.io import write_json
 from darnet.layout import DatasetLayout
 from darnet.planning import find_preset
@@ -42,7 +43,8 @@ def prepared(tmp_path_factory):
 
 
 @pytest.fixture
-def layout(prepared, tmp_path):
-    """A copy of the prepared root."""
+def layout(prepared, tmp_path, monkeypatch):
+    """A copy of the prepared root; memory, which takes a process of its own, is not measured on it."""
+    monkeypatch.setattr(run, "memory_of_training", lambda *_: None)
     shutil.copytree(prepared.root, tmp_path / "root")
     return DatasetLayout(tmp_path / "root", NAME)

@@ -23,6 +23,7 @@ from darnet.io import only_one, read_meta, write_json
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.training import CHECKPOINT, RunOptions, resolve_device
+from darnet.training import run as training
 
 NAME = "Dataset007_Tiny"
 ROWS = ("no_adaptation", "supervised", "entangled", "multi_style", "deep_supervision", "default")
@@ -199,6 +200,12 @@ def experiment_of(layout, *rows):
 OPTIONS = RunOptions(resolve_device("cpu"), quiet=True)
 
 
+def test_self_training_that_was_left_out_is_in_the_table(layout, monkeypatch):
+    monkeypatch.setattr(pipeline, "missing_classes", lambda *_: ["spleen"])
+    assert command(layout.root, "--quiet", "--rows", "self_training") == 0
+    assert table(layout.root)["self_training"]["note"] == "self-training left out with seed 0"
+
+
 def test_a_row_that_fails_leaves_the_others(layout, monkeypatch, capsys):
     def fail(*args, **_):
         raise DataError("the translation has collapsed")
@@ -214,25 +221,25 @@ def test_a_row_that_fails_leaves_the_others(layout, monkeypatch, capsys):
 
 def test_an_interrupted_row_is_gone_on_with(done, layout, monkeypatch):
     """A signal in the middle of the segmentation: the same command ends with the same weights."""
-    experiment, train = experiment_of(layout, "multi_style"), pipeline.train_segmentation
+    experiment, run_training = experiment_of(layout, "multi_style"), training.run_training
 
-    def stop(plans, *args):
-        *rest, folder, options = args
-        part = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, iterations=2))
-        train(part, *rest, folder, options)
-        raise Interrupted("stopped")
+    def stop(step, iterations, hooks, start):
+        middle = step.stage.startswith("segmentation") and start < 2
+        run_training(step, 2 if middle else iterations, hooks, start)
+        if middle:
+            raise Interrupted("stopped")
 
-    monkeypatch.setattr(pipeline, "train_segmentation", stop)
+    monkeypatch.setattr(training, "run_training", stop)
+    (run,) = experiment.runs()
     with pytest.raises(Interrupted):
         experiment.run(OPTIONS, lambda _: None)
-    monkeypatch.setattr(pipeline, "train_segmentation", train)
-    (run,) = experiment.runs()
+    assert int(read_meta(run.layout.segmentation("0") / CHECKPOINT)["iteration"]) == 2
     assert not experiment.done(run)
-    shutil.rmtree(run.layout.segmentation("0"))  # of another length, so it would be refused
     assert experiment.run(OPTIONS, lambda _: None) == {}
     assert experiment.done(run)
-    expected = checkpoints(done)
-    assert all(expected[name] == data for name, data in checkpoints(layout.root).items())
+    expected, found = checkpoints(done), checkpoints(layout.root)
+    assert len(found) == 2
+    assert {name for name, data in found.items() if expected[name] != data} == set()
 
 
 def test_weights_of_another_plan_are_refused(done, tmp_path):
