@@ -18,6 +18,7 @@ COMMANDS = {
     "darnet_export_model": "export_model",
     "darnet_import_model": "import_model",
     "darnet_report": "report",
+    "darnet_experiment": "experiment",
     "darnet_demo": "demo",
 }
 

@@ -25,20 +25,33 @@ def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | in
 
     Made-up contrasts are part of adaptation, so this baseline has the paper's augmentations alone.
     """
-    return _train_as_they_are(layout, without_adaptation(plans), fold, options, layout.results / NO_ADAPTATION)
+    return train_as_they_are(layout, without_adaptation(plans), fold, options, layout.results / NO_ADAPTATION)
 
 
 def train_without_translation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
     """Made-up contrasts without a translator: the planned augmentations on the source volumes as they are."""
-    return _train_as_they_are(layout, in_one_run(plans), fold, options, layout.results / NO_TRANSLATION)
+    return train_as_they_are(layout, in_one_run(plans), fold, options, layout.results / NO_TRANSLATION)
+
+
+def with_rounds(plans: Plans, rounds: int) -> Plans:
+    """The plan with another number of rounds of self-training, and as many iterations in all."""
+    before, former = plans.segmentation.iterations, plans.self_training
+    total = before + former.rounds * former.iterations
+    if rounds == former.rounds:
+        return plans
+    share = former.iterations / before
+    length = max(round(total * share / (1 + rounds * share)), 1) if rounds else former.iterations
+    return dataclasses.replace(
+        plans,
+        segmentation=dataclasses.replace(plans.segmentation, iterations=max(total - rounds * length, 1)),
+        self_training=dataclasses.replace(former, rounds=rounds, iterations=length),
+    )
 
 
 def in_one_run(plans: Plans) -> Plans:
     """The plan with the iterations of self-training added to the segmentation's, so that a baseline has as many."""
-    more = plans.self_training.rounds * plans.self_training.iterations
-    longer = dataclasses.replace(plans.segmentation, iterations=plans.segmentation.iterations + more, source_share=0.0)
-    none = dataclasses.replace(plans.self_training, rounds=0)
-    return dataclasses.replace(plans, segmentation=longer, self_training=none)
+    longer = with_rounds(plans, 0)
+    return dataclasses.replace(longer, segmentation=dataclasses.replace(longer.segmentation, source_share=0.0))
 
 
 def without_adaptation(plans: Plans) -> Plans:
@@ -60,12 +73,31 @@ def train_supervised(
         options: Device, resume, quiet.
         processes: Cases preprocessed at once.
     """
-    own = DatasetLayout(layout.preprocessed, SUPERVISED)
+    own, as_source = prepare_supervised(layout.preprocessed, labelled, plans, processes, options.quiet)
+    return train_as_they_are(own, as_source, "all", options, layout.results / SUPERVISED)
+
+
+def prepare_supervised(
+    root: Path, labelled: VerifiedDataset, plans: Plans, processes: int = 1, quiet: bool = True
+) -> tuple[DatasetLayout, Plans]:
+    """Preprocess labelled target scans as if they were source scans, and deal them into folds.
+
+    Args:
+        root: Folder below which they are kept.
+        labelled: Target scans with labels, as if they were source scans.
+        plans: The plan of the data set that is adapted.
+        processes: Cases preprocessed at once.
+        quiet: No progress bar.
+
+    Returns:
+        Where they lie, and the plan to train on them with.
+    """
+    own = DatasetLayout(root, SUPERVISED)
     as_source = dataclasses.replace(without_adaptation(plans), source=plans.target)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
-    preprocess(own, labelled, as_source, processes, options.quiet)
+    preprocess(own, labelled, as_source, processes, quiet)
     write_splits(own, labelled, as_source)
-    return _train_as_they_are(own, as_source, "all", options, layout.results / SUPERVISED)
+    return own, as_source
 
 
 def as_labelled(info_of: VerifiedDataset, images: dict[str, Path], labels: dict[str, Path]) -> VerifiedDataset:
@@ -74,9 +106,16 @@ def as_labelled(info_of: VerifiedDataset, images: dict[str, Path], labels: dict[
     return VerifiedDataset(info_of.info, cases, (), ())
 
 
-def _train_as_they_are(
-    layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions, results: Path
-) -> Path:
+def train_as_they_are(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions, results: Path) -> Path:
+    """Train the DAR-UNet on the source volumes of a data set as they are. Returns its results.
+
+    Args:
+        layout: The data set.
+        plans: Its plan, to the letter.
+        fold: 0 to 4, or "all".
+        options: Device, resume, quiet.
+        results: Gets the plan and the weights.
+    """
     source = CaseStore(layout.cases("source"))
     split = read_fold(layout.splits, fold)
     require_writable(results, "name another root with --root or DARNET_ROOT, or mend the permissions")

@@ -33,7 +33,7 @@ ORDER = (
     ("self_training", "selection", "sharing"),
     ("pipeline",),
     ("baselines",),
-    ("report",),
+    ("report", "experiment"),
     ("demo",),
     ("cli",),
 )

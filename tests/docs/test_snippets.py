@@ -38,6 +38,7 @@ RUN = (
     "docs/how-to/resume.md",
     "docs/how-to/slurm.md",
     "docs/how-to/report.md",
+    "docs/how-to/experiments.md",
     "docs/how-to/share.md",
     "docs/how-to/when-adaptation-fails.md",
     "docs/reference/files.md",
@@ -185,6 +186,24 @@ def test_dicom(tutorial, snippets, run_script, monkeypatch, tmp_path, write_dico
     assert "1 liver" in capsys.readouterr().out
     mask = np.asanyarray(nib.load("masks_seg/series.nii.gz").dataobj)
     assert mask.shape == scan.shape
+
+
+def test_experiments(tutorial, snippets, run_script, monkeypatch, tmp_path):
+    shutil.copytree(tutorial, tmp_path / "copy")
+    monkeypatch.chdir(tmp_path / "copy")
+    raw = tmp_path / "copy" / "darnet_data" / "raw" / NAME
+    for old, new in (("mr_new", "imagesTs"), ("mr_new_labels", "labelsTs")):
+        shutil.copytree(old, raw / new)
+    for number in (1, 2):  # source scans stand in for labelled target scans
+        for old, new, ending in (("imagesTr", "more_mr", "_0000"), ("labelsTr", "more_mr_labels", "")):
+            Path(new).mkdir(exist_ok=True)
+            shutil.copy(sorted((raw / old).iterdir())[number], Path(new, f"volunteer_{number}{ending}.nii.gz"))
+    for language, text in snippets("docs/how-to/experiments.md"):
+        assert language == "sh"
+        run_script(text)
+    table = Path("darnet_data", "results", NAME, "experiment", "table_fold_0.md").read_text("utf-8")
+    assert "| default | 2 |" in table
+    assert "| supervised | 1 |" in table
 
 
 @pytest.mark.parametrize("page", ["docs/reference/python.md", "README.md"])

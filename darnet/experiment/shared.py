@@ -1,0 +1,123 @@
+"""What rows share: each stage lies in a folder that is named after all it depends on."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+
+from darnet.experiment.rows import TRANSLATED, Row
+from darnet.io import CaseStore
+from darnet.layout import DOMAINS, DatasetLayout
+from darnet.plans import Plans
+from darnet.training import plan_hash
+
+FOLDER = "experiment"
+
+
+@dataclass(frozen=True)
+class Keys:
+    """Hashes of all that each stage of a row depends on: equal ones are computed once.
+
+    Attributes:
+        preprocessing: Of the preprocessed scans.
+        translation: Of the translator.
+        synthesis: Of the translated volumes.
+        training: Of the DAR-UNet.
+        scores: Of its predictions.
+    """
+
+    preprocessing: str
+    translation: str
+    synthesis: str
+    training: str
+    scores: str
+
+
+def keys_of(row: Row, plans: Plans, data: str) -> Keys:
+    """The keys of a row.
+
+    Args:
+        row: The row.
+        plans: Its own plan, with its seed.
+        data: Hash of the scans that are learned from.
+    """
+    translation = _digest(plan_hash(plans, "translation"), plans.synthesis.minimum_foreground, plans.seed, data)
+    synthesis = _digest(translation, _part(plans.synthesis))
+    learned = synthesis if row.images == TRANSLATED else ""
+    rounds = _part(plans.self_training) if plans.self_training.rounds else None
+    training = _digest(row.images, learned, plan_hash(plans, "segmentation"), rounds, plans.seed, data)
+    scores = _digest(training, _part(plans.inference))
+    return Keys(plan_hash(plans), translation, synthesis, training, scores)
+
+
+def hash_of_data(layout: DatasetLayout) -> str:
+    """Hash of the preprocessed scans of a data set and the labels of its source scans."""
+    stores = {domain: CaseStore(layout.cases(domain)) for domain in DOMAINS}
+    return _digest({d: {case: s.record(case).content_hash for case in s.case_ids()} for d, s in stores.items()})
+
+
+@dataclass(frozen=True)
+class RunLayout(DatasetLayout):
+    """One row with one seed: results of its own, everything else where the rows that have the same find it.
+
+    Attributes:
+        base: The data set.
+        row: Name of the row.
+        seed: Its seed.
+        keys: Of its stages.
+        own_grid: Whether it needs preprocessed scans other than the data set's.
+    """
+
+    base: DatasetLayout
+    row: str
+    seed: int
+    keys: Keys
+    own_grid: bool
+
+    @property
+    def raw(self) -> Path:
+        return self.base.raw
+
+    @property
+    def splits(self) -> Path:
+        return self.base.splits
+
+    @property
+    def preprocessed(self) -> Path:
+        shared = self.base.preprocessed / FOLDER / f"preprocessed_{self.keys.preprocessing[:12]}"
+        return shared if self.own_grid else self.base.preprocessed
+
+    @property
+    def synthetic(self) -> Path:
+        return self.base.preprocessed / FOLDER / f"synthetic_{self.keys.synthesis}"
+
+    @property
+    def results(self) -> Path:
+        return self.base.results / FOLDER / self.row / f"seed_{self.seed}"
+
+    @property
+    def translation(self) -> Path:
+        return self.base.results / FOLDER / "shared" / f"translation_{self.keys.translation}"
+
+    def pseudo_labels(self, fold: int | str, round_number: int) -> Path:
+        own = self.base.preprocessed / FOLDER / "pseudo_labels" / self.row / f"seed_{self.seed}"
+        return own / f"round_{round_number}" / f"fold_{fold}"
+
+    def record(self, fold: int | str) -> Path:
+        """What a fold has come to; written when it is trained and scored."""
+        return self.results / f"fold_{fold}.json"
+
+    def predictions(self, fold: int | str) -> Path:
+        """Masks of the test scans."""
+        return self.results / "predictions" / f"fold_{fold}"
+
+
+def _part(part: object) -> dict[str, object]:
+    return {k: v for k, v in dataclasses.asdict(part).items() if k != "why"}  # type: ignore[call-overload]
+
+
+def _digest(*values: object) -> str:
+    return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
