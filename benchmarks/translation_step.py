@@ -15,6 +15,7 @@ from torch import Tensor
 from benchmarks.pairs import DARNET, OTHER, Row, make_row, peak_memories, run_row, time_pairs, use_threads
 from benchmarks.plain_translation import PlainTranslationStep, plain_translator
 from darnet.plans import TranslationPlan
+from darnet.training.loaders import SliceBatch
 from darnet.training.translation import TranslationStep
 
 PLAN = TranslationPlan(slice_size=(128, 128), width=32, batch_size=4)
@@ -26,9 +27,9 @@ class SameSlices:
     def __init__(self, images: Tensor) -> None:
         self.images = images
 
-    def batch(self, rng: np.random.Generator) -> tuple[Tensor, tuple[str, ...]]:
+    def batch(self, rng: np.random.Generator) -> SliceBatch:
         """See `SliceLoader`."""
-        return self.images, ("case",) * len(self.images)
+        return SliceBatch(self.images, ("case",) * len(self.images))
 
 
 def slices(plan: TranslationPlan) -> tuple[Tensor, Tensor]:

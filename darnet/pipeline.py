@@ -257,7 +257,7 @@ def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice
     """Make the synthetic volumes that are not there; returns the names of all, by source case."""
     translator = _finished_translator(layout, plans, options)
     source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
-    origin = synthesis_hash(plans, layout.translation / CHECKPOINT)
+    origin = synthesis_hash(plans, layout.translation / CHECKPOINT, target)
     return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
 
 

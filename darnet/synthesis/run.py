@@ -32,11 +32,13 @@ def variant_name(case_id: str, style: int) -> str:
     return f"{case_id}_style_{style}"
 
 
-def synthesis_hash(plans: Plans, checkpoint: Path) -> str:
-    """Hash of what the synthetic volumes come from: the translator's weights and the plan of the synthesis."""
+def synthesis_hash(plans: Plans, checkpoint: Path, target: CaseStore) -> str:
+    """Hash of what the synthetic volumes come from: the translator's weights, the plan of the synthesis, and the target
+    cases whose styles they have."""
     plan = dataclasses.asdict(plans.synthesis)
     plan.pop("why")
-    return hashlib.sha256(json.dumps([plan, plans.seed, sha256_of(checkpoint)]).encode()).hexdigest()
+    cases = {case_id: target.record(case_id).content_hash for case_id in target.case_ids()}
+    return hashlib.sha256(json.dumps([plan, plans.seed, sha256_of(checkpoint), cases]).encode()).hexdigest()
 
 
 def synthesize(
