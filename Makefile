@@ -38,8 +38,9 @@ lint: $(INSTALLED)
 	$(BIN)/mypy
 
 # One thread for each worker: more of them only wait for each other on few cores.
+# Tests change their folder: what they covered is collected here all the same.
 test: lint
-	OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) \
+	COVERAGE_FILE=$(CURDIR)/.coverage OMP_NUM_THREADS=1 MKL_NUM_THREADS=1 $(BIN)/python -m pytest -n $(WORKERS) \
 		--cov --cov-report=term:skip-covered --cov-fail-under=90
 
 # Warnings are errors: a page that leads nowhere is not built.

@@ -85,10 +85,10 @@ def test_scores_are_those_of_the_masks(done):
 
 def test_stages_are_shared(done):
     shared = done / "results" / NAME / "experiment" / "shared"
-    assert len(list(shared.glob("translation_*"))) == 2  # one a seed
-    assert len(list((done / "preprocessed" / NAME / "experiment").glob("synthetic_*"))) == 2
+    assert len(list(shared.glob("translation_*"))) == 3  # one a seed, and the entangled one
+    assert len(list((done / "preprocessed" / NAME / "experiment").glob("synthetic_*"))) == 3
     rows = {path.name for path in shared.parent.iterdir() if path.is_dir()}
-    assert rows == {"no_adaptation", "supervised", "multi_style", "all_upgrades", "shared"}
+    assert rows == {"no_adaptation", "supervised", "entangled", "multi_style", "all_upgrades", "shared"}
 
 
 def test_budget_is_the_same(done):

@@ -231,7 +231,7 @@ def test_27_empty_folder(bench):
 def test_27_wrong_ending(bench):
     other = bench.target.with_name("t1_0000.mha")
     bench.target.rename(other)
-    bench.refused(bench.plan, "another ending", other, "CASE_0000.nii.gz", "convert or rename")
+    bench.refused(bench.plan, "another ending", other, "CASE_0000.nii.gz", "convert it to NIfTI or rename it")
     scan = bench.scan.with_name("x_0000.mha")
     bench.scan.rename(scan)
     bench.refused(lambda *flags: bench.predict(*flags, source=scan.parent), "another ending", scan)
