@@ -145,7 +145,7 @@ for folder in ("labelsTs", "labelsTr_target"):
 """
     )
     done_there = subprocess.run(
-        [sys.executable, str(script), str(layout.root), NAME], capture_output=True, text=True, timeout=300
+        [sys.executable, str(script), str(layout.root), NAME], capture_output=True, text=True, timeout=600
     )
     assert done_there.returncode == 0, done_there.stderr
     expected = {name: data for name, data in checkpoints(done).items() if "seed_1" not in name}
