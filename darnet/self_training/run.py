@@ -5,15 +5,18 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
+from torch import nn
 
 from darnet.augmentation import Appearance, draw_curve, fill_unseen, match_appearance, measure_appearance
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans, SegmentationPlan, SelfTrainingPlan
 from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
-from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
+from darnet.training.loaders import MixedLoader, PatchLoader, Restyle, labelled_patches
+from darnet.training.seeds import generator_for
 
 MATCHED_GAIN = 0.3  # of the gains of single classes: pseudo-labels tell their intensities only roughly
 
@@ -77,8 +80,10 @@ def train_student(
     }
     fit(step, plan.iterations, folder, meta, options)
     if held_out:
-        summary = validate(plans, step.network, images, labels, {c: variants[c] for c in held_out}, options.device)
-        write_json(folder / "validation.json", summary)
+        write_json(
+            folder / "validation.json",
+            _validate(plans, step.network, labels, held_out, pseudo, images, variants, options),
+        )
 
 
 def patch_shares(settings: SelfTrainingPlan, round_number: int, matched: bool = True) -> tuple[float, float, float]:
@@ -120,17 +125,46 @@ def matched_patches(
     Returns:
         None where no target scan or none of the cases can be measured.
     """
+    own, restyle = looks_of_targets(source, cases, pseudo, num_classes)
+    if restyle is None:
+        return None
+    variants = {case: (case,) for case in own}
+    return PatchLoader(source, source, variants, _as_scanned(plan, MATCHED_GAIN * plan.class_gain), restyle)
+
+
+def looks_of_targets(
+    source: CaseStore, cases: Sequence[str], pseudo: CaseStore, num_classes: int
+) -> tuple[tuple[str, ...], Restyle | None]:
+    """The source cases that can be measured, and what shows them as a random target scan does; None without either."""
 
     def measure(store: CaseStore, names: Sequence[str]) -> dict[str, Appearance]:
         measured = {c: measure_appearance(store.image(c), store.labels(c), num_classes) for c in names}
         return {case: appearance for case, appearance in measured.items() if appearance is not None}
 
     own, others = measure(source, cases), fill_unseen(list(measure(pseudo, pseudo.case_ids()).values()))
-    if not own or not others:
-        return None
 
     def restyle(case: str, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return match_appearance(image, labels, own[case], others[rng.integers(len(others))], draw_curve(rng))
 
-    variants = {case: (case,) for case in own}
-    return PatchLoader(source, source, variants, _as_scanned(plan, MATCHED_GAIN * plan.class_gain), restyle)
+    return tuple(own), restyle if own and others else None
+
+
+def _validate(
+    plans: Plans,
+    network: nn.Module,
+    source: CaseStore,
+    held_out: Sequence[str],
+    pseudo: CaseStore,
+    translated: CaseStore,
+    variants: Mapping[str, Sequence[str]],
+    options: RunOptions,
+) -> dict[str, Any]:
+    """Dice on held-out source volumes as the round's patches look: matched to target scans, else translated."""
+    cases, restyle = looks_of_targets(source, held_out, pseudo, plans.num_classes)
+    if restyle is None or not plans.self_training.matched_share:
+        return validate(plans, network, translated, source, {c: variants[c] for c in held_out}, options.device)
+
+    def look(case: str, image: np.ndarray, labels: np.ndarray) -> np.ndarray:
+        return restyle(case, image, labels, generator_for(plans.seed, f"validation of {case}", 0))
+
+    return validate(plans, network, source, source, {c: (c,) for c in cases}, options.device, look)

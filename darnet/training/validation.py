@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -22,8 +22,18 @@ def validate(
     labels: CaseStore,
     variants: Mapping[str, Sequence[str]],
     device: torch.device,
+    look: Callable[[str, np.ndarray, np.ndarray], np.ndarray] | None = None,
 ) -> dict[str, Any]:
     """Dice of each class on each held-out case, one style a case in turn.
+
+    Args:
+        plans: The plan.
+        network: Trained weights.
+        images: Store of the images to segment.
+        labels: Store of their labels.
+        variants: Held-out case -> names under which `images` holds it.
+        device: Where to compute.
+        look: Changes how an image looks before it is segmented: case, image (1, D, H, W) and labels (D, H, W) to image.
 
     Returns:
         {"cases": {case: {"image": name, class: Dice or None}}, "mean": {class: mean over cases that show it}}.
@@ -32,9 +42,12 @@ def validate(
     cases: dict[str, dict[str, Any]] = {}
     for number, (case, names) in enumerate(sorted(variants.items())):
         name = names[number % len(names)]
+        image, reference = images.image(name), labels.labels(case)
+        if look is not None:
+            image = look(case, image, reference)
         with torch.no_grad():
             probabilities = sliding_window(
-                torch.from_numpy(images.image(name)).to(device),
+                torch.from_numpy(image).to(device),
                 network,
                 plans.segmentation.patch_size,
                 plans.num_classes,
@@ -42,7 +55,6 @@ def validate(
                 average=plans.inference.average,
             )
         predicted = probabilities.argmax(0).cpu().numpy()
-        reference = labels.labels(case)
         scores = {key: dice(predicted, reference, value) for key, value in plans.foreground.items()}
         cases[case] = {"image": name, **{k: None if np.isnan(v) else round(v, 4) for k, v in scores.items()}}
     mean = {}

@@ -7,7 +7,7 @@ import pytest
 
 from darnet.io import CaseRecord, CaseStore
 from darnet.plans import SegmentationPlan, SelfTrainingPlan
-from darnet.self_training.run import matched_patches, patch_shares
+from darnet.self_training.run import looks_of_targets, matched_patches, patch_shares
 
 SHAPE = (8, 24, 24)
 PLAN = SegmentationPlan(
@@ -102,3 +102,17 @@ def test_none_where_nothing_can_be_measured(stores, tmp_path):
 def test_target_scans_come_in_from_the_second_round_on(round_number, matched, expected):
     settings = SelfTrainingPlan(rounds=3, target_share=0.3, matched_share=0.9)
     assert patch_shares(settings, round_number, matched) == pytest.approx(expected)
+
+
+def test_held_out_cases_are_validated_as_target_scans_look(stores):
+    source, pseudo = stores
+    cases, restyle = looks_of_targets(source, ("a", "b"), pseudo, 2)
+    image, labels = source.image(cases[0]), source.labels(cases[0])
+    shown = restyle(cases[0], image, labels, np.random.default_rng(0))
+    inside = labels == 1
+    target = pseudo.image(pseudo.case_ids()[0])[0][pseudo.labels(pseudo.case_ids()[0]) == 1]
+    assert (
+        abs(np.median(shown[0][inside]) - np.median(target))
+        < 0.1
+        < abs(np.median(image[0][inside]) - np.median(target))
+    )
