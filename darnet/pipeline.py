@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from darnet.errors import ConfigurationError, raise_together
-from darnet.health import assess_translation
+from darnet.health import tell_health
 from darnet.inference import Predictor, load_network
 from darnet.io import (
     CaseStore,
@@ -234,7 +234,7 @@ def _train_fold(
             train_translation(plans, source, target, layout.translation, resume)
         variants = _synthesize(layout, plans, options, notice) if stage != "translation" else {}
         if stage in ("all", "synthesis", "segmentation"):
-            _tell_health(layout, plans, variants, notice)
+            tell_health(plans, layout, variants, notice)
     if stage in ("all", "segmentation"):
         # An interruption may have come before the first checkpoint of this stage.
         resume = dataclasses.replace(options, resume=options.resume and fold_checkpoint.exists())
@@ -259,13 +259,6 @@ def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice
     source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
     origin = synthesis_hash(plans, layout.translation / CHECKPOINT, target)
     return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
-
-
-def _tell_health(layout: DatasetLayout, plans: Plans, variants: Mapping[str, Sequence[str]], notice: Notice) -> None:
-    """Say what is doubtful of the translated volumes before hours of training on them."""
-    for finding in assess_translation(plans, layout, variants, keep=True).findings:
-        if finding.level != "good":
-            notice(f"{finding.level}: {finding}")
 
 
 def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> AnyTranslator:

@@ -11,9 +11,10 @@ from darnet.health.measure import (
     spread,
 )
 from darnet.health.probe import Recovered, recover_labels
-from darnet.health.run import HEALTH, MOST_TARGETS, TranslationHealth, assess_translation
+from darnet.health.run import HEALTH, MOST_TARGETS, TranslationHealth, assess_translation, tell_health
 
 __all__ = [
+    "tell_health",
     "BINS",
     "HEALTH",
     "MOST_TARGETS",

@@ -7,7 +7,7 @@ import dataclasses
 import hashlib
 import json
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -129,3 +129,19 @@ def _made_from(
     bank = synthetic.folder / STYLE_BANK
     about = [__version__, plans.labels, plans.seed, sha256_of(bank) if bank.exists() else ""]
     return hashlib.sha256(json.dumps([about, hashes]).encode()).hexdigest()
+
+
+def tell_health(
+    plans: Plans, layout: DatasetLayout, variants: Mapping[str, Sequence[str]], notice: Callable[[str], None]
+) -> None:
+    """Say what is doubtful of the translated volumes before hours of training on them; what was found is kept.
+
+    Args:
+        plans: The plan.
+        layout: Where the data set lies.
+        variants: Source case -> names of its translated volumes.
+        notice: Gets a sentence for each check that is not good.
+    """
+    for finding in assess_translation(plans, layout, variants, keep=True).findings:
+        if finding.level != "good":
+            notice(f"{finding.level}: {finding}")

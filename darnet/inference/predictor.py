@@ -198,6 +198,7 @@ class Predictor:
         """
 
         def collect(way: Strategy) -> NDArray[np.float32]:
+            """All blocks of planes together."""
             result = np.empty((self.plans.num_classes, *image.shape[1:]), np.float32)
             plane = 0
             for block in self._planes(image, way, progress):
