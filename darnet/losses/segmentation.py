@@ -7,12 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darnet.losses.dice import soft_dice_from_probabilities, soft_dice_loss
-from darnet.losses.focal import focal_from_log_probabilities
+from darnet.losses.dice import soft_dice_loss
+from darnet.losses.dice_focal import dice_focal_loss
 
 
 def segmentation_loss(
@@ -31,23 +30,11 @@ def segmentation_loss(
         gamma: Exponent of the focal loss.
         unknown: Value of `target` where the class is not known: such voxels have no say.
     """
-    outputs = [outputs] if isinstance(outputs, Tensor) else list(outputs)
     known: Tensor | None = None
     if unknown is not None:
-        known = (target != unknown).to(torch.float32)
-        target = target.masked_fill(target == unknown, 0)
-    one_hot = F.one_hot(target, outputs[0].shape[1]).movedim(-1, 1).to(torch.float32)
-    if known is not None:
-        one_hot = one_hot * known.unsqueeze(1)
-    losses = []
-    for logits in outputs:
-        log_probabilities = logits.float().log_softmax(1)
-        probabilities = log_probabilities.exp()
-        if known is not None:
-            probabilities = probabilities * known.unsqueeze(1)
-        dice = soft_dice_from_probabilities(probabilities, one_hot)
-        losses.append(dice + focal_weight * focal_from_log_probabilities(log_probabilities, target, gamma, known))
-    return torch.stack(losses).mean()
+        known = target != unknown
+        target = target.masked_fill(~known, 0)
+    return dice_focal_loss([outputs] if isinstance(outputs, Tensor) else outputs, target, known, focal_weight, gamma)
 
 
 def content_segmentation_loss(logits: Tensor, target: Tensor) -> Tensor:

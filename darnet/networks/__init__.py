@@ -1,6 +1,6 @@
 """Networks: DAR-UNet, the translators and the discriminators."""
 
-from darnet.networks.attention import QuartetAttention, VoxelAttention, z_pool
+from darnet.networks.attention import QuartetAttention, VoxelAttention
 from darnet.networks.build import (
     AnyTranslator,
     Discriminators,
@@ -13,6 +13,7 @@ from darnet.networks.build import (
 from darnet.networks.cycle_gan import EntangledTranslator, OverlappingPatchDiscriminator, ResNetGenerator
 from darnet.networks.dar_unet import DARUNet
 from darnet.networks.discriminators import ContentDiscriminator, ImageDiscriminator
+from darnet.networks.gating import z_pools
 from darnet.networks.translation import (
     ContentEncoder,
     ContentHead,
@@ -44,5 +45,5 @@ __all__ = [
     "build_patch_discriminators",
     "build_segmentation",
     "build_translator",
-    "z_pool",
+    "z_pools",
 ]

@@ -6,8 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-# Axes of (N, C, D, H, W) that the four branches pool over: the permuted inputs X, X^d, X^h and X^w of the paper.
-POOLED_AXES = (1, 2, 3, 4)
+from darnet.networks.gating import POOLED_AXES, multiply_by_gates, z_pools
 
 PLANES_AT_ONCE = 8
 
@@ -15,19 +14,6 @@ PLANES_AT_ONCE = 8
 def group_norm(channels: int) -> nn.GroupNorm:
     """Group norm of 8 channels a group, or of one group where the channels do not divide by 8."""
     return nn.GroupNorm(max(channels // 8, 1) if channels % 8 == 0 else 1, channels)
-
-
-def z_pool(x: Tensor, axis: int) -> Tensor:
-    """Z-pool of section III.B.2: maximum and mean over one axis.
-
-    Args:
-        x: Features (N, C, D, H, W).
-        axis: The axis to reduce, 1 to 4.
-
-    Returns:
-        (N, 2, ...) with the three axes that are left, in the order that `x` has them.
-    """
-    return torch.stack((x.amax(axis), x.mean(axis)), dim=1)
 
 
 class AttentionGate(nn.Module):
@@ -84,12 +70,7 @@ class QuartetAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, C, D, H, W) -> the same shape."""
-        total: Tensor | None = None
-        for gate, axis in zip(self.gates, POOLED_AXES, strict=True):
-            attention = gate(z_pool(x, axis)).squeeze(1).unsqueeze(axis)
-            total = attention if total is None else total + attention
-        assert total is not None
-        return x * (total * 0.25)
+        return multiply_by_gates(x, [gate(pooled) for gate, pooled in zip(self.gates, z_pools(x), strict=True)])
 
 
 class VoxelAttention(nn.Module):

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch.nn import functional as F
 
-from darnet.losses import content_segmentation_loss, focal_loss, segmentation_loss, soft_dice_loss
+from darnet.losses import content_segmentation_loss, dice_focal, focal_loss, segmentation_loss, soft_dice_loss
 
 
 def outputs_and_target(count: int, classes: int = 3) -> tuple[list[torch.Tensor], torch.Tensor]:
@@ -63,6 +63,39 @@ def test_every_output_gets_a_gradient_and_the_target_stays():
     segmentation_loss(leaves, target).backward()
     assert all(leaf.grad.abs().max() > 0 for leaf in leaves)
     assert torch.equal(target, before)
+
+
+@pytest.mark.parametrize("gamma", [0.5, 1.0, 2.0])
+@pytest.mark.parametrize("unknown", [None, 255])
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_gradient_is_that_of_the_two_formulas(gamma, unknown, layout, monkeypatch):
+    monkeypatch.setattr(dice_focal, "_VOXELS_AT_ONCE", 24)  # two planes of three
+    rng = np.random.default_rng(11)
+    target = torch.from_numpy(rng.integers(0, 3, (2, 3, 3, 4)))
+    logits = [torch.from_numpy(rng.normal(0, 2, (2, 3, 3, 3, 4))).contiguous(memory_format=layout) for _ in range(2)]
+    leaves = [z.requires_grad_() for z in logits]
+    known = torch.from_numpy(rng.random(target.shape) < 0.7)
+    marked = target if unknown is None else target.where(known, torch.tensor(unknown))
+    counts = torch.ones_like(target) if unknown is None else known.long()
+    y = F.one_hot(target, 3).movedim(-1, 1) * counts[:, None]
+    expected = []
+    for z in leaves:
+        p = z.softmax(1) * counts[:, None]
+        dice = (2 * (p * y).sum((0, 2, 3, 4)) + 1e-5) / ((p**2 + y).sum((0, 2, 3, 4)) + 1e-5)
+        focal = -(y * (1 - z.softmax(1)) ** gamma * z.log_softmax(1)).sum() / counts.sum() / 3
+        expected.append(1 - dice.mean() + 5 * focal)
+    loss = torch.stack(expected).mean()
+    found = segmentation_loss(leaves, marked, 5.0, gamma, unknown)
+    torch.testing.assert_close(found, loss)
+    gradients, references = (torch.autograd.grad(value * 3, leaves) for value in (found, loss))
+    torch.testing.assert_close(gradients, references)
+
+
+def test_certain_outputs_have_a_finite_gradient():
+    _, target = outputs_and_target(1)
+    leaf = (F.one_hot(target, 3).movedim(-1, 1).float() * 100).requires_grad_()
+    segmentation_loss(leaf, target, gamma=0.5).backward()
+    assert leaf.grad.isfinite().all()
 
 
 def test_unknown_voxels_have_no_say():

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 import torch
 from scipy import ndimage
+from torch.autograd import gradcheck
 from torch.nn import functional as F
 
 from darnet.networks.attention import (
@@ -12,11 +13,13 @@ from darnet.networks.attention import (
     VoxelAttention,
     convolve_planes,
     group_norm,
-    z_pool,
 )
+from darnet.networks.gating import multiply_by_gates, z_pools
 
 TOLERANCE = 1e-4
 EPS = 1e-5
+
+LAYOUTS = (torch.contiguous_format, torch.channels_last_3d)
 
 # The permuted inputs of the paper: X, X^d (D, C, H, W), X^h (H, C, D, W), X^w (W, C, D, H).
 PERMUTATIONS = ((0, 1, 2, 3), (1, 0, 2, 3), (2, 0, 1, 3), (3, 0, 1, 2))
@@ -98,18 +101,40 @@ def quartet_oracle(x: np.ndarray, weights: dict[str, np.ndarray], training: bool
 
 def test_z_pool_value_table():
     x = torch.tensor([[[1.0, 5.0], [3.0, -7.0]]]).reshape(1, 2, 1, 1, 2)
-    assert z_pool(x, 1).flatten().tolist() == [3.0, 5.0, 2.0, -1.0]
-    assert z_pool(x, 4).flatten().tolist() == [5.0, 3.0, 3.0, -2.0]
+    assert z_pools(x)[0].flatten().tolist() == [3.0, 5.0, 2.0, -1.0]
+    assert z_pools(x)[3].flatten().tolist() == [5.0, 3.0, 3.0, -2.0]
 
 
 @pytest.mark.parametrize("axis", [1, 2, 3, 4])
 def test_z_pool_keeps_the_order_of_the_other_axes(axis):
-    x = attention_input(2, 3, 4, 5, 6)
-    pooled = z_pool(torch.from_numpy(x), axis).numpy()
+    x = attention_input(2, 16, 4, 5, 24)
     moved = np.moveaxis(x, axis, 1)
-    assert pooled.shape == (2, 2, *moved.shape[2:])
-    np.testing.assert_allclose(pooled[:, 0], moved.max(1), atol=TOLERANCE)
-    np.testing.assert_allclose(pooled[:, 1], moved.mean(1), atol=TOLERANCE)
+    for layout in LAYOUTS:
+        pooled = z_pools(torch.from_numpy(x).contiguous(memory_format=layout))[axis - 1].numpy()
+        assert pooled.shape == (2, 2, *moved.shape[2:])
+        np.testing.assert_allclose(pooled[:, 0], moved.max(1), atol=TOLERANCE)
+        np.testing.assert_allclose(pooled[:, 1], moved.mean(1), atol=TOLERANCE)
+
+
+def gradient_input(layout: torch.memory_format, seed: int = 0) -> torch.Tensor:
+    x = torch.from_numpy(attention_input(2, 3, 2, 4, 5, seed=seed)).double()
+    return x.contiguous(memory_format=layout).requires_grad_()
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_gradients_are_those_of_finite_differences(layout):
+    x = gradient_input(layout)
+    assert gradcheck(z_pools, (x,))
+    gates = [pooled[:, :1].detach().clone().requires_grad_() for pooled in z_pools(gradient_input(layout, seed=1))]
+    assert gradcheck(lambda x, *gates: multiply_by_gates(x, gates), (x, *gates))
+
+
+@pytest.mark.parametrize("layout", LAYOUTS)
+def test_equal_maxima_share_their_gradient(layout):
+    x = torch.zeros(1, 2, 3, 4, 5).contiguous(memory_format=layout).requires_grad_()
+    for axis, pooled in enumerate(z_pools(x), start=1):
+        (gradient,) = torch.autograd.grad(pooled[:, 0].sum(), x, retain_graph=True)
+        torch.testing.assert_close(gradient, torch.full_like(x, 1 / x.shape[axis]))
 
 
 def test_correlation_oracles_agree():

@@ -277,3 +277,15 @@ def test_network_from_a_plan():
     assert model(unet_input(1, 1, 4, 8, 8)).shape == (1, 4, 4, 8, 8)
     assert not any("gates" in name for name in model.state_dict())
     assert any("map" in name for name in model.state_dict())
+
+
+def test_large_samples_are_predicted_one_after_the_other_with_the_same_result(monkeypatch):
+    unet, x = small_unet().eval(), unet_input(3, 1, 4, 8, 8)
+    sizes: list[int] = []
+    unet.encoder[0].register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    with torch.inference_mode():
+        together = unet(x)
+        monkeypatch.setattr("darnet.networks.dar_unet.ROWS_OF_A_LARGE_SAMPLE", 8 * 4 * 8)
+        alone = unet(x)
+    assert sizes == [3, 1, 1, 1]
+    torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-5)
