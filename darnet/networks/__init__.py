@@ -14,13 +14,13 @@ from darnet.networks.cycle_gan import EntangledTranslator, OverlappingPatchDiscr
 from darnet.networks.dar_unet import DARUNet
 from darnet.networks.discriminators import ContentDiscriminator, ImageDiscriminator
 from darnet.networks.gating import z_pools
+from darnet.networks.instance_norm import adaptive_instance_norm, instance_norm
 from darnet.networks.translation import (
     ContentEncoder,
     ContentHead,
     Decoder,
     StyleEncoder,
     Translator,
-    adaptive_instance_norm,
 )
 
 __all__ = [
@@ -40,6 +40,7 @@ __all__ = [
     "Translator",
     "VoxelAttention",
     "adaptive_instance_norm",
+    "instance_norm",
     "build_discriminators",
     "build_entangled",
     "build_patch_discriminators",

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from darnet.networks.banded import convolve_planes
 from darnet.networks.gating import POOLED_AXES, multiply_by_gates, z_pools
-
-PLANES_AT_ONCE = 8
 
 
 def group_norm(channels: int) -> nn.GroupNorm:
@@ -30,31 +28,6 @@ class AttentionGate(nn.Module):
 
     def _convolve(self, pooled: Tensor) -> Tensor:
         return convolve_planes(pooled, self.conv.weight) if pooled.device.type == "cpu" else self.conv(pooled)
-
-
-def convolve_planes(x: Tensor, weight: Tensor) -> Tensor:
-    """A padded 3D convolution to one channel, computed as one 2D convolution; the numbers are the same.
-
-    With one output channel most of a CPU's vector register stays idle. Here eight neighbouring planes are the output
-    channels, and the planes that they see the input channels; the kernel is laid out as a banded (Toeplitz) matrix.
-
-    Args:
-        x: (N, C, X, Y, Z).
-        weight: (1, C, k, k, k), k odd.
-
-    Returns:
-        (N, 1, X, Y, Z).
-    """
-    taps, half = weight.shape[2], weight.shape[2] // 2
-    n, channels, depth, height, width = x.shape
-    block = min(PLANES_AT_ONCE, depth)
-    blocks = -(-depth // block)
-    padded = F.pad(x, (0, 0, 0, 0, half, half + blocks * block - depth))
-    planes = padded.unfold(2, block + taps - 1, block).permute(0, 2, 1, 5, 3, 4)
-    planes = planes.reshape(n * blocks, channels * (block + taps - 1), height, width)
-    banded = torch.stack([F.pad(weight[0], (0, 0, 0, 0, i, block - 1 - i)) for i in range(block)])
-    out = F.conv2d(planes, banded.reshape(block, -1, taps, taps), padding=half)
-    return out.view(n, blocks * block, height, width)[:, None, :depth]
 
 
 class QuartetAttention(nn.Module):

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darnet.networks.instance_norm import instance_norm
+
 RESIDUAL_BLOCKS = 9
 WIDEST = 8  # times the first width: more than that no layer of a discriminator has
 # A patch of the discriminator covers 70 of 256 pixels along an axis.
@@ -24,8 +26,8 @@ class ResidualBlock(nn.Module):
         self.conv_1 = nn.Conv2d(channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(F.instance_norm(self.conv_0(_reflect(x, 1))))
-        return x + F.instance_norm(self.conv_1(_reflect(y, 1)))
+        y = F.relu(instance_norm(self.conv_0(_reflect(x, 1))), inplace=True)
+        return x + instance_norm(self.conv_1(_reflect(y, 1)))
 
 
 class ResNetGenerator(nn.Module):
@@ -43,12 +45,12 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Slices (N, 1, H, W) of one domain -> slices of the other, in -1..1. H and W are multiples of 4."""
-        x = F.relu(F.instance_norm(self.stem(_reflect(image, 3))))
+        x = F.relu(instance_norm(self.stem(_reflect(image, 3))), inplace=True)
         for down in self.downs:
-            x = F.relu(F.instance_norm(down(x)))
+            x = F.relu(instance_norm(down(x)), inplace=True)
         x = self.blocks(x)
         for up in self.ups:
-            x = F.relu(F.instance_norm(up(x)))
+            x = F.relu(instance_norm(up(x)), inplace=True)
         return torch.tanh(self.head(_reflect(x, 3)))
 
 
@@ -88,7 +90,7 @@ class OverlappingPatchDiscriminator(nn.Module):
         x = image
         for index, conv in enumerate(self.convs):
             x = conv(x)
-            x = F.leaky_relu(F.instance_norm(x) if index else x, 0.2)
+            x = F.leaky_relu(instance_norm(x) if index else x, 0.2, inplace=True)
         return (self.out(x),)
 
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darnet.networks.instance_norm import instance_norm
+
 
 class PatchDiscriminator(nn.Module):
     """4x4 stride-2 convolutions with LeakyReLU 0.2, instance norm but for the first, then a map of scores."""
@@ -22,7 +24,7 @@ class PatchDiscriminator(nn.Module):
         x = image
         for index, conv in enumerate(self.convs):
             x = conv(x)
-            x = F.leaky_relu(F.instance_norm(x) if index else x, 0.2)
+            x = F.leaky_relu(instance_norm(x) if index else x, 0.2, inplace=True)
         return self.out(x)  # type: ignore[no-any-return]
 
 
@@ -58,5 +60,5 @@ class ContentDiscriminator(nn.Module):
         """(N, C, H, W) -> a tuple of one map of scores."""
         x = content
         for conv in self.convs:
-            x = F.leaky_relu(F.instance_norm(conv(x)), 0.2)
+            x = F.leaky_relu(instance_norm(conv(x)), 0.2, inplace=True)
         return (self.out(x),)

@@ -9,24 +9,19 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from darnet.networks.banded import convolve_rows
+from darnet.networks.instance_norm import adaptive_instance_norm, instance_norm
+
 DOWNSAMPLING = 4  # content maps are a quarter of the slice in each direction
-
-
-def adaptive_instance_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float = 1e-5) -> Tensor:
-    """Adaptive instance norm (Huang and Belongie 2017) with scale 1 + weight.
-
-    Args:
-        x: Features (N, C, H, W).
-        weight: (N, C); 0 keeps the normalised scale.
-        bias: (N, C).
-        eps: Added to the variance.
-    """
-    return F.instance_norm(x, eps=eps) * (1.0 + weight)[:, :, None, None] + bias[:, :, None, None]
 
 
 def _pad_image(x: Tensor) -> Tensor:
     # Slices end in air or in cut anatomy: repeating the border keeps zero, a mid-grey, from drawing a frame.
     return F.pad(x, (3, 3, 3, 3), mode="replicate")
+
+
+def _rectify(x: Tensor) -> Tensor:
+    return F.relu(x, inplace=True)
 
 
 class PreActivationBlock(nn.Module):
@@ -38,8 +33,8 @@ class PreActivationBlock(nn.Module):
         self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv_0(F.relu(F.instance_norm(x)))
-        y = self.conv_1(F.relu(F.instance_norm(y)))
+        y = self.conv_0(_rectify(instance_norm(x)))
+        y = self.conv_1(_rectify(instance_norm(y)))
         return torch.mul(x + y, math.sqrt(0.5))
 
 
@@ -55,9 +50,9 @@ class ContentEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) -> content (N, 4 width, H / 4, W / 4)."""
-        x = F.relu(F.instance_norm(self.stem(_pad_image(image))))
-        x = F.relu(F.instance_norm(self.down_0(x)))
-        x = F.relu(F.instance_norm(self.down_1(x)))
+        x = _rectify(instance_norm(self.stem(_pad_image(image))))
+        x = _rectify(instance_norm(self.down_0(x)))
+        x = _rectify(instance_norm(self.down_1(x)))
         return self.blocks(x)  # type: ignore[no-any-return]
 
 
@@ -79,13 +74,13 @@ class StyleEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) -> style_code (N, style_dim)."""
-        x = F.relu(self._normalize(self.stem(_pad_image(image))))
+        x = _rectify(self._normalize(self.stem(_pad_image(image))))
         for down in self.downs:
-            x = F.relu(self._normalize(down(x)))
+            x = _rectify(self._normalize(down(x)))
         return self.out(x.mean((2, 3)))  # type: ignore[no-any-return]
 
     def _normalize(self, x: Tensor) -> Tensor:
-        return F.instance_norm(x) if self.norm == "instance" else x
+        return instance_norm(x) if self.norm == "instance" else x
 
 
 class UpsampleConv(nn.Module):
@@ -143,12 +138,13 @@ class Decoder(nn.Module):
         parameters = iter(self.style(style_code).split([s for size in self.sizes for s in (size, size)], dim=1))
         x = content
         for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
-            y = F.relu(adaptive_instance_norm(first(x), next(parameters), next(parameters)))
+            y = _rectify(adaptive_instance_norm(first(x), next(parameters), next(parameters)))
             y = adaptive_instance_norm(second(y), next(parameters), next(parameters))
             x = (x + y) * math.sqrt(0.5)
         for up in (self.up_0, self.up_1):
-            x = F.relu(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
-        return torch.tanh(self.head(x))
+            x = _rectify(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
+        cpu = x.device.type == "cpu"
+        return torch.tanh(convolve_rows(x, self.head.weight, self.head.bias) if cpu else self.head(x))
 
 
 class ContentHead(nn.Module):
@@ -161,7 +157,7 @@ class ContentHead(nn.Module):
 
     def forward(self, content: Tensor) -> Tensor:
         """Content (N, 4 width, H / 4, W / 4) -> logits (N, K, H, W)."""
-        scores = self.out(F.relu(F.instance_norm(self.conv(content))))
+        scores = self.out(_rectify(instance_norm(self.conv(content))))
         return F.interpolate(scores, scale_factor=DOWNSAMPLING, mode="bilinear", align_corners=False)
 
 

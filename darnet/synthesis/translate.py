@@ -8,10 +8,12 @@ from torch.nn import functional as F
 
 from darnet.errors import DataError
 from darnet.networks import AnyTranslator
+from darnet.training.device import format_of_slices
 
 BACKGROUND = -1.0
 LEAST_CONTRAST = 0.02  # standard deviation below which a translation shows nothing, in the unit of -1..1
 LEAST_CHANGE = 0.01  # from plane to plane, as a share of the source's
+SLICES_ON_CPU = 4
 SLICE_MULTIPLE = 4  # what the content encoder divides a slice by
 
 
@@ -25,20 +27,22 @@ def translate_volume(
         translator: The trained translator.
         volume: (1, D, H, W) in -1..1.
         codes: (K, style_dim) target styles; (1, 0) for a translator that knows none.
-        batch_size: Slices decoded at once.
+        batch_size: Slices decoded at once; on a CPU no more than four, whose maps stay in its cache.
         device: Where to compute.
 
     Returns:
         (K, D, H, W) in -1..1.
     """
     _, depth, height, width = volume.shape
+    if device.type == "cpu":
+        batch_size = min(batch_size, SLICES_ON_CPU)
     pad = [(-height) % SLICE_MULTIPLE, (-width) % SLICE_MULTIPLE]
     styles = torch.from_numpy(codes.astype(np.float32)).to(device)
     out = np.empty((len(codes), depth, height, width), np.float32)
     for start in range(0, depth, batch_size):
         slices = torch.from_numpy(volume[0, start : start + batch_size, None]).to(device)
         padded = F.pad(slices, (0, pad[1], 0, pad[0]), value=BACKGROUND)
-        images = translator.translations(padded.contiguous(memory_format=torch.channels_last), styles)
+        images = translator.translations(padded.contiguous(memory_format=format_of_slices(device)), styles)
         for index, image in enumerate(images):
             out[index, start : start + len(slices)] = image[:, 0, :height, :width].float().cpu().numpy()
     return out

@@ -19,7 +19,7 @@ from torch import Tensor, nn
 from darnet.losses import l1, lsgan_discriminator, lsgan_generator
 from darnet.networks import EntangledTranslator, build_entangled, build_patch_discriminators
 from darnet.plans import TranslationPlan
-from darnet.training.device import autocast
+from darnet.training.device import autocast, format_of_slices
 from darnet.training.loaders import SliceLoader
 from darnet.training.optimizer import finite_step, linear_learning_rate
 from darnet.training.seeds import generator_for, seed_weights
@@ -120,7 +120,7 @@ class CycleGANStep:
         self.discriminators = build_patch_discriminators(plan)
         for module in (self.translator, self.discriminators):
             initialise(module)
-            cast(Any, module).to(device=device, memory_format=torch.channels_last)
+            cast(Any, module).to(device=device, memory_format=format_of_slices(device))
         self.pools = nn.ModuleDict({name: ImagePool(plan.slice_size) for name in ("source", "target")}).to(device)
         self.generator_optimizer = torch.optim.Adam(self.translator.parameters(), LEARNING_RATE, BETAS)
         self.discriminator_optimizer = torch.optim.Adam(self.discriminators.parameters(), LEARNING_RATE, BETAS)

@@ -38,6 +38,11 @@ def autocast(device: torch.device) -> Iterator[None]:
         yield
 
 
+def format_of_slices(device: torch.device) -> torch.memory_format:
+    """How 2D networks lie in memory: channels last, but on a CPU, whose instance norm takes channels first."""
+    return torch.contiguous_format if device.type == "cpu" else torch.channels_last
+
+
 def to_device(array: torch.Tensor, device: torch.device) -> torch.Tensor:
     """Move a CPU tensor, through pinned memory where that overlaps with computing."""
     return array.pin_memory().to(device, non_blocking=True) if device.type == "cuda" else array.to(device)

@@ -24,7 +24,7 @@ from darnet.losses import (
 )
 from darnet.networks import ContentHead, Translator, build_discriminators, build_translator
 from darnet.plans import TranslationPlan
-from darnet.training.device import autocast
+from darnet.training.device import autocast, format_of_slices
 from darnet.training.loaders import SliceBatch, SliceLoader
 from darnet.training.optimizer import AdaBelief, finite_step
 from darnet.training.seeds import generator_for, seed_weights
@@ -141,7 +141,7 @@ class TranslationStep:
             initialise(self.head)
             learners.append(self.head)
         for module in (learners, *self.discriminators.as_module().values()):
-            cast(Any, module).to(device=device, memory_format=torch.channels_last)
+            cast(Any, module).to(device=device, memory_format=format_of_slices(device))
         self.average = ExponentialMovingAverage(self.translator, copy.deepcopy(self.translator), plan.ema_decay)
         self.generator_optimizer = AdaBelief(
             learners.parameters(), lr=plan.learning_rate_generator, betas=BETAS, eps=1e-16

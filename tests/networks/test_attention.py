@@ -5,13 +5,11 @@ import pytest
 import torch
 from scipy import ndimage
 from torch.autograd import gradcheck
-from torch.nn import functional as F
 
 from darnet.networks.attention import (
     AttentionGate,
     QuartetAttention,
     VoxelAttention,
-    convolve_planes,
     group_norm,
 )
 from darnet.networks.gating import multiply_by_gates, z_pools
@@ -140,25 +138,6 @@ def test_equal_maxima_share_their_gradient(layout):
 def test_correlation_oracles_agree():
     x, weight = attention_input(2, 4, 3, 5), attention_input(2, 3, 3, 3, seed=1)
     np.testing.assert_allclose(correlate_volumes(x[None], weight[None])[0, 0], correlate_by_loops(x, weight), atol=1e-6)
-
-
-@pytest.mark.parametrize("depth", [1, 2, 7, 8, 9, 16, 19])
-@pytest.mark.parametrize("taps", [3, 7])
-def test_plane_convolution_equals_a_3d_convolution(depth, taps):
-    x, weight = attention_input(2, 2, depth, 5, 4), attention_input(1, 2, taps, taps, taps, seed=1)
-    out = convolve_planes(torch.from_numpy(x), torch.from_numpy(weight))
-    assert out.shape == (2, 1, depth, 5, 4)
-    np.testing.assert_allclose(out.numpy(), correlate_volumes(x, weight), atol=TOLERANCE)
-
-
-def test_plane_convolution_has_the_gradients_of_a_3d_convolution():
-    x = torch.from_numpy(attention_input(2, 2, 11, 5, 4)).double().requires_grad_()
-    weight = torch.from_numpy(attention_input(1, 2, 7, 7, 7, seed=1)).double().requires_grad_()
-    factor = torch.from_numpy(attention_input(2, 1, 11, 5, 4, seed=2)).double()
-    found = torch.autograd.grad((convolve_planes(x, weight) * factor).sum(), (x, weight))
-    expected = torch.autograd.grad((F.conv3d(x, weight, padding=3) * factor).sum(), (x, weight))
-    for a, b in zip(found, expected, strict=True):
-        torch.testing.assert_close(a, b)
 
 
 @pytest.mark.parametrize("norm", [True, False])
