@@ -62,8 +62,11 @@ def gather_choices(results: Path, plans: Plans | None) -> tuple[Choice, ...]:
     if plans is None or not path.exists():
         return ()
     values = read_json(path)
+    # Prediction reads the plan beside the weights.
+    beside = results / "plans.json"
+    chosen = (Plans.read(beside) if beside.exists() else plans).self_training.choose
     try:
-        return tuple(_read(str(fold), values["folds"][fold], plans) for fold in sorted(values["folds"]))
+        return tuple(_read(str(fold), values["folds"][fold], chosen) for fold in sorted(values["folds"]))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
             "the choice of rounds has another form",
@@ -73,7 +76,7 @@ def gather_choices(results: Path, plans: Plans | None) -> tuple[Choice, ...]:
         ) from None
 
 
-def _read(fold: str, values: dict[str, Any], plans: Plans) -> Choice:
+def _read(fold: str, values: dict[str, Any], take_chosen: bool) -> Choice:
     words = {name: _in_words(name) for name in values["candidates"]}
     found = {words[name]: {key: _float(own[key]) for key in (*CRITERIA, "score")}
              for name, own in values["candidates"].items()}  # fmt: skip
@@ -84,9 +87,7 @@ def _read(fold: str, values: dict[str, Any], plans: Plans) -> Choice:
     )
     rows = tuple((name, *map(dice_text, own.values())) for name, own in found.items())
     scores = {name: own["score"] for name, own in found.items()}
-    return Choice(
-        fold, chosen, last, scores, chosen if plans.self_training.choose else last, Table(HEAD, rows, caption)
-    )
+    return Choice(fold, chosen, last, scores, chosen if take_chosen else last, Table(HEAD, rows, caption))
 
 
 def _in_words(name: str) -> str:

@@ -115,10 +115,10 @@ def test_faults_are_found(whole_run, command, capsys):
     assert "doubtful: Classes missed or made up. 1 times" in said
 
 
-def test_the_chosen_round_is_taken_as_planned(whole_run, command, capsys):
+def test_the_chosen_round_is_taken_as_the_plan_beside_the_weights_says(whole_run, command, capsys):
     values = json.loads(whole_run.plans.read_text())
     values["self_training"]["choose"] = True
-    whole_run.plans.write_text(json.dumps(values))
+    (whole_run.results / "plans.json").write_text(json.dumps(values))
     assert command() == 0
     assert "Rounds of self-training" not in capsys.readouterr().out
     text = (whole_run.results / "report.html").read_text("utf-8")
