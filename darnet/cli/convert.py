@@ -43,7 +43,7 @@ def build_parser() -> ArgumentParser:
         nnunet.add_argument(f"--{role}_modality", metavar="NAME", help="what to call it; else the channel's name")
     chaos = kind("chaos", "CHAOS: MR as DICOM slices with PNG masks, the unpacked Train_Sets or Test_Sets.")
     btcv = kind("btcv", "BTCV, abdomen: CT, the unpacked RawData.")
-    crossmoda = kind("crossmoda", "crossMoDA 2021 or 2022: both domains, a folder with all that was unpacked.")
+    crossmoda = kind("crossmoda", "crossMoDA 2021 to 2023: both domains, a folder with all that was unpacked.")
     for one in (chaos, btcv, crossmoda):
         one.add_argument("folder", help="the unpacked download")
     for one in (chaos, btcv):
@@ -109,7 +109,7 @@ def _find(args: Namespace) -> tuple[Found | None, Found | None]:
     if args.layout == "nnunet":
         return _find_nnunet(args)
     if args.layout == "crossmoda":
-        return find_crossmoda(args.folder)
+        return find_crossmoda(args.folder, args.quiet)
     found = find_chaos(args.folder, args.sequence) if args.layout == "chaos" else find_btcv(args.folder)
     return (found, None) if args.role == "source" else (None, found)
 

@@ -6,6 +6,7 @@ import functools
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from darnet.cli.common import add_common, entry, parser, require_folder, say
 from darnet.errors import ConfigurationError, SomeCasesFailed
@@ -34,8 +35,8 @@ def build_parser() -> ArgumentParser:
         "-l",
         dest="labels",
         metavar="FILE",
-        help=f"{DATASET} with the classes; else the one in or above the folder of the predictions or of the "
-        "references, else a class for each value found in the references",
+        help=f"{DATASET} or plans.json with the classes; else the {DATASET} in or above the folder of the predictions "
+        "or of the references, else a class for each value found in the references",
     )
     add_common(command)
     return command
@@ -102,18 +103,25 @@ def _find_classes(given: str | None, predictions: Path, references: Path) -> Pat
 
 
 def _read_classes(path: Path) -> dict[str, int]:
-    """Value of each class by name, without the background."""
+    """Value of each class by name, without the background, out of a dataset.json or what darnet writes: a plan,
+    the record of a prediction, an earlier summary.
+    """
     from darnet.io import read_dataset_json, read_json
 
-    if path.name == PREDICTION:
-        values = read_json(path)
+    values = {} if path.name == DATASET else read_json(path)
+    if path.name == DATASET or (isinstance(values, dict) and "channel_names" in values):
+        labels: Any = read_dataset_json(path).labels
+    else:
         labels = values.get("labels") if isinstance(values, dict) else None
         if not isinstance(labels, dict) or not labels or any(type(v) is not int or v < 0 for v in labels.values()):
+            keys = ", ".join(list(values)[:5]) if isinstance(values, dict) else ""
             raise ConfigurationError(
-                "the record of the prediction has no labels", where=path, remedy=f"give a {DATASET} with -l"
+                "the file names no classes",
+                where=path,
+                found=f"keys {keys or 'none'}" if labels is None else f'"labels" with a wrong value: {labels}',
+                expected='"labels": {"background": 0, "liver": 1, ...}',
+                remedy=f"give the {DATASET} or the plans.json of the data set with -l",
             )
-    else:
-        labels = read_dataset_json(path).labels
     return {name: value for name, value in labels.items() if value != 0}
 
 

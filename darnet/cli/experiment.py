@@ -28,7 +28,7 @@ def build_parser() -> ArgumentParser:
     what = command.add_mutually_exclusive_group(required=True)
     what.add_argument("-d", dest="dataset", help="id, name or path of the data set")
     what.add_argument("--list", dest="show", action="store_true", help="only list the rows and what they are")
-    command.add_argument("--rows", nargs="+", default=[], metavar="ROW", help="rows to run; all if not given")
+    command.add_argument("--rows", nargs="+", metavar="ROW", help="rows to run; all if not given")
     command.add_argument("--seeds", type=whole_number(1), default=1, metavar="N", help="seeds of each row")
     command.add_argument("--fold", default="0", help="0 to 4, or all to train on every source case")
     command.add_argument(
@@ -56,7 +56,7 @@ def run(args: Namespace) -> None:
         return
     layout = find_dataset(args.dataset, args.root)
     labelled = (Path(args.labelled_target[0]), Path(args.labelled_target[1])) if args.labelled_target else None
-    chosen = ExperimentOptions(tuple(args.rows), args.seeds, args.fold, labelled, args.processes)
+    chosen = ExperimentOptions(tuple(args.rows or ()), args.seeds, args.fold, labelled, args.processes)
     experiment = Experiment(layout, Plans.read(layout.plans), chosen)
     options = RunOptions(resolve_device(args.device), quiet=args.quiet, notice=warn)
     describe(args, experiment, options)

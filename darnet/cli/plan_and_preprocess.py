@@ -29,9 +29,7 @@ def build_parser() -> ArgumentParser:
         "-np", dest="processes", type=whole_number(1), default=min(os.cpu_count() or 1, 8), help="cases at once"
     )
     command.add_argument("--seed", type=whole_number(0), default=0, help="seed of folds, training and synthesis")
-    command.add_argument(
-        "--memory", type=positive, default=24.0, metavar="GB", help="memory that training may take; else 24"
-    )
+    command.add_argument("--memory", type=positive, default=24.0, metavar="GB", help="memory that training may take")
     only = command.add_mutually_exclusive_group()
     only.add_argument("--verify", action="store_true", help="only list all faults of the data set, as a table")
     only.add_argument("--plan_only", action="store_true", help="stop after plans.json is written")

@@ -30,7 +30,8 @@ def evaluate_folders(
     """Compare predicted with reference labels, CASE.nii.gz or CASE.nii in either folder, case by case.
 
     A reference without a prediction counts as predicted empty: Dice 0 and an infinite distance for each class that it
-    has. Predictions without a reference are passed over. Both are stated in the notes of the summary.
+    has. Predictions without a reference are passed over. Both are stated in the notes of the summary, and so is a file
+    that is prediction and reference at once.
 
     Args:
         predictions: Folder of predicted labels.
@@ -72,6 +73,9 @@ def evaluate_folders(
         cases.append(CaseScores(case_id, scores, missing=prediction is None))
     raise_together(faults, "labels cannot be evaluated")
     notes = []
+    same = [case_id for case_id in sorted(true) if _same_file(predicted.get(case_id), true[case_id])]
+    if same:
+        notes.append(f"prediction and reference are the same file, so these scores say nothing: {_listing(same)}")
     if missing:
         notes.append(
             f"references without a prediction, counted as predicted empty ({len(missing)}): " + _listing(missing)
@@ -126,10 +130,16 @@ def _read_pair(
     """Both label arrays, the first None where there is no prediction. Appends what is wrong and returns None."""
     before = len(faults)
     true = _read(reference, labels, faults)
+    if _same_file(prediction, reference):  # read once, so that its faults are told once
+        return None if true is None or len(faults) > before else (true, true)
     predicted = _read(prediction, labels, faults) if prediction else None
     if true is not None and predicted is not None:
         faults += _grid_faults(predicted, true)
     return None if true is None or len(faults) > before else (predicted, true)
+
+
+def _same_file(prediction: Path | None, reference: Path) -> bool:
+    return prediction is not None and prediction.samefile(reference)
 
 
 def _read(path: Path, labels: Mapping[str, int], faults: list[DarnetError]) -> Scan | None:

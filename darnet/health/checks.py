@@ -69,8 +69,8 @@ def check_detail(facts: TranslationFacts) -> Iterator[Finding]:
     """Flicker from plane to plane, and blur within planes."""
     source, translated, target = (facts.flicker[kind] for kind in ("source", "translated", "target"))
     if math.isfinite(source) and math.isfinite(translated):
-        text = (f"From plane to plane translated volumes change by {number(translated, 2)} standard deviations, source "
-                f"volumes by {number(source, 2)}.")  # fmt: skip
+        text = (f"From plane to plane translated volumes change by {number(translated, 2)} standard deviations of "
+                f"their intensities, source volumes by {number(source, 2)}.")  # fmt: skip
         if translated > FLICKER_RATIO * source:
             yield Finding("doubtful", "Flicker along depth", text, "Neighbouring planes are translated differently. Go "
                           "through the coronal planes of darnet_report; train the translator longer.",
@@ -80,8 +80,8 @@ def check_detail(facts: TranslationFacts) -> Iterator[Finding]:
     source, translated, target = (facts.sharpness[kind] for kind in ("source", "translated", "target"))
     if not all(map(math.isfinite, (source, translated, target))):
         return
-    text = (f"From pixel to pixel translated volumes change by {number(translated, 2)} standard deviations, source "
-            f"volumes by {number(source, 2)}, target scans by {number(target, 2)}.")  # fmt: skip
+    text = (f"From pixel to pixel translated volumes change by {number(translated, 2)} standard deviations of their "
+            f"intensities, source volumes by {number(source, 2)}, target scans by {number(target, 2)}.")  # fmt: skip
     least = BLUR_RATIO * min(source, target)
     if translated < least:
         yield Finding("doubtful", "Translated volumes are blurred", text, "Borders of organs are lost. Train the "
@@ -97,14 +97,16 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
     known = {name: value for name, value in recovered.source.items() if value >= LEAST_TOLD}
     if not known:
         return
-    lost, level = [], "doubtful"
+    lost, expected, level = [], [], "doubtful"
     for name, value in known.items():
         found = [style.get(name, 0.5) for style in recovered.styles]
         kept = [(own - 0.5) / (value - 0.5) for own in found]
         if min(kept) < LITTLE_KEPT:
             worst = int(np.argmin(kept))
             level = "bad" if min(kept) < LEAST_KEPT else level
+            least = percent(0.5 + LITTLE_KEPT * (value - 0.5))
             lost.append(f"{name.replace('_', ' ')} {percent(value)} → {percent(found[worst])} in style {worst + 1}")
+            expected.append(f"{name.replace('_', ' ')} at least {least}")
     if lost:
         yield Finding(_level(level), title,
                       f"A quick probe tells these classes from what surrounds them less well after translation than "
@@ -112,7 +114,7 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
                       "Labels no longer fit what translated volumes show. Look whether organs vanish or move in "
                       "synthetic/styles.png; train the translator longer, or crop both kinds of scan to the same part "
                       "of the body.",
-                      f"at least {percent(LITTLE_KEPT)} of what it knows in the source beyond guessing.")  # fmt: skip
+                      f"{several(expected)}.")  # fmt: skip
     else:
         yield Finding("good", title, f"A quick probe tells {several([n.replace('_', ' ') for n in known])} from what "
                       "surrounds them nearly as well as in source volumes.")  # fmt: skip
@@ -137,9 +139,10 @@ def check_styles(bank: StyleBank) -> Iterator[Finding]:
                       f"at most {percent(LARGEST_CLUSTER)} in one.")  # fmt: skip
     else:
         yield Finding("good", "Clusters of styles", text)
-    scans = [len({bank.cases[i] for i in own}) for own in members]
-    single = [f"cluster {k + 1}" for k, count in enumerate(scans) if count == 1]
-    if single and max(scans) >= MANY_SCANS:
-        yield Finding("doubtful", "Styles of single scans", f"{several(single)}: all its slices are of one scan.",
-                      "That scan looks unlike all others. If it is of another kind or damaged, take it out.",
+    scans = [{bank.cases[i] for i in own} for own in members]
+    single = [f"{min(own)} (cluster {k})" for k, own in enumerate(scans, 1) if len(own) == 1]
+    if single and max(map(len, scans)) >= MANY_SCANS:
+        yield Finding("doubtful", "Styles of single scans",
+                      f"A style of its own, which no other scan shares: {several(single)}.",
+                      "Look at that scan: is it of another kind, or damaged? Then take it out.",
                       "slices of several scans in each cluster.")  # fmt: skip

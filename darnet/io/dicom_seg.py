@@ -93,7 +93,8 @@ def write_dicom_seg(
     """Write labels as binary segments, one a class, also of classes without a voxel.
 
     Classes with the name of a structure that DICOM knows ("liver", "right_kidney") get its SNOMED code; the others are
-    coded as tissue. All keep their name as the label of the segment.
+    coded as tissue. All keep their name as the label of the segment. Frames without a voxel are left out; a mask
+    without a voxel has one empty frame a class, since the standard wants a frame.
 
     Args:
         path: The file.
@@ -142,6 +143,9 @@ def _segmentation(labels: NDArray[np.integer], names: Mapping[str, int], sources
     from pydicom.uid import ExplicitVRLittleEndian
 
     kind = np.uint8 if len(names) < 256 else np.uint16
+    empty = not labels.any()
+    if empty:
+        labels = labels[:, :, :1]
     seg = highdicom.seg.Segmentation(
         source_images=sources,
         pixel_array=np.ascontiguousarray(labels.transpose(2, 1, 0), kind),
@@ -159,11 +163,21 @@ def _segmentation(labels: NDArray[np.integer], names: Mapping[str, int], sources
         content_label="SEGMENTATION",
         content_description="Segmentation by darnet, for research",
         transfer_syntax_uid=ExplicitVRLittleEndian,
-        omit_empty_frames=bool(labels.any()),  # an object must have a frame
+        # The object refers to all slices also where it has frames of the first alone.
+        plane_positions=[_place_of(sources[0])] if empty else None,
+        omit_empty_frames=not empty,
     )
     seg.SeriesDescription = "darnet segmentation"
     seg.SpecificCharacterSet = "ISO_IR 192"  # UTF-8, for names of classes in any language
     return seg
+
+
+def _place_of(source: Dataset) -> Any:
+    """Where a slice lies."""
+    import highdicom
+
+    patient = highdicom.CoordinateSystemNames.PATIENT
+    return highdicom.PlanePositionSequence(patient, image_position=source.ImagePositionPatient)
 
 
 def _describe(name: str, number: int) -> Any:

@@ -13,6 +13,7 @@ from darnet.health import Finding, Level
 from darnet.layout import DOMAINS
 from darnet.planning import Fingerprint
 from darnet.plans import Plans
+from darnet.report.chosen import Choice
 from darnet.report.domains import DomainsSection, sizes_in_words
 from darnet.report.predicted import PredictionsSection
 from darnet.report.scored import ScoresSection
@@ -55,6 +56,7 @@ def check_health(
             found.append(
                 Finding("good", title, "Every class is found in target scans about as often as in the source.")
             )
+    found += map(_check_choice, training.choices)
     if predictions.cases and domains.fingerprint is not None and plans is not None:
         found += _check_predictions(predictions, domains.fingerprint, plans)
     if scores.cases:
@@ -115,6 +117,19 @@ def _check_run(run: Run) -> Iterator[Finding]:
         yield Finding("good", f"{run.title}: validation",
                       f"Dice on held-out source volumes is {dice_text(min(known.values()))} or more for every class (1 "
                       "is perfect).")  # fmt: skip
+
+
+def _check_choice(choice: Choice) -> Finding:
+    """Whether prediction takes the round that did best."""
+    title = f"Rounds of self-training, {choice.title}"
+    scores = "; ".join(f"{name}: {dice_text(score)}" for name, score in choice.scores.items())
+    found = f"Compared on target scans without their labels (1 is best): {scores}."
+    if choice.used == choice.chosen:
+        return Finding("good", title, f"{found} Prediction takes the best one: {choice.used}.")
+    return Finding(
+        "doubtful", title, f"{found} Prediction takes the last one, {choice.used}; better was: {choice.chosen}.",
+        "Predict with darnet_predict --chosen too, and compare the masks.",
+    )  # fmt: skip
 
 
 def _check_predictions(predictions: PredictionsSection, fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:

@@ -61,6 +61,8 @@ class PredictionsSection:
         cases: The cases shown.
         total: How many cases the folder has.
         volumes: Volume of each class in each case shown.
+        found: The cases shown, by name.
+        steps: Largest number of planes shown in a direction.
     """
 
     missing: tuple[str, ...] = ()
@@ -69,6 +71,7 @@ class PredictionsSection:
     total: int = 0
     volumes: Table | None = None
     found: Mapping[str, PredictedCase] = field(default_factory=dict)
+    steps: int = STEPS
 
 
 def find_predictions(layout: DatasetLayout) -> Path | None:

@@ -14,6 +14,7 @@ from darnet.io import CaseStore, read_json
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
+from darnet.report.chosen import Choice, gather_choices
 from darnet.report.records import Table
 from darnet.self_training import missing_classes
 from darnet.training.hooks import read_log
@@ -23,7 +24,7 @@ LOG = "log.jsonl"
 # What the losses of the translator are, by their names in the log.
 TRANSLATION_CHARTS = (
     (
-        "Image losses: how well slices come back",
+        "How well slices come back",
         {
             "image": "reconstruction",
             "cycle": "there and back",
@@ -31,11 +32,11 @@ TRANSLATION_CHARTS = (
         },
     ),
     (
-        "Code losses: how well content and style come back, and whether the content shows the classes",
+        "How well content and style come back",
         {"content": "content", "style": "style", "segmentation": "classes in the content"},
     ),
     ("Difference of neighbouring translated planes", {"depth": "where source planes agree"}),
-    ("Sums", {"generator": "translator", "discriminator": "its critics"}),
+    ("All together", {"generator": "translator", "discriminator": "its critics"}),
 )
 BASELINES = (NO_ADAPTATION, NO_TRANSLATION, SUPERVISED)
 
@@ -95,6 +96,7 @@ class TrainingSection:
         overview: They in one table.
         validation: Dice of each class in each run.
         pseudo_labels: One a round and fold.
+        choices: One a fold whose rounds were compared.
     """
 
     missing: tuple[str, ...] = ()
@@ -102,6 +104,7 @@ class TrainingSection:
     overview: Table | None = None
     validation: Table | None = None
     pseudo_labels: tuple[PseudoLabels, ...] = ()
+    choices: tuple[Choice, ...] = ()
 
 
 def gather_training(layout: DatasetLayout, plans: Plans | None) -> TrainingSection:
@@ -118,7 +121,12 @@ def gather_training(layout: DatasetLayout, plans: Plans | None) -> TrainingSecti
     if plans is not None and plans.self_training.rounds and "self_training" not in stages:
         missing.append("Self-training has not been done yet. darnet_train does it after the segmentation.")
     return TrainingSection(
-        tuple(missing), tuple(runs), _overview(runs), _validation(runs, plans), _pseudo_labels(layout, plans)
+        tuple(missing),
+        tuple(runs),
+        _overview(runs),
+        _validation(runs, plans),
+        _pseudo_labels(layout, plans),
+        gather_choices(layout.results, plans),
     )
 
 

@@ -188,11 +188,11 @@ def _measures(facts: TranslationFacts, plans: Plans) -> Table:
             as_range["before"],
         ),
         (f"intensities of translated volumes are away from those of {plans.target.modality} by", as_range["after"]),
-        ("flicker: change from plane to plane, in standard deviations", flicker),
+        ("flicker: change from plane to plane, in standard deviations of the intensities", flicker),
         (
             "added flicker: change from plane to plane of a translated volume over that of its source",
             number(facts.added_flicker, 2),
         ),
-        ("sharpness: change from pixel to pixel, in standard deviations", sharpness),
+        ("sharpness: change from pixel to pixel, in standard deviations of the intensities", sharpness),
     )
     return Table(("measure", "value"), rows, "Means within the body.")

@@ -140,6 +140,47 @@ def test_a_dataset_json_that_lacks_a_class(command, tmp_path, capsys):
     assert "2 (4 voxels)" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("name", ["plans.json", "fast.json", "summary.json"])
+def test_classes_of_a_file_that_darnet_wrote(folders, command, tmp_path, name):
+    given = tmp_path / name
+    given.write_text(json.dumps({"dataset": "Dataset001_X", "labels": LABELS}))
+    assert command("-l", given, "--quiet") == 0
+    assert list(summary_of(folders)["classes"]) == ["liver", "spleen"]
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ({"plans_name": "nnUNetPlans", "configurations": {}}, "keys plans_name, configurations"),
+        ({"labels": {"0": "background"}}, "\"labels\" with a wrong value: {'0': 'background'}"),
+        ([], "keys none"),
+    ],
+)
+def test_a_file_that_names_no_classes(command, tmp_path, capsys, content, words):
+    given = tmp_path / "plans.json"
+    given.write_text(json.dumps(content))
+    assert command("-l", given, "--quiet") == 2
+    error = capsys.readouterr().err
+    for part in (str(given), words, "give the dataset.json or the plans.json of the data set with -l"):
+        assert part in error
+
+
+@pytest.mark.parametrize("linked", [False, True])
+def test_a_folder_against_itself(folders, tmp_path, capsys, linked):
+    other = folders[0]
+    if linked:
+        other = tmp_path / "other"
+        other.symlink_to(folders[0], target_is_directory=True)
+    (folders[0] / "dataset.json").write_text(json.dumps(DESCRIPTION))
+    assert main(["-p", str(folders[0]), "-r", str(other)]) == 0
+    assert "the same file, so these scores say nothing: case_1, case_2" in capsys.readouterr().out
+    (folders[0] / "case_1.nii.gz").write_bytes(b"")
+    (folders[0] / "case_2.nii.gz").write_bytes(b"")
+    assert main(["-p", str(folders[0]), "-r", str(other), "--quiet"]) == 3
+    error = capsys.readouterr().err
+    assert "(2 faults)" in error and error.count("case_1.nii.gz") == 1
+
+
 @pytest.mark.parametrize("flags", [("-l", "nowhere.json"), ("-o", "table.txt"), ("-o", "."), ("--wrong",)])
 def test_wrong_flags(command, flags):
     assert command(*flags) == 2

@@ -61,15 +61,18 @@ def write_chaos(tmp_path, write_dicom):
     return write
 
 
+FOLDERS = ("source_training", "target_training", "target_validation")
+
+
 @pytest.fixture
 def write_crossmoda(tmp_path, save):
-    def write(prefix="crossmoda_", folders=("source_training", "target_training", "target_validation")):
+    def write(prefix="crossmoda_", folders=FOLDERS, ends=("ceT1", "Label", "hrT2"), values=(1, 2)):
         folder = tmp_path / "crossMoDA"
         for number in (1, 2):
-            save(folder / folders[0] / f"{prefix}{number}_ceT1.nii.gz", number)
-            save(folder / folders[0] / f"{prefix}{number}_Label.nii.gz", number, (1, 2))
+            save(folder / folders[0] / f"{prefix}{number}_{ends[0]}.nii.gz", (number, *prefix.encode()))
+            save(folder / folders[0] / f"{prefix}{number}_{ends[1]}.nii.gz", number, values)
         for number, place in ((106, folders[1]), (107, folders[1]), (211, folders[2])):
-            save(folder / place / f"{prefix}{number}_hrT2.nii.gz", number)
+            save(folder / place / f"{prefix}{number}_{ends[2]}.nii.gz", (number, *prefix.encode()))
         return folder
 
     return write
@@ -200,6 +203,70 @@ def test_crossmoda(write_crossmoda, convert, root, description, prefix, folders)
     assert description()["labels"] == {"background": 0, "vestibular_schwannoma": 1, "cochlea": 2}
     assert description()["domains"] == {"source": "MR ceT1", "target": "MR hrT2"}
     verify(DatasetLayout(root, "Dataset101_New"))
+
+
+OF_2023 = {"background": 0, "intra_meatal_tumour": 1, "extra_meatal_tumour": 2, "cochlea": 3}
+
+
+@pytest.mark.parametrize(
+    ("prefix", "folders", "ends", "values"),
+    [
+        ("crossmoda23_etz_", ("TrainingSource", "TrainingTarget", "Validation"), ("ContrastT1", "Label", "T2"), (1, 3)),
+        ("crossmoda2023_ukm_", ("a/training_source", "b", "c/VALIDATION"), ("ceT1", "label", "hrT2"), (1, 2, 3)),
+        ("crossmoda23_ldn_", FOLDERS, ("T1", "Labels", "HRT2"), (1, 2)),
+        ("crossmoda_", FOLDERS, ("CET1", "Label", "t2"), (1, 2, 3)),
+    ],
+)
+def test_crossmoda_2023(write_crossmoda, convert, root, description, prefix, folders, ends, values):
+    assert convert("crossmoda", write_crossmoda(prefix, folders, ends, values)) == 0
+    raw = root / "raw" / "Dataset101_New"
+    assert [p.name for p in sorted((raw / "labelsTr").iterdir())] == [f"{prefix}1.nii.gz", f"{prefix}2.nii.gz"]
+    assert [p.name for p in sorted((raw / "imagesTs").iterdir())] == [f"{prefix}211_0000.nii.gz"]
+    assert len(list((raw / "imagesTr_target").iterdir())) == 2
+    assert description()["labels"] == OF_2023
+    assert description()["domains"] == {"source": "MR ceT1", "target": "MR hrT2"}
+
+
+def test_crossmoda_2023_of_several_sites(write_crossmoda, convert, root):
+    for site in ("etz", "ldn", "ukm"):
+        folder = write_crossmoda(f"crossmoda23_{site}_", values=(1, 2, 3))
+    assert convert("crossmoda", folder, "--classes", "cochlea") == 0
+    dataset, _ = verify(DatasetLayout(root, "Dataset101_New"))
+    assert (len(dataset.source), len(dataset.target)) == (6, 6)
+
+
+def test_crossmoda_of_two_editions(write_crossmoda, convert, capsys):
+    write_crossmoda("crossmoda2022_ldn_")
+    folder = write_crossmoda("crossmoda23_ldn_", values=(1, 2, 3))
+    assert convert("crossmoda", folder) == 3
+    said = capsys.readouterr().err
+    assert "crossmoda23_ldn_1 and crossmoda2022_ldn_1" in said
+    assert "one of the two editions" in said
+
+
+def test_crossmoda_that_is_not_understood(write_crossmoda, convert, save, root, capsys):
+    folder = write_crossmoda()
+    odd = folder / "source_training" / "crossmoda_3_FLAIR.nii.gz"
+    save(odd)
+    assert convert("crossmoda", folder) == 3
+    said = capsys.readouterr().err
+    assert "names do not say" in said and str(odd.relative_to(folder)) in said
+    odd.unlink()
+    save(folder / "source_training" / "crossmoda_1_Label.nii.gz", 1, (1, 2, 9))
+    (folder / "source_training" / "crossmoda_2_Label.nii.gz").write_bytes(b"")
+    assert convert("crossmoda", folder) == 3
+    said = capsys.readouterr().err
+    assert "1 vestibular_schwannoma, 2 cochlea or 1 intra_meatal_tumour" in said
+    assert "crossmoda_2_Label.nii.gz" in said
+    assert not (root / "raw").exists()
+
+
+def test_crossmoda_of_one_domain(write_crossmoda, convert, capsys):
+    folder = write_crossmoda()
+    for place in FOLDERS[1:]:
+        shutil.rmtree(folder / place)
+    assert convert("crossmoda", folder) == 3
+    assert "2 scans of the source, 2 labels of the source, 0 scans of the target" in capsys.readouterr().err
 
 
 def test_btcv_as_target_has_its_testing_scans(btcv, write_crossmoda, convert, root, capsys):

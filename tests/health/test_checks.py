@@ -54,7 +54,7 @@ CHECKS = [
     (check_detail, facts_of(flicker=unlike("translated", 0.6)), "doubtful", "translated volumes change by 0.6"),
     (check_detail, facts_of(sharpness=unlike("translated", 0.1)), "doubtful", "From pixel to pixel"),
     (check_styles, bank_of((95, 5), (5, 5)), "doubtful", "2 clusters hold 95 %, 5 %"),
-    (check_styles, bank_of((50, 50), (9, 1)), "doubtful", "cluster 2: all its slices"),
+    (check_styles, bank_of((50, 50), (9, 1)), "doubtful", "no other scan shares: t0 (cluster 2)"),
     (check_styles, bank_of((50, 50), (9, 8)), None, None),
     (check_styles, bank_of((50,), (9,)), None, None),
     (check_content, recovered_of(0.9, 0.8), None, None),
@@ -79,6 +79,11 @@ def test_checks(check, given, level, words):
 
 def test_classes_that_the_probe_never_knew_are_not_judged():
     assert list(check_content(Recovered({"liver": 0.6}, ({"liver": 0.5},)))) == []
+
+
+def test_what_is_expected_of_the_content_is_in_the_unit_of_what_was_found():
+    (finding,) = check_content(recovered_of(0.9, 0.7))
+    assert finding.expected == "left kidney at least 78 %."  # 0.5 + 0.7 * (0.9 - 0.5)
 
 
 def test_a_finding_in_one_line():

@@ -109,11 +109,29 @@ def test_segments_are_named_and_coded(tmp_path, series, labels):
 
 
 @pytest.mark.filterwarnings("error")
-def test_mask_without_a_voxel(tmp_path, series, labels, caplog):
-    path = written(read_dicom_scan(series()), np.zeros_like(labels), tmp_path / "seg.dcm")
-    seg = highdicom.seg.segread(path)
-    assert seg.number_of_segments == len(NAMES)
+@pytest.mark.parametrize("stack", STACKS)
+def test_mask_without_a_voxel(tmp_path, series, labels, caplog, stack):
+    """A frame a class, for an object must have one, and the place and the references of any other mask."""
+    scan = read_dicom_scan(series(stack))
+    seg = highdicom.seg.segread(written(scan, np.zeros_like(labels), tmp_path / "seg.dcm"))
+    assert [segment.SegmentLabel for segment in seg.SegmentSequence] == list(NAMES)
+    assert seg.NumberOfFrames == len(NAMES)
     assert not seg.pixel_array.any()
+    slices = [pydicom.dcmread(path) for path in scan.slices]
+    (referred,) = seg.ReferencedSeriesSequence
+    assert {one.ReferencedSOPInstanceUID for one in referred.ReferencedInstanceSequence} == {
+        one.SOPInstanceUID for one in slices
+    }
+    for group in seg.PerFrameFunctionalGroupsSequence:
+        assert group.PlanePositionSequence[0].ImagePositionPatient == slices[0].ImagePositionPatient
+        (derived,) = group.DerivationImageSequence
+        assert derived.SourceImageSequence[0].ReferencedSOPInstanceUID == slices[0].SOPInstanceUID
+    assert not seg.get_volume(combine_segments=True).array.any()
+    everywhere = seg.get_pixels_by_source_instance(
+        [one.SOPInstanceUID for one in slices], combine_segments=True, assert_missing_frames_are_empty=True
+    )
+    assert everywhere.shape == SHAPE[::-1]
+    assert not everywhere.any()
     assert not caplog.records
 
 

@@ -195,6 +195,7 @@ def _fill_run(root, plans, case_fingerprint, write_raw_dataset):
     _write_log(layout.segmentation(0), "segmentation", ("loss",))
     _write_log(layout.self_training(0, 1), "self_training", ("loss",))
     write_json(layout.segmentation(0) / "validation.json", {"cases": {}, "mean": {"cube": 0.91, "rod": 0.55}})
+    _write_choice(layout.results, {"segmentation": 0.85, "round_1": 0.75})
     return layout
 
 
@@ -205,6 +206,17 @@ def _write_log(folder, stage, names, iterations=1000):
         losses = {name: (1 + n) / iteration**0.5 for n, name in enumerate(names)}
         rows.append({"stage": stage, "iteration": iteration, "seconds_per_iteration": 0.5, "skipped": 0, **losses})
     (folder / "log.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+
+
+def _write_choice(results, scores):
+    """choice.json of fold 0, with the best candidate chosen."""
+    from darnet.io import write_json
+
+    names = ("certainty", "stability", "agreement", "plausibility", "score")
+    listed = {name: {"checkpoint": "hash", **dict.fromkeys(names, score)} for name, score in scores.items()}
+    chosen = max(scores, key=scores.get)
+    values = {"chosen": chosen, "candidates": listed, "scans": ["t1", "t2"], "made_from": "hash"}
+    write_json(results / "choice.json", {"folds": {"0": values}})
 
 
 def _write_predictions(layout, plans, missed=()):

@@ -89,6 +89,8 @@ WORDS = (
     "1 of 2",  # the rod's failures
     "∞ mm",
     "0.425",  # Dice of the worst case, (0.85 + 0) / 2
+    "Which round did best, fold 0: before self-training",
+    "darnet_predict takes: round 1. With --chosen it takes:",
 )
 
 
@@ -107,8 +109,30 @@ def test_faults_are_found(whole_run, command, capsys):
     said = capsys.readouterr().out
     assert "bad: Pseudo-labels, round 1, fold 0. rod found in less than half" in said
     assert "bad: Segmentation, fold 0: validation. Dice on held-out source volumes is low: rod 0.550" in said
+    assert "doubtful: Rounds of self-training, fold 0. Compared on target scans" in said
+    assert "before self-training: 0.850; round 1: 0.750. Prediction takes the last one, round 1" in said
     assert "doubtful: Classes that were not found. rod in t2." in said
     assert "doubtful: Classes missed or made up. 1 times" in said
+
+
+def test_the_chosen_round_is_taken_as_the_plan_beside_the_weights_says(whole_run, command, capsys):
+    values = json.loads(whole_run.plans.read_text())
+    values["self_training"]["choose"] = True
+    (whole_run.results / "plans.json").write_text(json.dumps(values))
+    assert command() == 0
+    assert "Rounds of self-training" not in capsys.readouterr().out
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    assert "Prediction takes the best one: before self-training." in text
+    assert "With --chosen" not in text
+
+
+def test_criteria_that_do_not_apply(whole_run, command):
+    path = whole_run.results / "choice.json"
+    values = json.loads(path.read_text())
+    values["folds"]["0"]["candidates"]["round_1"]["agreement"] = None
+    path.write_text(json.dumps(values))
+    assert command("--quiet") == 0
+    assert "<td>–</td>" in (whole_run.results / "report.html").read_text("utf-8")
 
 
 def test_reference_labels_are_not_read(whole_run, command):
@@ -237,9 +261,14 @@ def break_summary(layout):
     (layout.results / "predictions" / "summary.json").write_text('{"cases": []}')
 
 
+def break_choice(layout):
+    (layout.results / "choice.json").write_text('{"folds": {"0": {"chosen": "round_1", "candidates": {}}}}')
+
+
 @pytest.mark.parametrize(
     ("spoil", "code", "words"),
     [
+        (break_choice, 2, "the choice of rounds has another form"),
         (break_plan, 2, "the plan is not valid JSON"),
         (break_fingerprint, 2, "the fingerprint has other keys"),
         (break_store, 3, "t2_image.b2nd"),
