@@ -48,6 +48,12 @@ def with_rounds(plans: Plans, rounds: int) -> Plans:
     )
 
 
+def with_share(plans: Plans, networks: int) -> Plans:
+    """The plan of each of several networks that share the iterations of the segmentation."""
+    iterations = max(round(plans.segmentation.iterations / networks), 1)
+    return dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, iterations=iterations))
+
+
 def in_one_run(plans: Plans) -> Plans:
     """The plan with the iterations of self-training added to the segmentation's, so that a baseline has as many."""
     longer = with_rounds(plans, 0)

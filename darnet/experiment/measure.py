@@ -110,14 +110,13 @@ class Estimate:
         self._seconds: dict[str, tuple[float, float]] = {}
         self._translators: set[Path] = set()
 
-    def add(self, row: Row, plans: Plans, translation: Path, folds: int = 1) -> float:
+    def add(self, row: Row, plans: Plans, translation: Path) -> float:
         """Seconds of training that a row needs; a translator that another row before it trains is not counted.
 
         Args:
             row: The row.
             plans: Its plan.
             translation: Folder of its translator.
-            folds: Trainings of the DAR-UNet.
 
         Raises:
             DarnetError: A stored case cannot be read.
@@ -125,7 +124,7 @@ class Estimate:
         """
         translator, step = self._an_iteration(plans)
         rounds = plans.self_training.rounds * plans.self_training.iterations if row.images == TRANSLATED else 0
-        seconds = folds * step * (plans.segmentation.iterations + rounds)
+        seconds = step * (plans.segmentation.iterations + rounds)
         if row.images == TRANSLATED and translation not in self._translators:
             self._translators.add(translation)
             done = sum(line["iteration"] for line in read_log(translation / "log.jsonl")[-1:])

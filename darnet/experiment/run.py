@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -144,10 +144,9 @@ class Experiment:
             if self.done(run) or run.layout.results in seen:
                 continue
             seen.add(run.layout.results)
-            folds = len(self._folds_of_labelled()) if run.row.images == LABELLED_TARGET else 1
             seconds: float | None
             try:
-                seconds = expected.add(run.row, run.plans, run.layout.translation, folds)
+                seconds = expected.add(run.row, run.plans, run.layout.translation)
             except (DarnetError, MemoryError, RuntimeError):  # torch.OutOfMemoryError is a RuntimeError
                 seconds = None
             found.append((run.row.name, run.layout.seed, seconds))
@@ -234,12 +233,16 @@ class Experiment:
         predict_folder(scans, output, predictor, FolderOptions(quiet=options.quiet), notice=lambda _: None)
 
     def _supervised(self, run: Run, options: RunOptions, output: Path, notice: Notice) -> dict[str, float]:
-        """Train on labelled target scans: on all of them, or one network for each part that is left out."""
+        """Train on labelled target scans: on all of them, or one network for each part that is left out.
+
+        Several networks share the row's iterations.
+        """
         labelled, layout = self._labelled(), run.layout
         root = self.layout.preprocessed / FOLDER
         dataset = labelled.dataset(self.layout)
         own, plans = baselines.prepare_supervised(root, dataset, run.plans, self.options.processes, options.quiet)
         parts = list(held_out(own.splits)) if labelled.left_out else [("all", ())]
+        plans = baselines.with_share(plans, len(parts))
         seconds = []
         for fold, cases in parts:
             folder = layout.results / "segmentation" / f"fold_{fold}"
@@ -249,16 +252,12 @@ class Experiment:
             scans = [c.path for c in find_inputs(labelled.images) if c.case_id in cases]
             for path in scans if labelled.left_out else [self.layout.raw / "imagesTs"]:
                 self._predict(layout.results, str(fold), path, output, options, notice)
-        return {"segmentation": sum(seconds) / len(seconds)}
+        return {"segmentation": sum(seconds)}
 
     def _labelled(self) -> LabelledTarget:
         if self.labelled is None:
             raise ConfigurationError(f"the row supervised {UNAVAILABLE}", where=self.layout.raw)
         return self.labelled
-
-    def _folds_of_labelled(self) -> Sequence[str]:
-        cases = self._labelled().dataset(self.layout).source
-        return [files.case_id for files in cases][: self.plans.segmentation.folds if self._labelled().left_out else 1]
 
     def _data_of(self, row: Row) -> str:
         """Hash of the scans that a row learns from."""

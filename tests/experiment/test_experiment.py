@@ -174,6 +174,8 @@ def test_supervised_leaves_each_scan_out(layout, capsys):
     folder = layout.results / "experiment" / "supervised" / "seed_0"
     networks = {path.parent.name: read_meta(path)["cases"] for path in folder.rglob(CHECKPOINT)}
     assert sorted(networks.values()) == [["mr_test_01"], ["mr_test_02"]]
+    # Both share the six iterations of a row.
+    assert {read_meta(path)["iteration"] for path in folder.rglob(CHECKPOINT)} == {3}
     masks = sorted((folder / "predictions" / "fold_0").glob("*.nii.gz"))
     assert [path.name for path in masks] == ["mr_test_01.nii.gz", "mr_test_02.nii.gz"]
     assert table(layout.root)["supervised"]["out_of"] == 8

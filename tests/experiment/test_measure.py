@@ -47,7 +47,7 @@ def test_what_is_shared_counts_once(plans, prepared, monkeypatch, tmp_path):
     assert estimate.add(row_of("default"), plans, tmp_path / "a") == pytest.approx(3 * 6)
     assert estimate.add(row_of("default"), plans, tmp_path / "b") == pytest.approx(2 * 4 + 3 * 6)
     assert estimate.add(row_of("no_adaptation"), plans, tmp_path / "c") == pytest.approx(3 * 4)
-    assert estimate.add(row_of("supervised"), plans, tmp_path / "c", folds=4) == pytest.approx(4 * 3 * 4)
+    assert estimate.add(row_of("supervised"), plans, tmp_path / "c") == pytest.approx(3 * 4)
     assert len(calls) == 1
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "log.jsonl").write_text('{"iteration": 3, "seconds_per_iteration": 1}\n')
