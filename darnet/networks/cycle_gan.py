@@ -26,7 +26,7 @@ class ResidualBlock(nn.Module):
         self.conv_1 = nn.Conv2d(channels, channels, 3)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = F.relu(instance_norm(self.conv_0(_reflect(x, 1))), inplace=True)
+        y = F.relu(instance_norm(self.conv_0(_reflect(x, 1))))
         return x + instance_norm(self.conv_1(_reflect(y, 1)))
 
 
@@ -45,12 +45,12 @@ class ResNetGenerator(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """Slices (N, 1, H, W) of one domain -> slices of the other, in -1..1. H and W are multiples of 4."""
-        x = F.relu(instance_norm(self.stem(_reflect(image, 3))), inplace=True)
+        x = F.relu(instance_norm(self.stem(_reflect(image, 3))))
         for down in self.downs:
-            x = F.relu(instance_norm(down(x)), inplace=True)
+            x = F.relu(instance_norm(down(x)))
         x = self.blocks(x)
         for up in self.ups:
-            x = F.relu(instance_norm(up(x)), inplace=True)
+            x = F.relu(instance_norm(up(x)))
         return torch.tanh(self.head(_reflect(x, 3)))
 
 
@@ -90,7 +90,7 @@ class OverlappingPatchDiscriminator(nn.Module):
         x = image
         for index, conv in enumerate(self.convs):
             x = conv(x)
-            x = F.leaky_relu(instance_norm(x) if index else x, 0.2, inplace=True)
+            x = F.leaky_relu(instance_norm(x) if index else x, 0.2)
         return (self.out(x),)
 
 

@@ -24,7 +24,7 @@ class PatchDiscriminator(nn.Module):
         x = image
         for index, conv in enumerate(self.convs):
             x = conv(x)
-            x = F.leaky_relu(instance_norm(x) if index else x, 0.2, inplace=True)
+            x = F.leaky_relu(instance_norm(x) if index else x, 0.2)
         return self.out(x)  # type: ignore[no-any-return]
 
 
@@ -60,5 +60,5 @@ class ContentDiscriminator(nn.Module):
         """(N, C, H, W) -> a tuple of one map of scores."""
         x = content
         for conv in self.convs:
-            x = F.leaky_relu(instance_norm(conv(x)), 0.2, inplace=True)
+            x = F.leaky_relu(instance_norm(conv(x)), 0.2)
         return (self.out(x),)

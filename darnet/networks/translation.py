@@ -20,10 +20,6 @@ def _pad_image(x: Tensor) -> Tensor:
     return F.pad(x, (3, 3, 3, 3), mode="replicate")
 
 
-def _rectify(x: Tensor) -> Tensor:
-    return F.relu(x, inplace=True)
-
-
 class PreActivationBlock(nn.Module):
     """Two instance-norm, ReLU, 3x3 convolution steps added to the input; the sum is divided by sqrt 2."""
 
@@ -33,8 +29,8 @@ class PreActivationBlock(nn.Module):
         self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv_0(_rectify(instance_norm(x)))
-        y = self.conv_1(_rectify(instance_norm(y)))
+        y = self.conv_0(F.relu(instance_norm(x)))
+        y = self.conv_1(F.relu(instance_norm(y)))
         return torch.mul(x + y, math.sqrt(0.5))
 
 
@@ -50,9 +46,9 @@ class ContentEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) -> content (N, 4 width, H / 4, W / 4)."""
-        x = _rectify(instance_norm(self.stem(_pad_image(image))))
-        x = _rectify(instance_norm(self.down_0(x)))
-        x = _rectify(instance_norm(self.down_1(x)))
+        x = F.relu(instance_norm(self.stem(_pad_image(image))))
+        x = F.relu(instance_norm(self.down_0(x)))
+        x = F.relu(instance_norm(self.down_1(x)))
         return self.blocks(x)  # type: ignore[no-any-return]
 
 
@@ -74,9 +70,9 @@ class StyleEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) -> style_code (N, style_dim)."""
-        x = _rectify(self._normalize(self.stem(_pad_image(image))))
+        x = F.relu(self._normalize(self.stem(_pad_image(image))))
         for down in self.downs:
-            x = _rectify(self._normalize(down(x)))
+            x = F.relu(self._normalize(down(x)))
         return self.out(x.mean((2, 3)))  # type: ignore[no-any-return]
 
     def _normalize(self, x: Tensor) -> Tensor:
@@ -138,11 +134,11 @@ class Decoder(nn.Module):
         parameters = iter(self.style(style_code).split([s for size in self.sizes for s in (size, size)], dim=1))
         x = content
         for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
-            y = _rectify(adaptive_instance_norm(first(x), next(parameters), next(parameters)))
+            y = F.relu(adaptive_instance_norm(first(x), next(parameters), next(parameters)))
             y = adaptive_instance_norm(second(y), next(parameters), next(parameters))
             x = (x + y) * math.sqrt(0.5)
         for up in (self.up_0, self.up_1):
-            x = _rectify(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
+            x = F.relu(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
         cpu = x.device.type == "cpu"
         return torch.tanh(convolve_rows(x, self.head.weight, self.head.bias) if cpu else self.head(x))
 
@@ -157,7 +153,7 @@ class ContentHead(nn.Module):
 
     def forward(self, content: Tensor) -> Tensor:
         """Content (N, 4 width, H / 4, W / 4) -> logits (N, K, H, W)."""
-        scores = self.out(_rectify(instance_norm(self.conv(content))))
+        scores = self.out(F.relu(instance_norm(self.conv(content))))
         return F.interpolate(scores, scale_factor=DOWNSAMPLING, mode="bilinear", align_corners=False)
 
 
