@@ -71,7 +71,8 @@ $(NNUNET_VENV)/.installed: Makefile
 	$(PYTHON) -m venv --clear $(NNUNET_VENV) || { $(PYTHON) -m venv --clear --without-pip $(NNUNET_VENV) && \
 		$(PYTHON) -m pip --python $(NNUNET_VENV)/bin/python install --quiet pip; }
 	$(NNUNET_VENV)/bin/python -m pip install --quiet $(TORCH)
-	$(NNUNET_VENV)/bin/python -m pip install --quiet $(NNUNET)
+	@# torch again, so that nothing takes the place of the version that darnet is timed with.
+	$(NNUNET_VENV)/bin/python -m pip install --quiet $(NNUNET) $(TORCH)
 	@touch $@
 
 # Damaged NIfTI files through the reader; a fault ends it with exit code 1.

@@ -28,6 +28,7 @@ ROWS = (
     "synthesis",
     "patch_loader",
     "network_inference",
+    "network_inference_fast",
     "preprocessing",
     "prediction",
     "evaluation",

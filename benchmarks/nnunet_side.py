@@ -14,6 +14,7 @@ import torch
 from nnunetv2.paths import nnUNet_preprocessed, nnUNet_results
 from nnunetv2.utilities.get_network_from_plans import get_network_from_plans
 from nnunetv2.utilities.plans_handling.plans_handler import PlansManager
+from torch.utils.flop_counter import FlopCounterMode
 
 TRAINER, PLANS, CONFIGURATION = "nnUNetTrainer", "nnUNetPlans", "3d_fullres"
 network: torch.nn.Module | None = None
@@ -21,7 +22,7 @@ patch: torch.Tensor | None = None
 
 
 def build(dataset: str, classes: int) -> dict:
-    """Build the network that nnU-Net has planned for a data set; gives its patch size and number of weights."""
+    """Build the network that nnU-Net has planned for a data set; gives its patch size and what it costs."""
     global network, patch
     plans = PlansManager(str(Path(nnUNet_preprocessed) / dataset / f"{PLANS}.json"))
     configuration = plans.get_configuration(CONFIGURATION)
@@ -37,7 +38,10 @@ def build(dataset: str, classes: int) -> dict:
     ).eval()
     size = [int(n) for n in configuration.patch_size]
     patch = torch.randn(1, 1, *size)
+    with FlopCounterMode(display=False) as counter:
+        forward()
     return {
+        "operations": float(counter.get_total_flops()),
         "patch_size": size,
         "spacing": [float(s) for s in configuration.spacing],
         "weights": sum(p.numel() for p in network.parameters()),

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from darnet.networks.banded import convolve_planes
+from darnet.networks.convolution import Conv3d
 from darnet.networks.gating import POOLED_AXES, multiply_by_gates, z_pools
 
 
@@ -19,7 +20,7 @@ class AttentionGate(nn.Module):
 
     def __init__(self, kernel_size: int = 7, norm: bool = True) -> None:
         super().__init__()
-        self.conv = nn.Conv3d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
+        self.conv = Conv3d(2, 1, kernel_size, padding=kernel_size // 2, bias=False)
         self.norm = nn.BatchNorm3d(1, momentum=0.01) if norm else nn.Identity()
 
     def forward(self, pooled: Tensor) -> Tensor:
@@ -63,16 +64,16 @@ class VoxelAttention(nn.Module):
         self.encoder = nn.Sequential(
             group_norm(encoder_channels),
             nn.LeakyReLU(0.01, inplace=True),
-            nn.Conv3d(encoder_channels, decoder_channels, 3, padding=1),
+            Conv3d(encoder_channels, decoder_channels, 3, padding=1),
             nn.MaxPool3d(stride),
         )
         self.decoder = nn.Sequential(
             group_norm(decoder_channels),
             nn.LeakyReLU(0.01, inplace=True),
-            nn.Conv3d(decoder_channels, decoder_channels, 3, padding=1),
+            Conv3d(decoder_channels, decoder_channels, 3, padding=1),
         )
         self.map = nn.Sequential(
-            group_norm(decoder_channels), nn.LeakyReLU(0.01, inplace=True), nn.Conv3d(decoder_channels, 1, 1)
+            group_norm(decoder_channels), nn.LeakyReLU(0.01, inplace=True), Conv3d(decoder_channels, 1, 1)
         )
         self.sigmoid = sigmoid
 

@@ -11,10 +11,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from darnet.networks.attention import QuartetAttention, VoxelAttention, group_norm
+from darnet.networks.convolution import Conv3d
 
 Stride = tuple[int, int, int]
-
-ROWS_OF_A_LARGE_SAMPLE = 32768
 
 
 class ResidualBlock(nn.Module):
@@ -40,16 +39,16 @@ class ResidualBlock(nn.Module):
     ) -> None:
         super().__init__()
         layers: list[nn.Module] = [group_norm(in_channels), nn.LeakyReLU(0.01, inplace=True)] if leading_norm else []
-        layers.append(nn.Conv3d(in_channels, out_channels, 3, stride=stride, padding=1))
+        layers.append(Conv3d(in_channels, out_channels, 3, stride=stride, padding=1))
         for _ in range(2):
             layers += [
                 group_norm(out_channels),
                 nn.LeakyReLU(0.01, inplace=True),
-                nn.Conv3d(out_channels, out_channels, 3, padding=1),
+                Conv3d(out_channels, out_channels, 3, padding=1),
             ]
         self.body = nn.Sequential(*layers)
         self.skip = nn.Sequential(
-            nn.Conv3d(in_channels, out_channels, 3, stride=stride, padding=1), group_norm(out_channels)
+            Conv3d(in_channels, out_channels, 3, stride=stride, padding=1), group_norm(out_channels)
         )
         self.attention = QuartetAttention(norm=quartet_norm) if quartet_attention else nn.Identity()
 
@@ -145,13 +144,13 @@ class DARUNet(nn.Module):
             )
             for level in reversed(range(len(strides)))
         )
-        self.deep_supervision, self.width = deep_supervision, channels[0]
+        self.deep_supervision = deep_supervision
         self.stride = tuple(math.prod(s[axis] for s in steps) for axis in range(3))
         if deep_supervision:
-            self.heads = nn.ModuleList(nn.Conv3d(c, num_classes, 3, padding=1) for c in channels)
-            self.fuse = nn.Conv3d(num_classes * len(channels), num_classes, 3, padding=1)
+            self.heads = nn.ModuleList(Conv3d(c, num_classes, 3, padding=1) for c in channels)
+            self.fuse = Conv3d(num_classes * len(channels), num_classes, 3, padding=1)
         else:
-            self.heads = nn.ModuleList([nn.Conv3d(channels[0], num_classes, 3, padding=1)])
+            self.heads = nn.ModuleList([Conv3d(channels[0], num_classes, 3, padding=1)])
 
     def forward(self, x: Tensor) -> Tensor | tuple[Tensor, ...]:
         """Segment a batch of patches.
@@ -168,7 +167,8 @@ class DARUNet(nn.Module):
         """
         if any(size % stride for size, stride in zip(x.shape[2:], self.stride, strict=True)):
             raise ValueError(f"patch {tuple(x.shape[2:])} is not a multiple of the strides' product {self.stride}")
-        if len(x) > 1 and not self.training and x.device.type == "cpu" and self._is_large(x):
+        if len(x) > 1 and not self.training and x.device.type == "cpu":
+            # One after the other a CPU is as fast, and needs memory for one.
             return torch.cat([cast(Tensor, self(sample)) for sample in torch.split(x, 1)])
         features: list[Tensor] = []
         for block in self.encoder:
@@ -184,13 +184,6 @@ class DARUNet(nn.Module):
         sides = tuple(_resize(head(level), size) for head, level in zip(self.heads, levels, strict=True))
         fused = self.fuse(torch.cat(sides, dim=1))
         return (fused, *sides) if self.training else fused
-
-    def _is_large(self, x: Tensor) -> bool:
-        """Whether single samples fill a CPU: it then predicts one after the other, as fast and in half the memory.
-
-        PyTorch has a slow path for the convolution of a single sample of fewer than about 20,000 rows.
-        """
-        return self.width * x.shape[2] * x.shape[3] >= ROWS_OF_A_LARGE_SAMPLE
 
 
 def _resize(logits: Tensor, size: torch.Size) -> Tensor:

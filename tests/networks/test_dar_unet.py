@@ -6,6 +6,7 @@ import torch
 from scipy import ndimage
 
 from darnet.networks import DARUNet, build_segmentation
+from darnet.networks.convolution import Conv3d
 from darnet.networks.dar_unet import ResidualBlock, UpBlock
 from darnet.plans import SegmentationPlan
 
@@ -279,13 +280,27 @@ def test_network_from_a_plan():
     assert any("map" in name for name in model.state_dict())
 
 
-def test_large_samples_are_predicted_one_after_the_other_with_the_same_result(monkeypatch):
+def test_samples_are_predicted_one_after_the_other_with_the_result_of_a_batch():
     unet, x = small_unet().eval(), unet_input(3, 1, 4, 8, 8)
     sizes: list[int] = []
     unet.encoder[0].register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     with torch.inference_mode():
-        together = unet(x)
-        monkeypatch.setattr("darnet.networks.dar_unet.ROWS_OF_A_LARGE_SAMPLE", 8 * 4 * 8)
         alone = unet(x)
-    assert sizes == [3, 1, 1, 1]
+    assert sizes == [1, 1, 1]
+    for module in unet.modules():  # with the statistics of prediction, in one batch
+        module.training = isinstance(module, DARUNet)
+    together = unet(x)[0]
+    assert sizes[3:] == [3]
     torch.testing.assert_close(alone, together, atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize(("stride", "bias"), [((1, 1, 1), True), ((1, 2, 2), True), ((2, 2, 2), False)])
+def test_convolution_of_a_single_sample_is_that_of_pytorch(stride, bias):
+    torch.manual_seed(0)
+    ours = Conv3d(3, 8, 3, stride=stride, padding=1, bias=bias)
+    x = unet_input(1, 3, 4, 6, 8)
+    expected = ours(x)  # with gradients: PyTorch's own
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        with torch.inference_mode():
+            torch.testing.assert_close(ours(x.contiguous(memory_format=layout)), expected, atol=1e-5, rtol=1e-5)
+    assert expected.requires_grad
