@@ -56,6 +56,17 @@ class ResidualBlock(nn.Module):
         """(N, Cin, D, H, W) -> (N, Cout, D / stride, ...)."""
         return self.attention(self.body(x) + self.skip(x))  # type: ignore[no-any-return]
 
+    def use_up(self, x: Tensor) -> Tensor:
+        """As `forward` of a block with a leading norm, without gradients and in the memory of x, which is overwritten."""
+        skip = self.skip(x)
+        norm, activation = cast(nn.GroupNorm, self.body[0]), self.body[1]
+        size = norm.num_channels // norm.num_groups
+        for start in range(0, norm.num_channels, size):
+            channels = slice(start, start + size)
+            normalized = F.group_norm(x[:, channels], 1, norm.weight[channels], norm.bias[channels], norm.eps)
+            x[:, channels] = activation(normalized)
+        return self.attention(self.body[2:](x).add_(skip))  # type: ignore[no-any-return]
+
 
 class UpBlock(nn.Module):
     """One level of the decoder: VAM, transposed convolution, concatenation with the encoder, residual block."""
@@ -93,7 +104,8 @@ class UpBlock(nn.Module):
         """X_d and X_e -> the decoder's feature one level higher, (N, Ce, D, H, W)."""
         if self.attention is not None:
             decoder = self.attention(encoder, decoder)
-        return self.block(torch.cat((self.upsample(decoder), encoder), dim=1))  # type: ignore[no-any-return]
+        both = torch.cat((self.upsample(decoder), encoder), dim=1)
+        return self.block(both) if torch.is_grad_enabled() else self.block.use_up(both)  # type: ignore[no-any-return]
 
 
 class DARUNet(nn.Module):

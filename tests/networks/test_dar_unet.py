@@ -304,3 +304,13 @@ def test_convolution_of_a_single_sample_is_that_of_pytorch(stride, bias):
         with torch.inference_mode():
             torch.testing.assert_close(ours(x.contiguous(memory_format=layout)), expected, atol=1e-5, rtol=1e-5)
     assert expected.requires_grad
+
+
+def test_a_block_that_uses_up_its_input_gives_the_same():
+    block, x = ResidualBlock(24, 8), unet_input(2, 24, 4, 6, 8)
+    jitter_buffers_and_norms(block.eval())
+    expected = block(x)
+    for layout in (torch.contiguous_format, torch.channels_last_3d):
+        with torch.inference_mode():
+            found = block.use_up(x.clone(memory_format=layout))
+        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
