@@ -31,6 +31,7 @@ ROWS = (
     "network_inference_fast",
     "preprocessing",
     "prediction",
+    "prediction_fast",
     "evaluation",
     "command_help",
 )

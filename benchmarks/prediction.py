@@ -28,12 +28,12 @@ CLASSES = 5
 STEP = "0.5"
 
 
-def measure(pairs: int, threads: int) -> Row:
+def measure(pairs: int, threads: int, preset: str = "paper") -> Row:
     """Time and memory of the whole command, imports included."""
     with tempfile.TemporaryDirectory() as name:
         folder = Path(name)
         write_scan(folder / "scans" / "case_0000.nii.gz", SCAN, SCAN_SPACING)
-        write_model(folder / "model", plans_of("paper", CLASSES, SPACING, PATCH))
+        write_model(folder / "model", plans_of(preset, CLASSES, SPACING, PATCH))
         with contextlib.closing(plan_nnunet(folder, PATCH, SPACING, CLASSES, threads)) as side:
             side.ask("save", dataset=DATASET)
         out = {side: folder / f"out_{side}" for side in ("darnet", "nnunet")}
@@ -56,7 +56,7 @@ def measure(pairs: int, threads: int) -> Row:
             if not path.exists():
                 raise FileNotFoundError(f"a side has not written {path.name}")
     return make_row(
-        f"prediction of a scan of {' x '.join(map(str, SCAN))} from file to file",
+        f"prediction of a scan of {' x '.join(map(str, SCAN))} from file to file, preset `{preset}`",
         "`nnUNetv2_predict` without mirroring, in one process",
         times,
         target=0.5,

@@ -57,7 +57,7 @@ class ResidualBlock(nn.Module):
         return self.attention(self.body(x) + self.skip(x))  # type: ignore[no-any-return]
 
     def use_up(self, x: Tensor) -> Tensor:
-        """As `forward` of a block with a leading norm, without gradients and in the memory of x, which is overwritten."""
+        """As `forward` of a block with a leading norm, without gradients, in the memory of x, which is overwritten."""
         skip = self.skip(x)
         norm, activation = cast(nn.GroupNorm, self.body[0]), self.body[1]
         size = norm.num_channels // norm.num_groups
