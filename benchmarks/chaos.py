@@ -123,8 +123,8 @@ def write_plan(path: Path, iterations: int) -> None:
             discriminator_scales=1,
             content_discriminator_layers=1,
             residual_blocks=1,
-            learning_rate_generator=1e-3,
-            learning_rate_discriminator=2e-3,
+            learning_rate_generator=1e-4,  # so little is learnt that no style can collapse
+            learning_rate_discriminator=2e-4,
         ),
         synthesis=dataclasses.replace(plans.synthesis, number_of_styles=2),
         segmentation=dataclasses.replace(
