@@ -308,12 +308,7 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
             remedy="convert it to NIfTI or rename it; in a data set, file_ending of dataset.json says how files end",
         )
     if images and channel is None:
-        return DataError(
-            "a scan's name has no channel number",
-            where=path,
-            expected=pattern,
-            remedy=f"rename it to {path.name.removesuffix(file_ending)}_0000{file_ending}; labels belong elsewhere",
-        )
+        return _no_channel(path, file_ending, pattern)
     if images and channel != "0000":
         return DataError(
             "a scan has a further channel",
@@ -323,3 +318,13 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
             remedy="keep one channel for each case, as CASE_0000",
         )
     return None
+
+
+def _no_channel(path: Path, file_ending: str, pattern: str) -> DataError:
+    """What to do with a file CASE among scans. Beside CASE_0000 it must not be renamed: that would replace the scan."""
+    named = path.with_name(f"{path.name.removesuffix(file_ending)}_0000{file_ending}")
+    found, remedy = None, f"rename it to {named.name}; labels belong elsewhere"
+    if named.exists():
+        found = f"{named.name} is there already"
+        remedy = "if it is a label file, move it: labels belong elsewhere, those of source scans into labelsTr"
+    return DataError("a scan's name has no channel number", where=path, found=found, expected=pattern, remedy=remedy)
