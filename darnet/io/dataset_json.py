@@ -30,7 +30,9 @@ SCAN_ENDINGS = (
 )
 UNKNOWN = "unknown"
 
-_KEYS = """{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}"""
+_DOMAINS = '"domains": {"source": "CT", "target": "MR"}'
+_LABELS = '"labels": {"background": 0, "liver": 1}'
+_KEYS = f'{{"channel_names": {{"0": "CT"}}, {_LABELS}, {_DOMAINS}, "file_ending": ".nii.gz"}}'
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class DatasetInfo:
         file_ending: ".nii.gz" or ".nii".
         channel_names: Name of the one channel by its number, "0".
         num_training: Number of labelled cases, where it is said.
+        doubts: What had to be assumed, and what to write instead.
     """
 
     name: str
@@ -54,6 +57,7 @@ class DatasetInfo:
     file_ending: str
     channel_names: dict[str, str]
     num_training: int | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def read_dataset_json(path: str | Path) -> DatasetInfo:
@@ -81,7 +85,8 @@ def read_dataset_json(path: str | Path) -> DatasetInfo:
     assert labels is not None and domains is not None and ending is not None
     name = values.get("name") or path.absolute().parent.name
     count = values.get("numTraining")
-    return DatasetInfo(str(name), labels, *domains, ending, channels, count if type(count) is int else None)
+    doubts = document.doubts(*domains)
+    return DatasetInfo(str(name), labels, *domains, ending, channels, count if type(count) is int else None, doubts)
 
 
 class _Document:
@@ -182,6 +187,18 @@ class _Document:
         if not good or not all(isinstance(v, str) and v for v in domains.values()):
             raise self.wrong("domains", '"domains" has a wrong value', json.dumps(domains), expected)
         return domains.get("source", channel), domains.get("target", UNKNOWN)
+
+    def doubts(self, *modalities: str) -> tuple[str, ...]:
+        """What was assumed of the kinds of scan that `domains` does not name."""
+        said = self.values.get("domains", {})
+        assumed = zip(("source", "target"), modalities, strict=True)
+        taken = [f'the {domain} scans are taken for "{kind}"' for domain, kind in assumed if domain not in said]
+        if not taken:
+            return ()
+        what = f'"domains" does not name both kinds of scan: {", ".join(taken)}'
+        expected = "the kinds of both; intensities are clipped as those of CT only where CT is named"
+        remedy = f"write {_DOMAINS} with the kinds of your scans, and plan again"
+        return (str(self.wrong("domains", what, json.dumps(said) if said else "no such key", expected, remedy)),)
 
     def file_ending(self) -> str:
         """Ending of all scans and labels."""
