@@ -135,10 +135,12 @@ def _no_such_data_set(dataset: str, base: Path, folders: list[str]) -> Configura
     if not folders and _data_sets_in(base):
         above = base.name in ("raw", "preprocessed", "results")
         remedy = f"give --root {base.absolute().parent}" if above else "move the data set to raw/ below the root"
+    file = next((path for path in (base, raw) if path.is_file()), None)
+    there = f"{file} is a file, no folder" if file else "no data set" if raw.is_dir() else "no such folder"
     return ConfigurationError(
         f"there is no data set {dataset}",
         where=raw.absolute(),
-        found=", ".join(folders) or ("no data set" if raw.is_dir() else "no such folder"),
+        found=", ".join(folders) or there,
         expected="a folder named DatasetNNN_Name",
         remedy=remedy,
     )

@@ -70,6 +70,8 @@ def verify(
         DataError: Everything that is wrong with names, pairs and voxels, at once; `faults` has each on its own.
     """
     survey = survey_dataset(layout, replace_non_finite)
+    if survey.info is None:  # said before hours of reading scans
+        raise_together(survey.faults, f"the data set {layout.name} cannot be used")
     fingerprint, faults = survey_cases(survey.cases, survey.info.labels if survey.info else None, processes, quiet)
     raise_together([*survey.faults, *faults], f"the data set {layout.name} cannot be used")
     dataset = as_verified(survey, layout)

@@ -15,6 +15,8 @@ from darnet.plans import Plans
 if TYPE_CHECKING:
     import torch
 
+    from darnet.planning import Fingerprint, VerifiedDataset
+
 PRESET_NAMES = ("paper", "fast")
 
 
@@ -57,8 +59,7 @@ def run(args: Namespace) -> None:
         pipeline.write_splits(layout, dataset, plans)
     else:
         dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet, args.replace_non_finite)
-        for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
-            say(args, f"note: {note}")
+        tell_notes(args, dataset, fingerprint)
         say(args, f"{layout.name}: {len(dataset.source)} labelled source scans, {len(dataset.target)} target scans")
         plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory)
         shown = {case.case_id: case.class_ml for case in fingerprint.of("source")}
@@ -91,10 +92,17 @@ def verify(args: Namespace, layout: DatasetLayout) -> None:
         table = format_faults(error.faults, layout.raw)
         number = f"{len(error.faults)} fault{'s' if len(error.faults) > 1 else ''}"
         raise DataError(f"the data set {layout.name} in {layout.raw} has {number}\n\n{table}") from None
-    for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
-        say(args, f"note: {note}")
+    tell_notes(args, dataset, fingerprint)
     counts = f"{len(dataset.source)} labelled source scans, {len(dataset.target)} target scans"
     say(args, f"{layout.name}: the data set is in order: {counts}, {len(dataset.info.labels) - 1} classes")
+
+
+def tell_notes(args: Namespace, dataset: VerifiedDataset, fingerprint: Fingerprint) -> None:
+    """What a user should know of a data set that can be used; what had to be assumed is said with --quiet too."""
+    for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
+        say(args, f"note: {note}")
+    for doubt in dataset.info.doubts:
+        warn(doubt)
 
 
 def describe(plans: Plans) -> str:

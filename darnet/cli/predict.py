@@ -91,6 +91,8 @@ def run(args: Namespace) -> None:
         self_trained=not args.no_self_training,
         chosen=args.chosen or None,
     )
+    if args.chosen and not any(folder.glob("self_training/round_*/fold_*")):
+        warn(f"--chosen changes nothing: there is no round of self-training in {folder} to choose")
     say(args, f"{len(predictor.networks)} networks of {folder} on {predictor.device}")
     predict_folder(args.input, args.output, predictor, options, notice=lambda text: say(args, text))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
@@ -16,7 +17,7 @@ STAGES = ("all", "translation", "synthesis", "segmentation", "self_training")
 def build_parser() -> ArgumentParser:
     """Flags of darnet_train."""
     command = parser("darnet_train", "Train the translator (once a data set) and the segmentation of a fold.")
-    command.add_argument("dataset", help="id, name or path of the data set")
+    command.add_argument("dataset", help="id, name or path of the data set; with -d before it too")
     command.add_argument("fold", help="0 to 4, or all to train on every source case")
     command.add_argument("--continue", dest="resume", action="store_true", help="go on from the last checkpoint")
     command.add_argument("--stage", choices=STAGES, default="all", help="do only this stage")
@@ -65,6 +66,14 @@ def run(args: Namespace) -> None:
         say(args, f"next: darnet_predict -i FOLDER_OF_SCANS -o FOLDER_FOR_MASKS -d {args.dataset} -f {args.fold}")
 
 
+def without_flag(argv: Sequence[str]) -> list[str]:
+    """The arguments with the data set first, where it is named as in all other commands: with -d."""
+    if "-d" not in argv[:-1]:
+        return list(argv)
+    place = argv.index("-d")
+    return [argv[place + 1], *argv[:place], *argv[place + 2 :]]
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Console command."""
-    return entry(build_parser, run, argv)
+    return entry(build_parser, run, without_flag(sys.argv[1:] if argv is None else argv))

@@ -30,7 +30,9 @@ SCAN_ENDINGS = (
 )
 UNKNOWN = "unknown"
 
-_KEYS = """{"channel_names": {"0": "CT"}, "labels": {"background": 0, "liver": 1}, "file_ending": ".nii.gz"}"""
+_DOMAINS = '"domains": {"source": "CT", "target": "MR"}'
+_LABELS = '"labels": {"background": 0, "liver": 1}'
+_KEYS = f'{{"channel_names": {{"0": "CT"}}, {_LABELS}, {_DOMAINS}, "file_ending": ".nii.gz"}}'
 
 
 @dataclass(frozen=True)
@@ -45,6 +47,7 @@ class DatasetInfo:
         file_ending: ".nii.gz" or ".nii".
         channel_names: Name of the one channel by its number, "0".
         num_training: Number of labelled cases, where it is said.
+        doubts: What had to be assumed, and what to write instead.
     """
 
     name: str
@@ -54,6 +57,7 @@ class DatasetInfo:
     file_ending: str
     channel_names: dict[str, str]
     num_training: int | None = None
+    doubts: tuple[str, ...] = ()
 
 
 def read_dataset_json(path: str | Path) -> DatasetInfo:
@@ -81,7 +85,8 @@ def read_dataset_json(path: str | Path) -> DatasetInfo:
     assert labels is not None and domains is not None and ending is not None
     name = values.get("name") or path.absolute().parent.name
     count = values.get("numTraining")
-    return DatasetInfo(str(name), labels, *domains, ending, channels, count if type(count) is int else None)
+    doubts = document.doubts(*domains)
+    return DatasetInfo(str(name), labels, *domains, ending, channels, count if type(count) is int else None, doubts)
 
 
 class _Document:
@@ -182,6 +187,18 @@ class _Document:
         if not good or not all(isinstance(v, str) and v for v in domains.values()):
             raise self.wrong("domains", '"domains" has a wrong value', json.dumps(domains), expected)
         return domains.get("source", channel), domains.get("target", UNKNOWN)
+
+    def doubts(self, *modalities: str) -> tuple[str, ...]:
+        """What was assumed of the kinds of scan that `domains` does not name."""
+        said = self.values.get("domains", {})
+        assumed = zip(("source", "target"), modalities, strict=True)
+        taken = [f'the {domain} scans are taken for "{kind}"' for domain, kind in assumed if domain not in said]
+        if not taken:
+            return ()
+        what = f'"domains" does not name both kinds of scan: {", ".join(taken)}'
+        expected = "the kinds of both; intensities are clipped as those of CT only where CT is named"
+        remedy = f"write {_DOMAINS} with the kinds of your scans, and plan again"
+        return (str(self.wrong("domains", what, json.dumps(said) if said else "no such key", expected, remedy)),)
 
     def file_ending(self) -> str:
         """Ending of all scans and labels."""
@@ -308,12 +325,7 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
             remedy="convert it to NIfTI or rename it; in a data set, file_ending of dataset.json says how files end",
         )
     if images and channel is None:
-        return DataError(
-            "a scan's name has no channel number",
-            where=path,
-            expected=pattern,
-            remedy=f"rename it to {path.name.removesuffix(file_ending)}_0000{file_ending}; labels belong elsewhere",
-        )
+        return _no_channel(path, file_ending, pattern)
     if images and channel != "0000":
         return DataError(
             "a scan has a further channel",
@@ -323,3 +335,13 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
             remedy="keep one channel for each case, as CASE_0000",
         )
     return None
+
+
+def _no_channel(path: Path, file_ending: str, pattern: str) -> DataError:
+    """What to do with a file CASE among scans. Beside CASE_0000 it must not be renamed: that would replace the scan."""
+    named = path.with_name(f"{path.name.removesuffix(file_ending)}_0000{file_ending}")
+    found, remedy = None, f"rename it to {named.name}; labels belong elsewhere"
+    if named.exists():
+        found = f"{named.name} is there already"
+        remedy = "if it is a label file, move it: labels belong elsewhere, those of source scans into labelsTr"
+    return DataError("a scan's name has no channel number", where=path, found=found, expected=pattern, remedy=remedy)

@@ -11,8 +11,10 @@ import numpy as np
 from darnet.errors import DarnetError, DataError, collect, raise_together
 from darnet.io import Scan, read_scan, sha256_of
 from darnet.planning.verify import CaseFiles
+from darnet.words import several
 
 AFFINE_TOLERANCE = 0.1  # mm by which labels may lie beside their scan
+MANY_VALUES = 50  # a file with more of them than that may be a scan
 
 
 def read_case(files: CaseFiles, classes: Mapping[str, int] | None = None) -> tuple[Scan, Scan | None]:
@@ -51,12 +53,15 @@ def _refuse_unknown_values(labels: Scan, classes: Mapping[str, int]) -> None:
     values, counts = np.unique(labels.array, return_counts=True)
     unknown = {int(v): int(n) for v, n in zip(values, counts, strict=True) if int(v) not in classes.values()}
     if unknown:
+        remedy = "mend the labels, or name the classes in dataset.json"
+        if len(unknown) > MANY_VALUES:
+            remedy = "is it a scan? put the labels of this case in its place"
         raise DataError(
             "labels have values that dataset.json does not name",
             where=labels.path,
-            found=", ".join(f"{value} ({count} voxels)" for value, count in unknown.items()),
+            found=several([f"{value} ({count} voxels)" for value, count in unknown.items()], 5),
             expected=", ".join(f"{value} {name}" for name, value in classes.items()),
-            remedy="mend the labels, or name the classes in dataset.json",
+            remedy=remedy,
         )
 
 

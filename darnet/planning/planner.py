@@ -184,7 +184,7 @@ def plan_translation(
     if preset.translation_epochs is None:
         a_batch = TRANSLATION_BATCH * math.prod(size)
         iterations = round_to(preset.translation_pixels / a_batch, preset.least_iterations)
-        why_length = f"{preset.translation_pixels:.2g} pixels in all: minutes on two cores"
+        why_length = f"{preset.translation_pixels:.2g} pixels in all, for a CPU: the summary tells the time"
     else:
         iterations = max(round(preset.translation_epochs * slices / TRANSLATION_BATCH), 100)
         why_length = f"{preset.translation_epochs} epochs of {slices} source slices, {TRANSLATION_BATCH} an iteration"
@@ -239,7 +239,7 @@ def plan_segmentation(
     )
     if preset.segmentation_epochs is None:
         iterations = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), preset.least_iterations)
-        why_length = f"{preset.segmentation_voxels:.2g} voxels in all: minutes on two cores"
+        why_length = f"{preset.segmentation_voxels:.2g} voxels in all, for a CPU: the summary tells the time"
     else:
         volumes = len(fingerprint.of("source")) * STYLES
         iterations = max(round(preset.segmentation_epochs * volumes / BATCH_SIZE), 100)

@@ -38,11 +38,15 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
         voxel = smallest * 1000 / LEAST_CLASS_VOXELS  # mm3, of planes that are two pixels thick or as thick as they are
         fine_enough = min((voxel / 2) ** (1 / 3), math.sqrt(voxel / through))
         limited = max(plane, min(coarse, fine_enough))
-        why += f"; made coarser so that the body of {extent:.0f} mm fills about {preset.plane_pixels} pixels"
+        if coarse > plane:
+            why += "; made coarser" if limited > plane else "; not made coarser"
+            why += f" so that the body of {extent:.0f} mm fills about {preset.plane_pixels} pixels"
         if limited < coarse:
-            why += f", but not beyond {LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
+            least = f"{LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
+            why += f", but not beyond {least}" if limited > plane else f", which would leave less than {least}"
+        if 2 * limited > through:
+            why += "; planes made thicker, to two pixels"
         plane, through = limited, max(through, 2 * limited)
-        why += ", and planes no thinner than two pixels"
     plane, through = round_spacing(plane), round_spacing(max(through, plane))
     return (through, plane, plane), why
 

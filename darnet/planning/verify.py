@@ -9,6 +9,7 @@ from darnet.errors import DarnetError, DataError, collect, raise_together
 from darnet.io import DatasetInfo, read_dataset_json
 from darnet.io.dataset_json import FILE_ENDINGS, Listing, survey_folder
 from darnet.layout import DatasetLayout
+from darnet.words import several
 
 
 @dataclass(frozen=True)
@@ -139,7 +140,20 @@ def survey_dataset(layout: DatasetLayout, replace_non_finite: bool = False) -> S
 def _pairs(images: Listing, labels: Listing, layout: DatasetLayout, ending: str) -> list[DataError]:
     """Images without labels and labels without image. A file whose name alone is wrong is no missing one."""
     faults = []
-    for case in sorted(set(images.cases) - labels.seen):
+    # Labels under the names of their scans have a scan, and the scan has labels: their names alone are wrong.
+    misnamed = sorted(c for c in images.seen - labels.seen if f"{c}_0000" in set(labels.cases) - images.seen)
+    if misnamed:
+        names = [labels.cases[f"{case}_0000"].name for case in misnamed]
+        faults.append(
+            DataError(
+                "labels have the names of their scans, with _0000",
+                where=layout.labels,
+                found=several(names, 5),
+                expected=f"CASE{ending}, such as {misnamed[0]}{ending}",
+                remedy="take _0000 off the names of the label files",
+            )
+        )
+    for case in sorted(set(images.cases) - labels.seen - set(misnamed)):
         faults.append(
             DataError(
                 f"source case {case} has no labels",
@@ -148,7 +162,7 @@ def _pairs(images: Listing, labels: Listing, layout: DatasetLayout, ending: str)
                 remedy="add its labels, or take the scan away",
             )
         )
-    for case in sorted(set(labels.cases) - images.seen):
+    for case in sorted(set(labels.cases) - images.seen - {f"{case}_0000" for case in misnamed}):
         faults.append(
             DataError(
                 f"labels of {case} have no scan",

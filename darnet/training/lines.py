@@ -15,6 +15,14 @@ from darnet.progress import duration, message
 from darnet.training.loop import Hook, Losses
 
 
+def tell_start(stage: str, done: int, iterations: int, say: Callable[[str], None] = message) -> None:
+    """Say where a stage that was begun before goes on; nothing of one that begins."""
+    if done >= iterations:
+        say(f"{stage} is done")
+    elif done:
+        say(f"{stage} goes on after iteration {done} of {iterations}")
+
+
 class Means:
     """Means of losses since they were last taken; iterations whose losses are not finite are counted apart."""
 

@@ -19,7 +19,7 @@ from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
 from darnet.networks import AnyTranslator
 from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
-from darnet.training.lines import TensorBoardLog, TrainingLines
+from darnet.training.lines import TensorBoardLog, TrainingLines, tell_start
 from darnet.training.loaders import labelled_patches, list_slices, load_slice
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
@@ -207,6 +207,8 @@ def fit(
     remove_left_overs(folder)
     meta = {**meta, "iterations": iterations}
     start = _resume_point(folder, step, meta, options)
+    if not options.quiet:
+        tell_start(step.stage, start, iterations)
     log = folder / "log.jsonl"
     _drop_log_after(log, start)
     if start >= iterations:

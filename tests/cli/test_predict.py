@@ -42,6 +42,11 @@ def names(folder):
     return sorted(p.name for p in folder.iterdir())
 
 
+def test_chosen_without_a_choice_is_said(command, scans, capsys):
+    assert command("--chosen", "--quiet", source=scans / "a_0000.nii.gz") == 0
+    assert "warning: --chosen changes nothing: there is no round of self-training in" in capsys.readouterr().err
+
+
 def test_folder(command, tmp_path, model, capsys, hashes_of_tree, scans):
     before = hashes_of_tree(scans), hashes_of_tree(model)
     assert command() == 0

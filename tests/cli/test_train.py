@@ -59,6 +59,16 @@ def test_flags(layout, command, calls, capsys):
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    "flags",
+    [["-d", "7", "1"], ["1", "-d", "7"], ["--continue", "-d", "7", "--stage", "all", "1"], ["7", "--continue", "1"]],
+)
+def test_the_data_set_may_be_named_as_elsewhere(layout, tmp_path, calls, flags):
+    assert main([*flags, "--root", str(tmp_path), "-device", "cpu"]) == 0
+    ((_, found, _, fold, *_),) = calls
+    assert (found, fold) == (layout, "1")
+
+
 def test_baseline(layout, command, calls):
     assert command("1", "--no_adaptation") == 0
     ((kind, found, _, fold, _),) = calls

@@ -9,10 +9,11 @@ import numpy as np
 import pytest
 
 MISTAKES = {
-    "-d with train": ("darnet_train -d 7 0", 2, "unrecognized arguments: -d"),
+    "-d without a data set": ("darnet_train 7 0 -d", 2, "unrecognized arguments: -d"),
     "a shortened flag": ("darnet_train 7 0 -dev cpu", 2, "unrecognized arguments: -dev"),
     "no plan yet": ("darnet_train 7 0 -device cpu", 2, "run darnet_plan_and_preprocess first"),
     "no root": ("darnet_train 7 0 --root nowhere", 2, "no such folder"),
+    "a file as root": ("darnet_train 7 0 --root notes.txt", 2, "notes.txt is a file, no folder"),
     "root too deep": ("darnet_train 7 0 --root darnet_data/raw", 2, "give --root {here}/darnet_data\n"),
     "no raw folder": ("darnet_train 7 0 --root loose", 2, "move the data set to raw/ below the root"),
     "the folder above": ("darnet_plan_and_preprocess -d darnet_data/raw", 2, "found:    Dataset007_Small"),

@@ -33,7 +33,7 @@ def rows_of(table):
 
 
 def spoil_everything(bench):
-    """A fault in names, in pairs, in a header, in voxels, in both files of one case, and in dataset.json."""
+    """A fault in names, in pairs, in a header, in voxels, and in both files of one case."""
     bench.source.write_bytes(bench.source.read_bytes()[:-20])
     labels, affine = load(bench.labels)
     labels[0, 0, 0] = 9
@@ -45,8 +45,11 @@ def spoil_everything(bench):
     array = load(scan)[0].astype(np.float32)
     array[0, 0, 0] = np.nan
     save(scan, array)
-    values = json.loads((bench.raw / "dataset.json").read_text())
-    (bench.raw / "dataset.json").write_text(json.dumps(values | {"domains": {"sauce": "CT"}}))
+
+
+def change_description(bench, **values):
+    path = bench.raw / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
 def test_all_faults_at_once(bench):
@@ -62,16 +65,41 @@ def test_all_faults_at_once(bench):
     assert head == ["no", "where", "fault", "found", "expected", "remedy"]
     assert [row[0] for row in rows] == ["1", "2", "3", "4", "5", "6"]
     assert {(row[1], row[2]) for row in rows} == {
-        ('dataset.json, line 1, key "domains"', 'dataset.json: "domains" has a wrong value'),
         ("imagesTr/s1_0000.nii.gz", "the file is truncated or damaged"),
         ("imagesTr_target/t1_0000.nii.gz", "the header has wrong dimensions"),
         ("imagesTr_target/t2_0000.nii.gz", "voxels are not finite"),
+        ("labelsTr/s1.nii.gz", "labels have values that dataset.json does not name"),
         ("labelsTr/s2.nii", "a file has another ending"),
         ("labelsTr/s3.nii.gz", "labels of s3 have no scan"),
     }
     for row in rows:
         assert row[5] or row[4], row  # each says what to do, or at least what is expected
     assert max(map(len, err.splitlines()[2:])) < 200
+
+
+@pytest.mark.parametrize("missing", [False, True])
+def test_dataset_json_is_checked_before_scans_are_read(bench, monkeypatch, missing):
+    spoil_everything(bench)
+    change_description(bench, domains={"sauce": "CT"})
+    if missing:
+        (bench.raw / "dataset.json").unlink()
+    monkeypatch.setattr("darnet.pipeline.survey_cases", lambda *_: pytest.fail("scans are read"))
+    code, _, err = bench.plan("--verify")
+    assert code == 3
+    description = "dataset.json" if missing else 'dataset.json, line 1, key "domains"'
+    assert [row[1] for row in rows_of(err)[1]] == [description, "labelsTr/s2.nii", "labelsTr/s3.nii.gz"]
+
+
+@pytest.mark.parametrize("flag", ["--verify", "--plan_only"])
+def test_kinds_of_scan_that_are_not_said_are_warned_of(bench, flag):
+    path = bench.raw / "dataset.json"
+    path.write_text(json.dumps({k: v for k, v in json.loads(path.read_text()).items() if k != "domains"}))
+    code, _, err = bench.plan(flag, "--quiet")
+    assert code == 0
+    for words in ("warning: ", str(path), 'target scans are taken for "unknown"', '"domains": {"source": "CT"'):
+        assert words in err
+    change_description(bench, domains={"source": "CT", "target": "MR"})
+    assert bench.plan(flag, "--quiet") == (0, "", "")
 
 
 def test_both_files_of_a_case(bench):

@@ -41,6 +41,12 @@ def test_16_label_values_not_in_dataset_json(bench):
     )
 
 
+def test_16_a_scan_in_the_place_of_labels(bench):
+    repaint(bench.labels, lambda labels: np.arange(labels.size, dtype=np.int16).reshape(labels.shape))
+    said = bench.refused(bench.plan, bench.labels, "3 (1 voxels), 4 (1 voxels), 5", "and 1784 more", "is it a scan?")
+    assert len(said) < 1000
+
+
 def test_16_labels_that_changed_after_planning(bench):
     bench.shrink()
     repaint(bench.labels, lambda labels: np.where(labels == 2, 9, labels).astype(np.uint8))

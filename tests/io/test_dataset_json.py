@@ -29,12 +29,30 @@ def test_a_good_one(tmp_path):
     assert (info.name, info.source_modality, info.target_modality) == ("Abdomen", "CT", "MR")
     assert list(info.labels.items()) == [("background", 0), ("liver", 1), ("spleen", 2)]
     assert info.num_training == 3
+    assert info.doubts == ()
 
 
 def test_a_data_set_of_nnunet_as_it_stands(tmp_path):
     info = read_dataset_json(write(tmp_path, {k: v for k, v in GOOD.items() if k not in ("domains", "name")}))
     assert (info.source_modality, info.target_modality) == ("CT", "unknown")
     assert info.name == tmp_path.name
+    (doubt,) = info.doubts
+    for words in (str(tmp_path), 'source scans are taken for "CT"', 'target scans are taken for "unknown"', "write"):
+        assert words in doubt
+
+
+@pytest.mark.parametrize(("said", "missing"), [("source", "target"), ("target", "source")])
+def test_a_kind_of_scan_that_is_not_said(tmp_path, said, missing):
+    (doubt,) = read_dataset_json(write(tmp_path, {**GOOD, "domains": {said: "MR"}})).doubts
+    assert f"the {missing} scans are taken for" in doubt
+    assert f"the {said} scans" not in doubt
+
+
+def test_the_content_that_is_suggested_leaves_no_doubt(tmp_path):
+    with pytest.raises(DataError) as caught:
+        read_dataset_json(tmp_path / "other" / "dataset.json")
+    suggested = caught.value.remedy.removeprefix("write one: ")
+    assert read_dataset_json(write(tmp_path, suggested)).doubts == ()
 
 
 @pytest.mark.parametrize(
@@ -105,6 +123,14 @@ def test_cases_are_found(tmp_path):
 def test_faults_of_names(tmp_path, names, message):
     with pytest.raises(DataError, match=message):
         list_cases(fill(tmp_path, *names))
+
+
+def test_a_file_beside_its_scan_is_not_renamed(tmp_path):
+    with pytest.raises(DataError) as caught:
+        list_cases(fill(tmp_path, "a.nii.gz", "a_0000.nii.gz"))
+    assert "rename" not in str(caught.value)
+    assert caught.value.found == "a_0000.nii.gz is there already"
+    assert "labelsTr" in caught.value.remedy
 
 
 def test_all_faults_at_once(tmp_path):

@@ -63,6 +63,9 @@ def test_spacing_of_the_fast_preset(fingerprint_of, extent, ml, expected):
     spacing, why = determine_spacing(fingerprint, PRESETS["fast"])
     assert spacing == expected
     assert ("smallest class" in why) == (ml < 10 and extent[1] > 400)
+    assert ("made coarser" in why) == (extent[1] > 60)
+    assert ("not made coarser" in why) == (ml < 0.01)
+    assert ("planes made thicker" in why) == (expected[0] > 4.0)
 
 
 @pytest.mark.parametrize("ml", [2.0, 5.0, 20.0, 60.0])

@@ -72,6 +72,29 @@ def test_every_unpaired_case_is_listed(layout):
     assert "too few labelled scans" not in message.split("- ")[0]
 
 
+def test_labels_with_the_names_of_their_scans_are_one_fault(layout):
+    for case in ("a", "b"):
+        (layout.labels / f"{case}.nii.gz").rename(layout.labels / f"{case}_0000.nii.gz")
+    with pytest.raises(DataError) as caught:
+        verify_dataset(layout)
+    (fault,) = caught.value.faults
+    assert "names of their scans" in fault.what
+    assert fault.found == "a_0000.nii.gz, b_0000.nii.gz"
+    assert "take _0000 off" in fault.remedy
+    # A case whose name ends so is none of them.
+    for case in ("a", "b"):
+        scan = layout.images("source") / f"{case}_0000.nii.gz"
+        scan.rename(layout.images("source") / f"{case}_0000_0000.nii.gz")
+    assert [files.case_id for files in verify_dataset(layout).source] == ["a_0000", "b_0000"]
+
+
+def test_labels_among_the_scans(layout):
+    (layout.labels / "a.nii.gz").rename(layout.images("source") / "a.nii.gz")
+    message = refusal(layout)
+    assert "a_0000.nii.gz is there already" in message
+    assert "rename" not in message
+
+
 def test_one_labelled_scan_is_too_few(layout):
     (layout.images("source") / "a_0000.nii.gz").unlink()
     (layout.labels / "a.nii.gz").unlink()

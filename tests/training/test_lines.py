@@ -10,7 +10,7 @@ import torch
 
 from darnet.errors import ConfigurationError
 from darnet.training import RunOptions
-from darnet.training.lines import Means, TensorBoardLog, TrainingLines, peak_memory_gb
+from darnet.training.lines import Means, TensorBoardLog, TrainingLines, peak_memory_gb, tell_start
 from darnet.training.loop import run_training
 from darnet.training.run import fit
 
@@ -134,6 +134,29 @@ def test_a_run_in_a_log_file(tmp_path, capfd, quiet):
     assert len(err.splitlines()) == (0 if quiet else 51)  # fifty lines, and the last of the progress
     assert not re.search(r"[\x00-\x09\x0b-\x1f\x7f]", err)
     assert [step for step, _ in read_events(tmp_path / "tensorboard")["total"]] == list(range(10, 101, 10))
+
+
+@pytest.mark.parametrize(
+    ("done", "said"),
+    [
+        (0, []),
+        (177, ["segmentation fold 0 goes on after iteration 177 of 1250"]),
+        (1250, ["segmentation fold 0 is done"]),
+    ],
+)
+def test_a_stage_that_was_begun_before_says_where_it_goes_on(done, said):
+    lines: list[str] = []
+    tell_start("segmentation fold 0", done, 1250, lines.append)
+    assert lines == said
+
+
+@pytest.mark.parametrize("quiet", [False, True])
+def test_a_finished_run_says_so(tmp_path, capfd, quiet):
+    meta = {"dataset": "x", "stage": "y", "plan": "z"}
+    fit(PlainStep(), 5, tmp_path, meta, RunOptions(CPU, quiet=True))
+    capfd.readouterr()
+    fit(PlainStep(), 5, tmp_path, meta, RunOptions(CPU, resume=True, quiet=quiet))
+    assert capfd.readouterr().err == ("" if quiet else f"{PlainStep().stage} is done\n")
 
 
 def test_a_resumed_run_hides_the_events_it_does_again(tmp_path):
