@@ -25,6 +25,7 @@ from darnet.inference.inputs import ENDINGS, InputCase, find_inputs, select_part
 from darnet.inference.marks import Mark, mark_of, read_mark
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
+from darnet.inference.stale import remove_stale
 from darnet.io import (
     Scan,
     atomic_path,
@@ -167,6 +168,9 @@ def predict_folder(
     started = time.monotonic()
     lock = output / f".part_{options.part_id}_of_{options.num_parts}.lock"
     with only_one(lock, "predicts this part into this folder", keep=False, notice=notice):
+        if (output / RECORD).exists():
+            # Before the first mask: a run that is stopped half way must leave no scores of masks that are gone.
+            remove_stale(todo, output, [p for case in todo for p in _results(case, output, options)], notice)
         faults = _predict_cases(todo, output, predictor, options, notice)
     if not any(output.iterdir()):
         output.rmdir()
