@@ -89,9 +89,15 @@ def checkpoint_of(
 
 def is_finished(path: Path, plans: Plans) -> bool:
     """Whether a checkpoint has done all iterations of its plan."""
+    done, planned = iterations_of(path, plans)
+    return done >= planned
+
+
+def iterations_of(path: Path, plans: Plans) -> tuple[int, int]:
+    """Iterations that a checkpoint has done, and that its plan has."""
     meta = read_meta(path)
-    length = stage_iterations(plans, meta.get("stage", SEGMENTATION))
-    return iterations_done(meta, length, path) >= length
+    planned = stage_iterations(plans, meta.get("stage", SEGMENTATION))
+    return iterations_done(meta, planned, path), planned
 
 
 def leave_out_unfinished(folder: Path, folds: list[str], plans: Plans, notice: Callable[[str], None]) -> list[str]:

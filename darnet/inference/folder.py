@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import time
 from collections.abc import Callable, Sequence
@@ -25,9 +26,11 @@ from darnet.inference.inputs import ENDINGS, InputCase, find_inputs, select_part
 from darnet.inference.marks import Mark, mark_of, read_mark
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
+from darnet.inference.stale import remove_stale
 from darnet.io import (
     Scan,
     atomic_path,
+    atomic_write,
     is_dicom_folder,
     only_one,
     read_dicom_scan,
@@ -36,7 +39,6 @@ from darnet.io import (
     require_highdicom,
     require_writable,
     write_dicom_seg,
-    write_json,
     write_labels,
 )
 from darnet.progress import track
@@ -167,6 +169,9 @@ def predict_folder(
     started = time.monotonic()
     lock = output / f".part_{options.part_id}_of_{options.num_parts}.lock"
     with only_one(lock, "predicts this part into this folder", keep=False, notice=notice):
+        if (output / RECORD).exists():
+            # Before the first mask: a run that is stopped half way must leave no scores of masks that are gone.
+            remove_stale(todo, output, [p for case in todo for p in _results(case, output, options)], notice)
         faults = _predict_cases(todo, output, predictor, options, notice)
     if not any(output.iterdir()):
         output.rmdir()
@@ -282,8 +287,7 @@ def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, opti
     sources = read_seg_sources(scan.slices, names) if options.dicom_seg else []
     prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
     output.mkdir(parents=True, exist_ok=True)
-    if not (output / RECORD).exists():
-        write_json(output / RECORD, {"dataset": predictor.plans.dataset, "labels": predictor.plans.labels})
+    _write_record(output / RECORD, predictor)
     if prediction.probabilities is not None:
         largest = prediction.probabilities.nbytes
         with atomic_path(case.probabilities(output), largest) as temporary, temporary.open("wb") as file:
@@ -294,6 +298,15 @@ def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, opti
         write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
     write_labels(case.labels(output), prediction.labels, scan, str(mark_of(scan, predictor.identity)))
     return scan.notes
+
+
+def _write_record(path: Path, predictor: Predictor) -> None:
+    """What the masks beside it come from; as it is where nothing has changed."""
+    iterations = {fold: {"done": done, "planned": planned} for fold, (done, planned) in predictor.iterations.items()}
+    record = {"dataset": predictor.plans.dataset, "labels": predictor.plans.labels, "iterations": iterations}
+    content = (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
+    if not path.exists() or path.read_bytes() != content:
+        atomic_write(path, content)
 
 
 def _read(case: InputCase, options: FolderOptions) -> Scan:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
@@ -18,7 +18,7 @@ from torch import Tensor, nn
 from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
 from darnet.imaging import sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
-from darnet.inference.checkpoints import checkpoint_of, choose_folds, leave_out_unfinished, load_network
+from darnet.inference.checkpoints import checkpoint_of, choose_folds, iterations_of, leave_out_unfinished, load_network
 from darnet.inference.export import (
     Geometry,
     labels_on_input_grid,
@@ -53,6 +53,7 @@ class Predictor:
         device: Where to compute.
         step_size: Step of the sliding window as a fraction of the patch; None takes the plan's.
         notice: Gets a sentence where something is done in another way than asked for.
+        iterations: Of each fold, those that its network has done and those that its plan has; empty where not known.
     """
 
     def __init__(
@@ -62,10 +63,12 @@ class Predictor:
         device: str | torch.device = "cpu",
         step_size: float | None = None,
         notice: Callable[[str], None] = warnings.warn,
+        iterations: Mapping[str, tuple[int, int]] | None = None,
     ) -> None:
         if not networks:
             raise ConfigurationError("prediction needs at least one network")
         self.plans, self.networks, self.notice = plans, tuple(networks), notice
+        self.iterations = dict(iterations or {})
         self.device = resolve_device(device) if isinstance(device, str) else device
         self.step_size = plans.inference.step_size if step_size is None else step_size
         for network in self.networks:
@@ -115,7 +118,8 @@ class Predictor:
             names = leave_out_unfinished(folder, names, plans, notice)
         paths = [checkpoint_of(folder, fold, plans, self_trained, chosen, notice) for fold in names]
         networks = [load_network(path, plans, notice) for path in paths]
-        return cls(plans, networks, device, step_size, notice)
+        iterations = {fold: iterations_of(path, plans) for fold, path in zip(names, paths, strict=True)}
+        return cls(plans, networks, device, step_size, notice, iterations)
 
     def predict(
         self, image: str | Path | NDArray[Any], spacing: tuple[float, float, float] | None = None

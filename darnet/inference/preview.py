@@ -27,6 +27,8 @@ from darnet.plans import Plans
 
 # Degrees round the patient from which the surfaces are seen.
 SIDES = {"from the front": 0.0, "from the patient's left": 90.0}
+# In the head of the file: no other picture is ever taken for a preview and removed.
+MARK = "darnet_predict --preview"
 
 
 def write_preview(
@@ -66,8 +68,16 @@ def write_preview(
     handles = [Patch(color=colour_of(value), label=name) for name, value in plans.foreground.items()]
     figure.legend(handles=handles, loc="outside lower center", ncols=min(len(handles), 6), frameon=False, fontsize=9)
     picture = io.BytesIO()
-    figure.savefig(picture, dpi=80, format="png")
+    figure.savefig(picture, dpi=80, format="png", metadata={"Software": MARK})
     atomic_write(path, picture.getvalue())
+
+
+def is_preview(path: Path) -> bool:
+    """Whether a file is a picture that `write_preview` wrote."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return MARK.encode() in file.read(512)
 
 
 def _letter_edges(panel: Any, view: PlaneView) -> None:

@@ -97,7 +97,7 @@ def _check_data(fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
 def _check_run(run: Run) -> Iterator[Finding]:
     if run.planned and run.done < run.planned:
         yield Finding("doubtful", run.title, f"{run.done} of {run.planned} iterations are done.",
-                      "Go on with darnet_train --continue.")  # fmt: skip
+                      f"If it is not running now, go on with {run.go_on or 'the command that began it'}.")  # fmt: skip
     if run.skipped:
         yield Finding("doubtful", run.title, f"{run.skipped} iterations were skipped, as their loss was not finite.",
                       "Look for scans with odd intensities, or lower the learning rate in plans.json.")  # fmt: skip

@@ -19,7 +19,7 @@ from darnet.plans import Plans
 from darnet.report.domains import PLANES
 from darnet.report.images import Volume, middle_plane, plane_stack, surface_pictures
 from darnet.report.records import Picture, Stack, Table
-from darnet.report.trained import BASELINES
+from darnet.report.trained import BASELINES, go_on
 from darnet.words import number
 
 RECORD = "prediction.json"
@@ -113,7 +113,7 @@ def gather_predictions(
     first = [case for case in worst if case in paths]
     shown = (first + [c for c in spread(sorted(paths), MOST_SHOWN) if c not in first])[:MOST_SHOWN]
     cases = tuple(_read_case(case, paths[case], _find_scan(case, layout, scans), plans) for case in shown)
-    missing = []
+    missing = _unfinished(folder / RECORD, layout.name)
     if any(case.without_scan for case in cases):
         missing.append(
             "Some scans were not found; their labels are shown on black. Name the folder of the scans with -i."
@@ -141,6 +141,27 @@ def _refuse_other_labels(folder: Path, plans: Plans) -> None:
             expected=plans.labels,
             remedy="give the predictions of this data set with -p",
         )
+
+
+def _unfinished(record: Path, dataset: str) -> list[str]:
+    """A sentence where masks come from networks that were not trained to their end."""
+    values = read_json(record) if record.exists() else {}
+    try:
+        found = {fold: (int(own["done"]), int(own["planned"])) for fold, own in values.get("iterations", {}).items()}
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise ConfigurationError(
+            "the record of a prediction has another form", where=record, found=f"{type(error).__name__}: {error}",
+            expected='"iterations": {"0": {"done": 100, "planned": 1000}}', remedy="predict again",
+        ) from None  # fmt: skip
+    early = {fold: (done, planned) for fold, (done, planned) in found.items() if done < planned}
+    if not early:
+        return []
+    listed = "; ".join(f"fold {fold}, {done} of {planned} iterations" for fold, (done, planned) in early.items())
+    commands = " and ".join(go_on(dataset, fold) for fold in early)
+    return [
+        f"These masks come from a network that was not trained to its end ({listed}): do not judge the method by them. "
+        f"Train on with {commands}, if it is not running now, then predict again."
+    ]
 
 
 def _list(folder: Path) -> dict[str, Path]:

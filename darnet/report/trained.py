@@ -56,6 +56,7 @@ class Run:
         charts: Title and drawing of each chart.
         dice: Validation Dice of each class on held-out source volumes; empty without validation.
         baseline: Whether it is a baseline that is not used for prediction.
+        go_on: The command that goes on with it; empty where it is another each time.
     """
 
     title: str
@@ -69,6 +70,7 @@ class Run:
     charts: tuple[tuple[str, str], ...]
     dice: Mapping[str, float | None] = field(default_factory=dict)
     baseline: bool = False
+    go_on: str = ""
 
 
 @dataclass(frozen=True)
@@ -167,7 +169,15 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         charts=_charts(rows, stage),
         dice=_read_dice(log.parent / "validation.json"),
         baseline=baseline,
+        go_on="" if parts[0] == SUPERVISED else go_on(results.name, fold or "0", parts[0] if baseline else ""),
     )
+
+
+def go_on(dataset: str, fold: str, baseline: str = "") -> str:
+    """The command that goes on with the training of a fold; any fold goes on with the translator."""
+    number_of = re.match(r"Dataset0*(\d+)_", dataset)
+    flags = ["--" + baseline] if baseline else []
+    return " ".join(["darnet_train", number_of[1] if number_of else dataset, fold, *flags, "--continue"])
 
 
 def _planned(folder: Path, stage: str, plans: Plans | None) -> int:

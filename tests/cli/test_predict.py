@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 import sys
 
@@ -59,6 +60,13 @@ def test_folder(command, tmp_path, model, capsys, hashes_of_tree, scans):
     np.testing.assert_array_equal(labels.affine, AFFINE)
     assert set(np.unique(np.asanyarray(labels.dataobj))) <= {0, 1, 2}
     assert (hashes_of_tree(scans), hashes_of_tree(model)) == before
+
+
+def test_the_record_tells_how_long_the_networks_were_trained(command, tmp_path):
+    assert command() == 0
+    iterations = json.loads((tmp_path / "out" / "prediction.json").read_text())["iterations"]
+    assert sorted(iterations) == ["0", "1"]
+    assert all(set(own) == {"done", "planned"} for own in iterations.values())
 
 
 def test_single_file_of_any_name(command, tmp_path, scans):

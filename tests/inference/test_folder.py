@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import json
+
 import nibabel as nib
 import numpy as np
 import pytest
@@ -144,3 +146,33 @@ def test_going_on_beside_masks_that_were_edited_or_damaged(scans, tmp_path, pred
     assert any("kept as they are: a.nii.gz" in line for line in said)
     assert edited.read_bytes() == kept
     assert damaged.read_bytes() == whole
+
+
+def summary_of(*cases):
+    return json.dumps({"mean": {}, "classes": {}, "cases": [{"case": case} for case in cases]})
+
+
+def test_previews_and_scores_of_earlier_masks_do_not_stay(scans, tmp_path, predictor):
+    output = tmp_path / "out"
+    predict(scans, output, predictor, FolderOptions(preview=True, quiet=True))
+    (output / "summary.json").write_text(summary_of("a", "b"))
+    _, said = predict(scans, output, predictor, FolderOptions(resume=True, quiet=True))
+    assert (output / "summary.json").exists(), "no mask was made again"
+    _, said = predict(scans / "c_0000.nii.gz", output, predictor, FolderOptions(preview=True, quiet=True))
+    assert not any("removed" in line for line in said)
+    assert (output / "summary.json").exists(), "it has no scores of c"
+    _, said = predict(scans / "a_0000.nii.gz", output, predictor)
+    assert "removed, as they tell of earlier masks: a.png, summary.json" in said
+    assert not (output / "summary.json").exists()
+    assert sorted(p.name for p in output.glob("*.png")) == ["b.png", "c.png"]
+
+
+def test_what_darnet_did_not_write_stays(scans, tmp_path, predictor):
+    output = tmp_path / "out"
+    predict(scans, output, predictor)
+    others = {"a.png": b"\x89PNG of someone else", "a.npz": b"x", "summary.json": b'{"cases": "of a hospital"}'}
+    for name, content in others.items():
+        (output / name).write_bytes(content)
+    _, said = predict(scans, output, predictor)
+    assert "kept, but perhaps of earlier masks: a.npz, a.png" in said
+    assert {name: (output / name).read_bytes() for name in others} == others

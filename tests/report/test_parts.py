@@ -20,7 +20,7 @@ from darnet.report.network import network_levels
 from darnet.report.predicted import PredictedCase, PredictionsSection
 from darnet.report.records import Picture, Table
 from darnet.report.scored import CaseScore, ScoresSection, gather_scores
-from darnet.report.trained import PseudoLabels, Run, TrainingSection
+from darnet.report.trained import PseudoLabels, Run, TrainingSection, go_on
 from darnet.report.translated import TranslationSection
 
 
@@ -72,6 +72,12 @@ def run_of(**values):
     fields = {"title": "Segmentation, fold 0", "stage": "segmentation", "done": 10, "planned": 10, "skipped": 0,
               "first": 2.0, "last": 1.0, "seconds": 5.0, "charts": (), "dice": {"cube": 0.9, "rod": 0.9}}  # fmt: skip
     return Run(**(fields | values))
+
+
+def test_the_command_that_goes_on():
+    assert go_on("Dataset007_Small", "0") == "darnet_train 7 0 --continue"
+    assert go_on("Dataset101_A", "all", "no_adaptation") == "darnet_train 101 all --no_adaptation --continue"
+    assert go_on("scans", "1") == "darnet_train scans 1 --continue"
 
 
 def labels_of(missed):

@@ -220,6 +220,26 @@ def test_predictions_of_another_folder(whole_run, command, tmp_path):
     assert "2 of 2 segmented scans of the folder “masks”" in text
 
 
+def test_masks_of_a_network_that_was_not_trained_to_its_end(whole_run, command):
+    path = whole_run.results / "predictions" / "prediction.json"
+    record = json.loads(path.read_text())
+    finished = {"0": {"done": 1000, "planned": 1000}}
+    for iterations, said in ((finished, False), (finished | {"1": {"done": 300, "planned": 1000}}, True)):
+        path.write_text(json.dumps(record | {"iterations": iterations}))
+        assert command("--quiet") == 0
+        text = (whole_run.results / "report.html").read_text("utf-8")
+        assert ("(fold 1, 300 of 1000 iterations)" in text) == said
+        assert ("Train on with darnet_train 7 1 --continue, if it is not running now" in text) == said
+
+
+def test_a_training_that_has_stopped(whole_run, command):
+    log = whole_run.segmentation(0) / "log.jsonl"
+    log.write_text("".join(log.read_text().splitlines(keepends=True)[:50]))
+    assert command("--quiet") == 0
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    assert "If it is not running now, go on with darnet_train 7 0 --continue." in text
+
+
 def break_plan(layout):
     layout.plans.write_text("{")
 
@@ -257,6 +277,11 @@ def rename_labels(layout):
     path.write_text(json.dumps({"labels": {"background": 0, "rod": 1, "cube": 2}}))
 
 
+def break_record(layout):
+    path = layout.results / "predictions" / "prediction.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"iterations": {"0": 5}}))
+
+
 def break_summary(layout):
     (layout.results / "predictions" / "summary.json").write_text('{"cases": []}')
 
@@ -276,6 +301,7 @@ def break_choice(layout):
         (break_mask, 3, "t1.nii.gz"),
         (swap_masks, 3, "prediction and scan lie on different grids"),
         (rename_labels, 2, "the predictions have other labels than the plan"),
+        (break_record, 2, "the record of a prediction has another form"),
         (break_summary, 2, "no summary of darnet_evaluate"),
     ],
 )
