@@ -46,7 +46,8 @@ def measure(pairs: int, threads: int, preset: str = "paper") -> Row:
 
             times = time_pairs(darnet, nnunet, pairs)
     weights = sum(p.numel() for p in network.parameters())
-    operations = cost(darnet, images.numel()).operations / PATCHES
+    # With gradients, since the count does not know oneDNN's own call for single samples.
+    operations = cost(lambda: network(images), images.numel()).operations / PATCHES
     sizes = (operations / 1e9, built["operations"] / 1e9, weights / 1e6, built["weights"] / 1e6)
     return make_row(
         f"DAR-UNet inference, {PATCHES} patches of {' x '.join(map(str, PATCH))}, preset `{preset}`",
