@@ -86,7 +86,7 @@ def _pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
     """
     context = get_context(START_METHOD)
     if START_METHOD == "forkserver":
-        context.set_forkserver_preload([module])
+        context.set_forkserver_preload([module, "darnet.io.fork_server"])
     receiver, sender = context.Pipe(duplex=False)
     with contextlib.closing(receiver), contextlib.closing(sender):
         try:

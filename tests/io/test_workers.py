@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
@@ -121,3 +122,11 @@ def test_a_worker_killed_while_cases_are_handed_over(monkeypatch, handed_over):
     monkeypatch.setattr(ProcessPoolExecutor, "submit", lambda *_: (_ for _ in ()).throw(BrokenProcessPool()))
     with pytest.raises(ResourceError, match="a worker process was killed"):
         list(run_cases(int, tasks, 2, "count", quiet=True))
+
+
+@pytest.mark.parametrize(("error", "said"), [("FileNotFoundError(2, 'gone')", False), ("ValueError('wrong')", True)])
+def test_a_worker_whose_command_has_ended_is_silent(error, said):
+    code = f"import darnet.io.fork_server; raise {error}"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 1
+    assert ("Traceback" in done.stderr) == said
