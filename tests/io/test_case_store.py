@@ -158,3 +158,13 @@ def test_what_cannot_be_stored(tmp_path, image, labels, message):
     with pytest.raises(DataError, match=message):
         store.write(RECORD, image, labels)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("word", [b"b2o", b"LazyArray", b"proxy-source"])
+def test_voxels_may_spell_any_word(store, word):
+    image, _ = arrays()
+    labels = np.random.default_rng(0).integers(0, 256, SHAPE).astype(np.uint8)  # not compressible: stored as they are
+    labels[0].flat[: len(word)] = np.frombuffer(word, np.uint8)
+    store.write(RECORD, image, labels)
+    assert word in (store.folder / "case one_labels.b2nd").read_bytes()
+    np.testing.assert_array_equal(store.labels("case one"), labels)
