@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterable, Iterator, Sized
 from types import TracebackType
 from typing import Any, Protocol, TextIO, TypeVar
 
+from darnet.words import duration
+
 Item = TypeVar("Item")
 
 SECONDS_A_LINE = 60.0
@@ -40,6 +42,7 @@ def progress(
     quiet: bool = False,
     stream: TextIO | None = None,
     clock: Callable[[], float] = time.monotonic,
+    lines: bool = True,
 ) -> Progress:
     """Show how far a piece of work is.
 
@@ -54,9 +57,10 @@ def progress(
         quiet: Show nothing.
         stream: Where to; standard error if not given.
         clock: Seconds that pass.
+        lines: Whether there are lines where there is no terminal: not where the work tells more in lines of its own.
     """
     stream = sys.stderr if stream is None else stream
-    if quiet:
+    if quiet or not (lines or stream.isatty()):
         return _Silent()
     if stream.isatty():
         return _Bar(description, total, unit, start, stream)
@@ -81,14 +85,6 @@ def message(text: str, stream: TextIO | None = None) -> None:
         tqdm.write(text, file=stream)
     else:
         print(text, file=stream, flush=True)
-
-
-def duration(seconds: float) -> str:
-    """Seconds in words: 12 s, 3 min, 2 h 05 min."""
-    minutes = round(seconds / 60)
-    if seconds < 59.5:
-        return f"{seconds:.0f} s"
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60:02d} min"
 
 
 class _Closing:

@@ -37,12 +37,18 @@ def percent(share: float) -> str:
 
 
 def duration(seconds: float) -> str:
-    """A time that a person reads at a glance."""
-    if seconds < 90:
+    """A time that a person reads at a glance: 12 s, 3 min, 2 h 05 min, 3.0 days."""
+    minutes = round(seconds / 60)
+    if seconds < 59.5:
         return f"{seconds:.0f} s"
-    if seconds < 5400:
-        return f"{seconds / 60:.0f} min"
-    return f"{seconds / 3600:.1f} h" if seconds < 48 * 3600 else f"{seconds / 86400:.1f} days"
+    if minutes < 60:
+        return f"{minutes} min"
+    return f"{minutes // 60} h {minutes % 60:02d} min" if minutes < 48 * 60 else f"{seconds / 86400:.1f} days"
+
+
+def counted(count: int, noun: str) -> str:
+    """A number and what it counts, as in "1 case" and "2 cases"."""
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def several(names: Sequence[str], shown: int = 6) -> str:

@@ -5,7 +5,7 @@ import re
 
 import pytest
 
-from darnet.progress import duration, message, progress, track
+from darnet.progress import message, progress, track
 
 
 class Terminal(io.StringIO):
@@ -95,9 +95,10 @@ def test_messages():
     assert log.getvalue() == terminal.getvalue() == "case 3 failed\n"
 
 
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "0 s"), (59.4, "59 s"), (59.6, "1 min"), (90, "2 min"), (3600, "1 h 00 min"), (7500, "2 h 05 min")],
-)
-def test_duration(seconds, words):
-    assert duration(seconds) == words
+def test_work_with_lines_of_its_own_has_a_bar_alone():
+    log, terminal = io.StringIO(), Terminal()
+    for stream in (log, terminal):
+        with progress("train", 2, stream=stream, lines=False) as shown:
+            shown.update(2)
+    assert log.getvalue() == ""
+    assert "train" in terminal.getvalue()

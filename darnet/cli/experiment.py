@@ -79,7 +79,7 @@ def run(args: Namespace) -> None:
 
 def describe(args: Namespace, experiment: Experiment, options: RunOptions) -> None:
     """Say what will be done, and how long that takes here."""
-    from darnet.progress import duration
+    from darnet.words import duration
 
     for row in experiment.rows:
         reason = experiment.unavailable(row)

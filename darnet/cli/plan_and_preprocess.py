@@ -11,6 +11,7 @@ from darnet.cli.common import add_common, add_replace_non_finite, entry, parser,
 from darnet.errors import DarnetError, DataError
 from darnet.layout import DatasetLayout, find_dataset
 from darnet.plans import Plans
+from darnet.words import counted, duration
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,7 @@ def run(args: Namespace) -> None:
         say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
         return
     made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet, warn)
-    say(args, f"{made} cases preprocessed, {there} were there; they are in {layout.preprocessed}")
+    say(args, f"{counted(made, 'case')} preprocessed, {there} were there; they are in {layout.preprocessed}")
     if not args.quiet:
         counts = f"{len(dataset.source)} {plans.source.modality} scans with labels, {len(dataset.target)}"
         say(args, f"\n{layout.name} is ready for training\n  data          {counts} {plans.target.modality} scans")
@@ -90,7 +91,7 @@ def verify(args: Namespace, layout: DatasetLayout) -> None:
         dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet, args.replace_non_finite)
     except DataError as error:
         table = format_faults(error.faults, layout.raw)
-        number = f"{len(error.faults)} fault{'s' if len(error.faults) > 1 else ''}"
+        number = counted(len(error.faults), "fault")
         raise DataError(f"the data set {layout.name} in {layout.raw} has {number}\n\n{table}") from None
     tell_notes(args, dataset, fingerprint)
     counts = f"{len(dataset.source)} labelled source scans, {len(dataset.target)} target scans"
@@ -131,6 +132,7 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
     The time is measured; where that fails, training would tell why, and so does the line.
     """
     from darnet.io import CaseStore
+    from darnet.planning.memory import PACKAGES_GB
     from darnet.training import measure_time, memory_here
 
     try:
@@ -140,23 +142,19 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
     except (MemoryError, RuntimeError) as error:  # torch.OutOfMemoryError is a RuntimeError
         effort = f"not measured, an iteration failed on {device}: {(str(error).splitlines() or ['no memory'])[0]}"
     else:
-        rest = f", self-training {in_words(expected.self_training)}" if expected.self_training else ""
+        rest = f", self-training {duration(expected.self_training)}" if expected.self_training else ""
         effort = (
-            f"about {in_words(expected.fold)} a fold on this machine ({device}): translator "
-            f"{in_words(expected.translation)} (once for all), segmentation {in_words(expected.segmentation)}{rest}"
+            f"about {duration(expected.fold)} a fold on this machine ({device}): translator "
+            f"{duration(expected.translation)} (once for all), segmentation {duration(expected.segmentation)}{rest}"
         )
     here = memory_here(device)
-    memory = f"about {plans.predicted_memory_gb:g} GB" + ("" if here is None else f" of {here:.0f} GB here")
-    warning = "; it does not fit, give --memory" if here is not None and plans.predicted_memory_gb > 0.9 * here else ""
+    needed, parts = plans.predicted_memory_gb, ""
+    if device.type == "cpu":  # there the packages share the memory with the training step
+        parts = f": {needed:.1f} for a training step, {PACKAGES_GB:g} for Python and its packages"
+        needed += PACKAGES_GB
+    memory = f"about {needed:.1f} GB" + ("" if here is None else f" of {here:.0f} GB here") + parts
+    warning = "; it does not fit, give --memory" if here is not None and needed > 0.9 * here else ""
     return f"  time          {effort}\n  memory        {memory}{warning}"
-
-
-def in_words(seconds: float) -> str:
-    """A time as a person says it."""
-    for size, unit in ((86400, "days"), (3600, "h"), (60, "min")):
-        if seconds >= 1.5 * size:
-            return f"{seconds / size:.1f} {unit}" if seconds < 10 * size else f"{seconds / size:.0f} {unit}"
-    return f"{max(seconds, 1):.0f} s"
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from darnet.cli.common import add_common, add_replace_non_finite, entry, fraction, parser, say, warn, whole_number
 from darnet.layout import find_dataset
+from darnet.words import counted
 
 
 def build_parser() -> ArgumentParser:
@@ -93,7 +94,7 @@ def run(args: Namespace) -> None:
     )
     if args.chosen and not any(folder.glob("self_training/round_*/fold_*")):
         warn(f"--chosen changes nothing: there is no round of self-training in {folder} to choose")
-    say(args, f"{len(predictor.networks)} networks of {folder} on {predictor.device}")
+    say(args, f"{counted(len(predictor.networks), 'network')} of {folder} on {predictor.device}")
     predict_folder(args.input, args.output, predictor, options, notice=lambda text: say(args, text))
 
 

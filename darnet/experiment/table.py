@@ -15,7 +15,7 @@ from darnet.experiment.chart import draw_table
 from darnet.experiment.rows import ROWS
 from darnet.experiment.run import Experiment
 from darnet.io import atomic_write, write_json
-from darnet.progress import duration
+from darnet.words import duration
 
 NO_ADAPTATION, SUPERVISED = "no_adaptation", "supervised"
 NAN = float("nan")

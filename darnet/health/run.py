@@ -140,8 +140,11 @@ def tell_health(
         plans: The plan.
         layout: Where the data set lies.
         variants: Source case -> names of its translated volumes.
-        notice: Gets a sentence for each check that is not good.
+        notice: Gets a sentence for each check that is not good, and where to look.
     """
-    for finding in assess_translation(plans, layout, variants, keep=True).findings:
-        if finding.level != "good":
-            notice(f"{finding.level}: {finding}")
+    unsure = [f for f in assess_translation(plans, layout, variants, keep=True).findings if f.level != "good"]
+    for finding in unsure:
+        notice(f"{finding.level}: {finding}")
+    if unsure:
+        notice(f"training goes on; the pictures are in {layout.synthetic} and {layout.translation / 'previews'}, and "
+               f"darnet_report -d {layout.name} shows all of it under Translation")  # fmt: skip

@@ -9,6 +9,7 @@ from darnet.imaging.normalize import normalize
 from darnet.imaging.orientation import (
     Orientation,
     body_axes,
+    canonical_view,
     determine_orientation,
     from_canonical,
     spacing_of,
@@ -34,6 +35,7 @@ __all__ = [
     "PlaneView",
     "body_axes",
     "box_of",
+    "canonical_view",
     "colour_of",
     "count_components",
     "crop",

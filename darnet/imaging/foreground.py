@@ -35,7 +35,7 @@ def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
 
 def _threshold(volume: NDArray[np.floating], low: float, high: float) -> float:
     """Intensity in `low` <= threshold < `high` that splits air from body."""
-    samples = volume.ravel()[:: max(1, volume.size // SAMPLES)].astype(np.float64)
+    samples = volume.flat[:: max(1, volume.size // SAMPLES)].astype(np.float64)  # ravel would copy a turned view
     robust_low, robust_high = (float(value) for value in np.percentile(samples, ROBUST_PERCENTILES))
     if robust_low < robust_high:
         low, high = robust_low, robust_high

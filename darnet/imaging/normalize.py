@@ -11,7 +11,9 @@ from darnet.imaging.foreground import foreground_mask
 SAMPLES = 4_000_000
 
 
-def normalize(volume: NDArray[np.float32], rule: str, low: float, high: float) -> NDArray[np.float32]:
+def normalize(
+    volume: NDArray[np.float32], rule: str, low: float, high: float, in_place: bool = False
+) -> NDArray[np.float32]:
     """Clip a scan to a range and map the range to [-1, 1].
 
     Args:
@@ -20,6 +22,7 @@ def normalize(volume: NDArray[np.float32], rule: str, low: float, high: float) -
             of its `foreground_mask`. Air lies below and becomes -1.
         low: Goes to -1.
         high: Goes to 1.
+        in_place: Put the result in place of the scan, which saves its memory.
 
     Returns:
         float32 (D, H, W). A scan whose percentiles coincide is spread over its whole range; a constant one is -1.
@@ -38,7 +41,8 @@ def normalize(volume: NDArray[np.float32], rule: str, low: float, high: float) -
         low, high = _percentiles(volume, low, high)
         if low == high:
             return np.full(volume.shape, -1, dtype=np.float32)
-    scaled = np.clip(volume, np.float32(low), np.float32(high)).astype(np.float32, copy=False)
+    scaled = volume if in_place else np.array(volume, np.float32)
+    np.clip(scaled, np.float32(low), np.float32(high), out=scaled)
     scaled -= np.float32(low)
     scaled *= np.float32(2 / (high - low))
     scaled -= np.float32(1)

@@ -84,10 +84,14 @@ def determine_orientation(affine: NDArray[np.floating], through_plane: str = "S"
     return Orientation((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]))
 
 
+def canonical_view(array: NDArray[Scalar], orientation: Orientation) -> NDArray[Scalar]:
+    """An array (i, j, k) seen as a canonical one (D, H, W): no voxel is copied."""
+    return np.transpose(array, orientation.axes)[_reversal(orientation)]
+
+
 def to_canonical(array: NDArray[Scalar], orientation: Orientation) -> NDArray[Scalar]:
     """Turn an array (i, j, k) into a contiguous canonical one (D, H, W)."""
-    moved = np.transpose(array, orientation.axes)
-    return np.ascontiguousarray(moved[_reversal(orientation)])
+    return np.ascontiguousarray(canonical_view(array, orientation))
 
 
 def from_canonical(array: NDArray[Scalar], orientation: Orientation) -> NDArray[Scalar]:

@@ -42,6 +42,7 @@ from darnet.io import (
     write_labels,
 )
 from darnet.progress import track
+from darnet.words import counted
 
 SCAN_ENDINGS = ("_0000.nii.gz", "_0000.nii")
 
@@ -183,7 +184,7 @@ def predict_folder(
             found="\n".join(str(fault) for fault in faults),
             remedy="mend these scans and run the command again with --continue",
         )
-    notice(f"{len(todo)} cases segmented in {time.monotonic() - started:.1f} s; results are in {output}")
+    notice(f"{counted(len(todo), 'case')} segmented in {time.monotonic() - started:.1f} s; results are in {output}")
     return [case.labels(output) for case in cases]
 
 

@@ -44,6 +44,7 @@ def write_preview(
         plans: Names the labels and the through-plane axis.
     """
     from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
     from matplotlib.patches import Patch
 
     orientation = determine_orientation(affine, plans.preprocessing.through_plane)
@@ -52,7 +53,7 @@ def write_preview(
     low, high = np.percentile(image[:: max(len(image) // 8, 1)], (0.5, 99.5))
     colours = label_colours(plans.num_classes)
     views = plane_views(axes)
-    figure = Figure(figsize=(4 * (len(views) + len(SIDES)), 4.4), layout="constrained")
+    figure = Figure(figsize=(4 * (len(views) + len(SIDES)), 4.7), layout=ConstrainedLayoutEngine(h_pad=0.2))
     panels = figure.subplots(1, len(views) + len(SIDES), squeeze=False)[0]
     for panel, view in zip(panels, views, strict=False):
         index = plane_of_most_labels(masks, view)

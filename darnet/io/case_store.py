@@ -181,7 +181,7 @@ class CaseStore:
 def _refuse_code(path: Path) -> None:
     """Refuse arrays that are to be computed when they are opened: old versions of blosc2 would run what they say."""
     with path.open("rb") as file:
-        # Bytes 11 to 14 hold the length of the header, which names what the frame holds; voxels after it may be anything.
+        # Bytes 11 to 14 hold the length of the header, which names what the frame holds; voxels may be anything.
         start = file.read(15)
         length = min(int.from_bytes(start[11:], "big"), 1 << 16)
         header = start + file.read(max(length - len(start), 0))

@@ -81,7 +81,10 @@ def make_plans(
         translation=plan_translation(fingerprint, info, preset, preprocessing),
         synthesis=SynthesisPlan(
             number_of_styles=STYLES,
-            why={"number_of_styles": "the paper's n_k", "choice": "the paper's: a random style of each cluster"},
+            why={
+                "number_of_styles": "as many as in the paper",
+                "choice": "as in the paper: the style of a random target slice out of each group of alike ones",
+            },
         ),
         segmentation=segmentation,
         self_training=plan_self_training(segmentation, preset),
@@ -205,9 +208,9 @@ def plan_translation(
             "width": f"preset {preset.name}",
             "discriminator_layers": why_maps,
             "discriminator_scales": why_maps,
-            "batch_size": "the paper's code's",
+            "batch_size": "as many slices as the paper's authors take",
             "iterations": why_length,
-            "learning_rate_generator": f"preset {preset.name}; the discriminators get twice as much (TTUR)",
+            "learning_rate_generator": f"preset {preset.name}; the discriminators, its judges, learn twice as fast",
             "mirror_axes": why_mirror,
         },
     )
@@ -301,7 +304,7 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
             "iterations": f"{preset.round_length:.0%} of the segmentation's",
             "learning_rate": "the segmentation's: the appearance of target scans is new to the network",
             "target_share": "source volumes have true labels, target scans the true appearance; none in the first "
-            "round, whose teacher has not seen a target scan",
+            "round, since the network has not learnt from target scans before it",
             "matched_share": "true labels and borders in the intensities that the classes have in target scans",
             "kept": "the voxels that the network is less sure of are mostly at borders and in missed organs",
         },
@@ -319,7 +322,11 @@ def plan_inference(fingerprint: Fingerprint, info: DatasetInfo) -> InferencePlan
     why = f"{', '.join(names) or 'no class'}: one piece in at least nine of ten source cases"
     return InferencePlan(
         largest_component=tuple(single),
-        why={"largest_component": why, "step_size": "the paper's: half a patch", "average": "each window counts alike"},
+        why={
+            "largest_component": why,
+            "step_size": "as in the paper: half a patch",
+            "average": "each window counts alike",
+        },
     )
 
 

@@ -25,7 +25,7 @@ class Preset:
         translation_pixels: Pixels of source slices seen in all.
         segmentation_epochs: Passes over all synthetic volumes; None takes `segmentation_voxels`.
         segmentation_voxels: Voxels of patches seen in all.
-        learning_rate_generator: Of the translator; its discriminators get twice that (TTUR).
+        learning_rate_generator: Of the translator; its discriminators get twice that (two time-scale update rule).
         learning_rate: Of the DAR-UNet at the start.
         mirror: Whether patches and slices are mirrored at all.
         appearance: Share of patches with a random intensity curve, rising or falling.

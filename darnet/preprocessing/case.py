@@ -13,6 +13,7 @@ from darnet.imaging import (
     Box,
     Orientation,
     box_of,
+    canonical_view,
     crop,
     crop_to_depth,
     determine_orientation,
@@ -73,13 +74,13 @@ def preprocess_arrays(
     """
     plan = plans.preprocessing
     orientation = determine_orientation(affine, plan.through_plane)
-    volume = to_canonical(np.asarray(image, np.float32), orientation)
+    volume = canonical_view(np.asarray(image, np.float32), orientation)  # one copy less of a large scan
     if volume.min() == volume.max():
         raise DataError("the scan is constant", found=f"all voxels are {volume.flat[0]}", remedy="export it again")
     spacing = spacing_of(affine, orientation)
     turned = None if labels is None else to_canonical(labels, orientation)
     box = find_crop(volume, spacing, turned, plan.source_depth)
-    part = np.ascontiguousarray(crop(volume, box))
+    part = np.array(crop(volume, box), order="C")
     shape = shape_at_spacing((part.shape[0], part.shape[1], part.shape[2]), spacing, plan.spacing)
     if int(np.prod(shape, dtype=object)) > LARGEST_PLANNED:
         raise DataError(
@@ -89,7 +90,7 @@ def preprocess_arrays(
             remedy="look whether the spacing in its header is right; crop the scan if it is",
         )
     rule = plans.domain(domain).intensity
-    normalized = normalize(part, rule.rule, rule.low, rule.high)
+    normalized = normalize(part, rule.rule, rule.low, rule.high, in_place=True)
     resampled = resample_image(normalized, shape, plan.anisotropic)
     stored = None if turned is None else resample_labels(np.ascontiguousarray(crop(turned, box)), shape)
     return PreprocessedCase(resampled[None], stored, orientation, box, spacing)

@@ -24,7 +24,15 @@ def draw_style_space(bank: StyleBank, path: Path) -> None:
     axis = figure.subplots()
     axis.scatter(points[:, 0], points[:, 1], c=bank.clusters, cmap="tab10", s=12)
     chosen = points[bank.medoids]
-    axis.scatter(chosen[:, 0], chosen[:, 1], marker="^", s=90, facecolors="none", edgecolors="black", label="medoids")
+    axis.scatter(
+        chosen[:, 0],
+        chosen[:, 1],
+        marker="^",
+        s=90,
+        facecolors="none",
+        edgecolors="black",
+        label="middle of each cluster",
+    )
     mean = points.mean(axis=0)
     axis.scatter(mean[:1], mean[1:], marker="*", s=160, color="red", label="mean of all styles")
     axis.set_xlabel("first main axis of the style codes")

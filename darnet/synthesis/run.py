@@ -28,8 +28,8 @@ STYLE_SPACE = "style_space.png"
 
 
 def variant_name(case_id: str, style: int) -> str:
-    """Name under which the synthetic store holds a source case in a style."""
-    return f"{case_id}_style_{style}"
+    """Name under which the synthetic store holds a source case in a style, which counts from 0; names count from 1."""
+    return f"{case_id}_style_{style + 1}"
 
 
 def synthesis_hash(plans: Plans, checkpoint: Path, target: CaseStore) -> str:

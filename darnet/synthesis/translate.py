@@ -71,6 +71,6 @@ def refuse_collapse(volumes: np.ndarray, source: np.ndarray, case_id: str) -> No
         if fault:
             raise DataError(
                 f"the translation has collapsed: {fault}",
-                where=f"case {case_id}, style {index}",
+                where=f"case {case_id}, style {index + 1}",
                 remedy="look at results/.../translation/previews; train the translator longer or with another seed",
             )

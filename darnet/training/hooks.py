@@ -72,10 +72,10 @@ def read_log(path: Path) -> list[dict[str, Any]]:
 
 
 class ProgressBar(Hook):
-    """A progress bar with the main loss."""
+    """A progress bar with the main loss, in a terminal alone: log files have the lines of `TrainingLines`."""
 
     def __init__(self, stage: str, iterations: int, start: int = 0, quiet: bool = False) -> None:
-        self.bar = progress(stage, iterations, "iteration", start, quiet)
+        self.bar = progress(stage, iterations, "iteration", start, quiet, lines=False)
 
     def after_update(self, iteration: int, losses: Losses) -> None:
         """Move on by one."""

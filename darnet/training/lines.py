@@ -11,8 +11,9 @@ from pathlib import Path
 import torch
 
 from darnet.errors import ConfigurationError
-from darnet.progress import duration, message
+from darnet.progress import SECONDS_A_LINE, message
 from darnet.training.loop import Hook, Losses
+from darnet.words import counted, duration
 
 
 def tell_start(stage: str, done: int, iterations: int, say: Callable[[str], None] = message) -> None:
@@ -59,7 +60,7 @@ def peak_memory_gb(device: torch.device) -> float | None:
 
 
 class TrainingLines(Hook):
-    """Prints a line every `every` iterations: losses, time of an iteration, time left, memory."""
+    """Prints a line every `every` iterations, and each minute: losses, time of an iteration, time left, memory."""
 
     def __init__(
         self,
@@ -76,9 +77,9 @@ class TrainingLines(Hook):
         self._means, self._since, self._done = Means(), clock(), start
 
     def after_update(self, iteration: int, losses: Losses) -> None:
-        """Sum up, and print at each multiple of `every`."""
+        """Sum up, and print at each multiple of `every` and when the last line is a minute old."""
         self._means.add(losses.values())
-        if (iteration + 1) % self.every == 0:
+        if (iteration + 1) % self.every == 0 or self.clock() - self._since >= SECONDS_A_LINE:
             self._print(iteration + 1)
 
     def at_end(self, iteration: int) -> None:
@@ -93,7 +94,7 @@ class TrainingLines(Hook):
         self._since, self._done = now, done
         parts = [f"{self.stage}: iteration {done} of {self.iterations}"]
         parts += [f"{name.replace('_', ' ')} {value:.3g}" for name, value in means.items()]
-        parts += [f"{skipped} iterations skipped"] if skipped else []
+        parts += [f"{counted(skipped, 'iteration')} skipped"] if skipped else []
         parts += [f"{seconds:.2g} s an iteration", f"about {duration(seconds * (self.iterations - done))} left"]
         memory = peak_memory_gb(self.device)
         parts += [] if memory is None else [f"{memory:.1f} GB at most"]

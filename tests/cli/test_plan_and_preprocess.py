@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from darnet.cli.plan_and_preprocess import in_words, main
+from darnet.cli.plan_and_preprocess import main
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
@@ -207,11 +207,3 @@ def test_memory_that_is_not_there_is_said(layout, command, capsys, monkeypatch):
     monkeypatch.setattr("darnet.training.memory_here", lambda device: 1e-6)
     assert command() == 0
     assert "it does not fit, give --memory" in capsys.readouterr().out
-
-
-@pytest.mark.parametrize(
-    ("seconds", "words"),
-    [(0.2, "1 s"), (80, "80 s"), (95, "1.6 min"), (1800, "30 min"), (9000, "2.5 h"), (86400 * 20, "20 days")],
-)
-def test_time_in_words(seconds, words):
-    assert in_words(seconds) == words

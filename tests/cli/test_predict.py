@@ -185,7 +185,7 @@ def test_probabilities_and_previews(command, tmp_path, scans):
 @pytest.mark.parametrize(("flags", "count"), [(["-f", "0"], 1), (["-f", "0", "1"], 2), (["-f", "all"], 2), ([], 2)])
 def test_folds(command, capsys, flags, count):
     assert command(*flags) == 0
-    assert f"{count} networks of" in capsys.readouterr().out
+    assert f"{count} network{'s' * (count > 1)} of" in capsys.readouterr().out
 
 
 def test_continue(command, tmp_path, capsys):
@@ -196,7 +196,7 @@ def test_continue(command, tmp_path, capsys):
     assert command("--continue") == 0
     said = capsys.readouterr().out
     assert "2 of 3 cases are done already" in said
-    assert "1 cases segmented" in said
+    assert "1 case segmented" in said
     assert (tmp_path / "out" / "a.nii.gz").stat().st_mtime_ns == first
     assert (tmp_path / "out" / "b.nii.gz").exists()
 

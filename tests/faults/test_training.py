@@ -247,7 +247,7 @@ def test_54_collapsed_translation(before, run):
     outcome = run(SEGMENTATION, root)
     assert outcome.code == 3
     assert "the translation has collapsed: it shows no contrast within the body" in outcome.err
-    assert "case ct_01, style 0" in outcome.err
+    assert "case ct_01, style 1" in outcome.err
     assert "translation/previews" in outcome.err
     assert not (root / FOLD).exists()
     assert not list((root / "preprocessed" / NAME / "synthetic").glob("*.b2nd"))

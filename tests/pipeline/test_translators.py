@@ -65,7 +65,7 @@ def test_entangled_translator_gives_one_volume_a_case(root):
     run_training(root)
     source, synthetic = CaseStore(layout.cases("source")), CaseStore(layout.synthetic)
     for case in source.case_ids():
-        image, translated = source.image(case), synthetic.image(f"{case}_style_0")
+        image, translated = source.image(case), synthetic.image(f"{case}_style_1")
         assert translated.shape == image.shape
         assert np.abs(translated - image).mean() > 0.01
     assert len(synthetic.case_ids()) == len(source.case_ids())
@@ -90,4 +90,4 @@ def test_head_and_consistency_need_nothing_but_source_labels(root):
     assert not any(target.record(case).has_labels for case in target.case_ids())
     assert len(synthetic.case_ids()) == 2 * len(source.case_ids())
     case = source.case_ids()[0]
-    assert 0 < flicker(synthetic.image(f"{case}_style_0")[0], source.image(case)[0]) < 100
+    assert 0 < flicker(synthetic.image(f"{case}_style_1")[0], source.image(case)[0]) < 100

@@ -298,19 +298,19 @@ def test_patches_of_a_mixture_come_in_their_shares(tmp_path):
 
 def test_a_share_of_patches_comes_from_source_volumes_as_they_are(store, tmp_path):
     translated = CaseStore(tmp_path / "translated")
-    write_case(translated, "a_style_0", np.full(SHAPE, -0.25))
+    write_case(translated, "a_style_1", np.full(SHAPE, -0.25))
     plan = dataclasses.replace(STILL_PATCHES, source_share=0.25)
-    loader = labelled_patches(translated, store, {"a": ("a_style_0",)}, plan)
+    loader = labelled_patches(translated, store, {"a": ("a_style_1",)}, plan)
     rng = np.random.default_rng(0)
     drawn = [loader.patch(rng) for _ in range(400)]
     names = [name for _, _, name in drawn]
-    assert set(names) == {"a", "a_style_0"} and 70 <= names.count("a") <= 130
-    assert all(bool((image == -0.25).all()) == (name == "a_style_0") for image, _, name in drawn)
+    assert set(names) == {"a", "a_style_1"} and 70 <= names.count("a") <= 130
+    assert all(bool((image == -0.25).all()) == (name == "a_style_1") for image, _, name in drawn)
 
 
 def test_without_such_a_share_all_patches_are_translated(store, tmp_path):
     translated = CaseStore(tmp_path / "translated")
-    write_case(translated, "a_style_0", np.full(SHAPE, -0.25))
-    loader = labelled_patches(translated, store, {"a": ("a_style_0",)}, STILL_PATCHES)
+    write_case(translated, "a_style_1", np.full(SHAPE, -0.25))
+    loader = labelled_patches(translated, store, {"a": ("a_style_1",)}, STILL_PATCHES)
     rng = np.random.default_rng(0)
-    assert {loader.patch(rng)[2] for _ in range(50)} == {"a_style_0"}
+    assert {loader.patch(rng)[2] for _ in range(50)} == {"a_style_1"}
