@@ -1,18 +1,17 @@
 """The plan of a data set: frozen dataclasses that go to JSON and back. Planning fills them, every stage reads them."""
 
 from darnet.plans.checks import check_plans
-from darnet.plans.schema import (
-    SCHEMA_VERSION,
+from darnet.plans.parts import (
     DomainPlan,
     InferencePlan,
     IntensityPlan,
-    Plans,
     PreprocessingPlan,
     SegmentationPlan,
     SelfTrainingPlan,
     SynthesisPlan,
     TranslationPlan,
 )
+from darnet.plans.schema import SCHEMA_VERSION, Plans
 
 __all__ = [
     "SCHEMA_VERSION",

@@ -46,6 +46,11 @@ def test_no_cell_of_a_table_is_torn(hook):
                 assert cells in (3, 4), line
 
 
+def test_the_table_of_keys_is_that_of_the_classes(hook, repository):
+    page = (repository / "docs" / "reference" / "plans.md").read_text("utf-8")
+    assert hook("plans").with_table(page) == page, "run python docs/_hooks/plans.py"
+
+
 def test_every_key_of_a_plan_is_in_the_table(hook, make_small_plans):
     def dotted(values, above=""):
         for key, value in values.items():

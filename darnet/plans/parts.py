@@ -1,0 +1,249 @@
+"""The parts of a plan. Lengths are in mm and axes in the order (D, H, W) unless said otherwise."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+
+@dataclass(frozen=True)
+class IntensityPlan:
+    """How the intensities of one domain become [-1, 1].
+
+    Attributes:
+        rule: "window" clips all scans to `low`..`high` in their own unit; "percentile" clips each scan to its own
+            percentiles `low`..`high`, taken over its body.
+        low: What becomes -1: in the scans' unit, or a percentile.
+        high: What becomes 1.
+    """
+
+    rule: str
+    low: float
+    high: float
+    why: str = ""
+
+
+@dataclass(frozen=True)
+class DomainPlan:
+    """What is planned for each domain on its own.
+
+    Attributes:
+        modality: What its scans are, as dataset.json says.
+        intensity: How their intensities become [-1, 1].
+    """
+
+    modality: str
+    intensity: IntensityPlan
+
+
+@dataclass(frozen=True)
+class PreprocessingPlan:
+    """Grid that all scans are brought to.
+
+    Attributes:
+        spacing: mm of the planned grid (D, H, W): through the planes, then in plane.
+        through_plane: Body axis ("R", "A" or "S") that D follows where a scan is isotropic; an anisotropic scan keeps
+            its own.
+        anisotropic: Whether scans are resampled linearly along D instead of with cubics.
+        source_depth: mm along D to which labelled source scans are cropped about their labels; null keeps all.
+    """
+
+    spacing: tuple[float, float, float]
+    through_plane: str
+    anisotropic: bool
+    source_depth: float | None
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class TranslationPlan:
+    """The 2D translator (section III.A) and its training.
+
+    CycleGAN takes from here the sizes of slices and networks, length, batches, augmentation and `weight_cycle`; the
+    rest of it is as published, and a source volume has one translation.
+
+    Attributes:
+        slice_size: Pixels (H, W) of the slices that are learned from.
+        width: Channels of the first layer of encoders and decoder.
+        method: "disentangled" (content and style) or "entangled" (CycleGAN).
+        style_dim: Numbers of a style code.
+        residual_blocks: Of the content encoder, and of the decoder.
+        style_norm: "none" or "instance": norm in the style encoders.
+        discriminator_width: Channels of the discriminators' first layer.
+        discriminator_layers: Layers of each image discriminator.
+        discriminator_scales: Image sizes that are judged, each half of the one before.
+        content_discriminator_layers: Layers of the content discriminator.
+        iterations: Length of the training.
+        batch_size: Slices of each domain an iteration.
+        learning_rate_generator: Of encoders and decoder.
+        learning_rate_discriminator: Of the discriminators.
+        weight_image: Of the difference of a slice from its reconstruction.
+        weight_content: Of the difference of a content after translation.
+        weight_style: Of the difference of a style after translation.
+        weight_cycle: Of the difference of a slice that was translated there and back.
+        segmentation_weight: Of a head that finds the classes in the content of source slices, before and after their
+            translation; 0 leaves it out. It learns from the labels of all source scans, those of held-out folds
+            included.
+        depth_consistency: Of the difference of neighbouring translated planes where the source planes agree; 0 leaves
+            it out.
+        ema_decay: Share that the averaged weights, which translate, keep at each iteration.
+        rotation_degrees: Slices are turned by at most that.
+        scale: Slices grow or shrink by at most that share.
+        shift: Slices move by at most that share of their size.
+        mirror_axes: Axes of (D, H, W), as 0, 1, 2, along which slices are mirrored.
+    """
+
+    slice_size: tuple[int, int]
+    width: int
+    method: str = "disentangled"
+    style_dim: int = 8
+    residual_blocks: int = 4
+    style_norm: str = "none"
+    discriminator_width: int = 32
+    discriminator_layers: int = 4
+    discriminator_scales: int = 3
+    content_discriminator_layers: int = 2
+    iterations: int = 1000
+    batch_size: int = 4
+    learning_rate_generator: float = 1e-4
+    learning_rate_discriminator: float = 2e-4
+    weight_image: float = 10.0
+    weight_content: float = 1.0
+    weight_style: float = 1.0
+    weight_cycle: float = 10.0
+    segmentation_weight: float = 0.0
+    depth_consistency: float = 0.0
+    ema_decay: float = 0.999
+    rotation_degrees: float = 30.0
+    scale: float = 0.1
+    shift: float = 0.1
+    mirror_axes: tuple[int, ...] = ()
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SynthesisPlan:
+    """How target-like volumes are made.
+
+    Attributes:
+        number_of_styles: Clusters of target styles, and translations of each source volume.
+        choice: Style of a cluster: "random" (a new one for each volume, from the seed), "medoid" (its middle), or one
+            "mean" of all styles.
+        minimum_foreground: Least share of body in a slice that is learned from or gives a style.
+        batch_size: Slices translated at once.
+    """
+
+    number_of_styles: int = 5
+    choice: str = "random"
+    minimum_foreground: float = 0.05
+    batch_size: int = 16
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SegmentationPlan:
+    """The 3D DAR-UNet (section III.B) and its training.
+
+    Attributes:
+        patch_size: Voxels (D, H, W) of a patch.
+        batch_size: Patches an iteration.
+        channels: Width of each level.
+        strides: Between the levels, (D, H, W) each: 2 halves an axis.
+        quartet_attention: Whether each block has QAM.
+        voxel_attention: Whether the skip connections have VAM.
+        deep_supervision: Whether the lower levels have losses of their own.
+        quartet_norm: Batch norm within QAM.
+        voxel_sigmoid: Sigmoid on VAM's map.
+        iterations: Length of the training.
+        learning_rate: At the start; it falls along a cosine.
+        final_learning_rate: At the end.
+        weight_decay: Of the weights.
+        focal_weight: Of the focal loss; the Dice loss has 1.
+        focal_gamma: Exponent of the focal loss.
+        foreground_fraction: Share of the patches whose middle is a labelled voxel.
+        rotation_degrees: Patches are turned in plane by at most that.
+        scale: Patches grow or shrink by at most that share.
+        shift: Patches move by at most that share of half their size.
+        elastic: Spread of the bending of half of the patches, as a share of half their size.
+        contrast: Strength of random contrast and brightness.
+        appearance: Share of the patches with a random intensity curve, rising or falling.
+        random_convolution: Share of the patches with the made-up contrast of a random shallow network.
+        class_gain: Strength of the gains of single classes.
+        source_share: Share of the patches out of source volumes as they are; the others are translated ones.
+        mirror_axes: Axes of (D, H, W), as 0, 1, 2, along which patches are mirrored.
+        folds: Parts that the source cases are dealt into.
+    """
+
+    patch_size: tuple[int, int, int]
+    batch_size: int
+    channels: tuple[int, ...]
+    strides: tuple[tuple[int, int, int], ...]
+    quartet_attention: bool = True
+    voxel_attention: bool = True
+    deep_supervision: bool = True
+    quartet_norm: bool = True
+    voxel_sigmoid: bool = False
+    iterations: int = 1000
+    learning_rate: float = 5e-4
+    final_learning_rate: float = 5e-7
+    weight_decay: float = 1e-4
+    focal_weight: float = 10.0
+    focal_gamma: float = 2.0
+    foreground_fraction: float = 1.0 / 3.0
+    rotation_degrees: float = 15.0
+    scale: float = 0.1
+    shift: float = 0.1
+    elastic: float = 0.05
+    contrast: float = 0.25
+    appearance: float = 0.0
+    random_convolution: float = 0.0
+    class_gain: float = 0.0
+    source_share: float = 0.0
+    mirror_axes: tuple[int, ...] = ()
+    folds: int = 5
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class SelfTrainingPlan:
+    """Training that goes on with pseudo-labelled target scans. No target label is read.
+
+    A round segments the target training scans with the network of the round before and trains it on.
+
+    Attributes:
+        rounds: How many; 0 for none.
+        iterations: Of each round.
+        learning_rate: At the start of each round; it falls along a cosine.
+        target_share: Share of the patches out of pseudo-labelled target scans, from the second round on; the others
+            are of source volumes.
+        kept: Share of the voxels of each class in each scan that the network is surest of, which count; the others
+            have no say.
+        matched_share: Share of the patches of source volumes that get the appearance of a target scan, class by class,
+            as the pseudo-labels tell it.
+        choose: Whether prediction takes the round that was chosen without labels of target scans (`choice.json`)
+            instead of the last.
+    """
+
+    rounds: int = 0
+    iterations: int = 250
+    learning_rate: float = 5e-4
+    target_share: float = 0.5
+    kept: float = 0.8
+    matched_share: float = 0.0
+    choose: bool = False
+    why: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class InferencePlan:
+    """Sliding window.
+
+    Attributes:
+        step_size: Of the window, as a share of the patch.
+        average: What overlapping windows average: "probabilities" or "logits".
+        largest_component: Labels of which only the largest connected component is kept.
+    """
+
+    step_size: float = 0.5
+    average: str = "probabilities"
+    largest_component: tuple[int, ...] = ()
+    why: dict[str, str] = field(default_factory=dict)
