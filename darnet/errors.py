@@ -126,8 +126,15 @@ def collect(faults: list[DarnetError], call: Callable[[], T]) -> T | None:
         return None
 
 
-# How libraries say it that have no exception of their own for it.
-OUT_OF_MEMORY = ("out of memory", "allocate memory", "not enough memory", "bad allocation", "bad_alloc")
+# How libraries say it that have no exception of their own for it; the last is oneDNN, which says no more.
+OUT_OF_MEMORY = (
+    "out of memory",
+    "allocate memory",
+    "not enough memory",
+    "bad allocation",
+    "bad_alloc",
+    "could not create a primitive",
+)
 
 
 def is_out_of_memory(error: BaseException) -> bool:

@@ -132,6 +132,11 @@ def find_dataset(dataset: str, root: str | Path | None = None) -> DatasetLayout:
 def _no_such_data_set(dataset: str, base: Path, folders: list[str]) -> ConfigurationError:
     raw = base / "raw"
     remedy = "put the data set there, name another root with --root or DARNET_ROOT, or give -d the folder's path"
+    if not base.exists():
+        remedy = (
+            f"run the command in the folder that holds {base.name}, or name {base.name} itself with --root or "
+            "DARNET_ROOT"
+        )
     if not folders and _data_sets_in(base):
         above = base.name in ("raw", "preprocessed", "results")
         remedy = f"give --root {base.absolute().parent}" if above else "move the data set to raw/ below the root"

@@ -60,7 +60,7 @@ def progress(
         lines: Whether there are lines where there is no terminal: not where the work tells more in lines of its own.
     """
     stream = sys.stderr if stream is None else stream
-    if quiet or not (lines or stream.isatty()):
+    if quiet or not total or not (lines or stream.isatty()):
         return _Silent()
     if stream.isatty():
         return _Bar(description, total, unit, start, stream)

@@ -77,6 +77,8 @@ def _write_raw_dataset(root, name="Dataset007_Small", source=("s1", "s2"), targe
         (raw / folder).mkdir(parents=True)
     for seed, case in enumerate((*source, *target)):
         image, labels = _small_scan(seed)
+        if case in source:
+            image[2:4, 2:-2, 1:-1] -= 130  # fat, which every CT shows
         folder = raw / ("imagesTr" if case in source else "imagesTr_target")
         nib.Nifti1Image(image, affine).to_filename(folder / f"{case}_0000.nii.gz")
         if case in source:

@@ -128,7 +128,7 @@ def require_folder(path: str | Path, flag: str) -> Path:
     folder = Path(path)
     if not folder.is_dir():
         what = "this is a file, no folder" if folder.exists() else "there is no such folder"
-        raise ConfigurationError(what, where=folder.absolute(), remedy=f"mend {flag}")
+        raise ConfigurationError(what, where=folder.absolute(), remedy=f"name another folder with {flag}")
     return folder
 
 

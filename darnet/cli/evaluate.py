@@ -80,7 +80,10 @@ def _check_output(path: Path) -> None:
 
     if path.suffix != ".json" or path.is_dir():
         raise ConfigurationError(
-            "the output is not a JSON file", where=path, expected=f"a name such as {SUMMARY}", remedy="mend -o"
+            "the output is not a JSON file",
+            where=path,
+            expected=f"a name such as {SUMMARY}",
+            remedy="give -o such a name",
         )
     require_writable(path.absolute().parent, "give another file with -o")
     if path.exists():
@@ -95,7 +98,11 @@ def _find_classes(given: str | None, predictions: Path, references: Path) -> Pat
     """The file that names the classes, None where there is none."""
     if given is not None:
         if not Path(given).is_file():
-            raise ConfigurationError("there is no such file", where=Path(given).absolute(), remedy="mend -l")
+            raise ConfigurationError(
+                "there is no such file",
+                where=Path(given).absolute(),
+                remedy="name another file with -l",
+            )
         return Path(given)
     places = [predictions / DATASET, predictions / PREDICTION, predictions.absolute().parent / DATASET]
     places += [references / DATASET, references.absolute().parent / DATASET]

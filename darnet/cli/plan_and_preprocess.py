@@ -32,7 +32,13 @@ def build_parser() -> ArgumentParser:
         "-np", dest="processes", type=whole_number(1), default=min(os.cpu_count() or 1, 8), help="cases at once"
     )
     command.add_argument("--seed", type=whole_number(0), default=0, help="seed of folds, training and synthesis")
-    command.add_argument("--memory", type=positive, default=24.0, metavar="GB", help="memory that training may take")
+    command.add_argument(
+        "--memory",
+        type=positive,
+        default=24.0,
+        metavar="GB",
+        help="memory that a training step may take; patches are planned for it",
+    )
     only = command.add_mutually_exclusive_group()
     only.add_argument("--verify", action="store_true", help="only list all faults of the data set, as a table")
     only.add_argument("--plan_only", action="store_true", help="stop after plans.json is written")
@@ -99,10 +105,13 @@ def verify(args: Namespace, layout: DatasetLayout) -> None:
 
 
 def tell_notes(args: Namespace, dataset: VerifiedDataset, fingerprint: Fingerprint) -> None:
-    """What a user should know of a data set that can be used; what had to be assumed is said with --quiet too."""
+    """What a user should know of a data set that can be used; what is in doubt is said with --quiet too."""
+    from darnet.planning import doubtful_kinds
+
     for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
         say(args, f"note: {note}")
-    for doubt in dataset.info.doubts:
+    kinds = doubtful_kinds(fingerprint, dataset.info.source_modality, dataset.info.target_modality)
+    for doubt in (*dataset.info.doubts, *kinds):
         warn(doubt)
 
 
@@ -121,8 +130,13 @@ def describe(plans: Plans) -> str:
         f"{tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}",
         f"  segmentation  patches {cross(map(str, seg.patch_size))}, widths {' '.join(map(str, seg.channels))}, "
         f"{seg.iterations} iterations of {seg.batch_size}, about {plans.predicted_memory_gb:g} GB",
-        f"  strides       {', '.join(cross(map(str, s)) for s in seg.strides)}",
+        f"  strides       {', '.join(cross(map(str, s)) for s in seg.strides)} (how the network shrinks a patch)",
     ]
+    if plans.self_training.rounds:
+        own = plans.self_training
+        lines.append(
+            f"  self-training {counted(own.rounds, 'round')} of {own.iterations} iterations, on target scans too"
+        )
     return "\n".join(lines)
 
 
@@ -150,7 +164,7 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
     here = memory_here(device)
     needed, parts = plans.predicted_memory_gb, ""
     if device.type == "cpu":  # there the packages share the memory with the training step
-        parts = f": {needed:.1f} for a training step, {PACKAGES_GB:g} for Python and its packages"
+        parts = f": {needed:.1f} for a training step, {PACKAGES_GB:g} for Python and the scans"
         needed += PACKAGES_GB
     memory = f"about {needed:.1f} GB" + ("" if here is None else f" of {here:.0f} GB here") + parts
     warning = "; it does not fit, give --memory" if here is not None and needed > 0.9 * here else ""

@@ -101,7 +101,7 @@ def choose_classes(found: Found, names: Sequence[str] | None) -> dict[str, int]:
                 f"class {name} is asked for twice" if match else f"there is no class {name}",
                 where=found.where,
                 found=", ".join(found.classes),
-                remedy="mend --classes",
+                remedy="name others with --classes",
             )
         chosen[match[0]] = found.classes[match[0]]
     return chosen

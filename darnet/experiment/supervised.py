@@ -61,7 +61,9 @@ def find_labelled(layout: DatasetLayout, given: tuple[Path, Path] | None) -> Lab
     for folder in given or ():
         if not folder.is_dir():
             raise ConfigurationError(
-                "there is no such folder", where=folder.absolute(), remedy="mend --labelled_target IMAGES LABELS"
+                "there is no such folder",
+                where=folder.absolute(),
+                remedy="name two folders: --labelled_target IMAGES LABELS",
             )
     if given:
         return LabelledTarget(*given, left_out=True)

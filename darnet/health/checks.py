@@ -17,10 +17,13 @@ from darnet.synthesis import StyleBank
 from darnet.words import number, percent, several
 
 LEAST_CONTRAST = 0.05  # standard deviation in the range of -1 to 1
+LEAST_OF_TARGET = 0.5  # contrast of a style, as a share of that of the target scan that shows least
 LEAST_CHANGE = 0.03  # mean difference from the source, the same range
 LEAST_APART = 0.01  # mean difference of two styles
 FLICKER_RATIO = 1.5  # of translated to source volumes
 BLUR_RATIO = 0.85  # of the sharpness of translated volumes to that of source and target, whichever is less sharp
+MADE_UP_BY = 0.3  # share of patches of source volumes as they are that makes up for blurred ones
+WORST_BLUR = 0.5  # of the expected sharpness: below it nothing makes up for it
 LARGEST_CLUSTER = 0.9  # share of the slices
 MANY_SCANS = 5  # of which a cluster should have more than one
 LEAST_TOLD = 0.65  # area under the ROC curve in the source from which on the probe says something of a class
@@ -37,7 +40,7 @@ def check_facts(facts: TranslationFacts) -> Iterator[Finding]:
                       "another seed, and look for target slices that show nothing.",
                       f"at least {_of_range(LEAST_CONTRAST)}.")  # fmt: skip
     else:
-        yield Finding("good", "Contrast of translated volumes", "All translated volumes show contrast within the body.")
+        yield _contrast_of_styles(facts)
     change = f"They differ from their source by {_of_range(facts.change)}."
     if facts.change < LEAST_CHANGE:
         yield Finding("bad", "Translated volumes look like their source", f"{change} Almost nothing was translated.",
@@ -60,13 +63,32 @@ def check_facts(facts: TranslationFacts) -> Iterator[Finding]:
         yield Finding("good", "Intensities after translation", away)
 
 
+def _contrast_of_styles(facts: TranslationFacts) -> Finding:
+    """Whether each style shows about as much as target scans do: a style of dark slices makes dark volumes."""
+    title, least = "Contrast of translated volumes", LEAST_OF_TARGET * facts.target_contrast
+    weak = [(k, value) for k, value in enumerate(facts.style_contrast, 1) if value < least]
+    if not weak:
+        return Finding("good", title, "Volumes of all styles show contrast within the body.")
+    shown = several([f"style {k} by {_of_range(value)}" for k, value in weak])
+    return Finding("doubtful", title, f"Translated volumes deviate within the body in {shown}, target scans by at "
+                   f"least {_of_range(facts.target_contrast)}: these volumes are nearly black or grey.",
+                   f"The other styles and self-training go on without {'it' if len(weak) == 1 else 'them'}. If masks "
+                   "come out badly, plan fewer styles (synthesis.number_of_styles), or train the translator longer.",
+                   f"at least {_of_range(least)} in each style.")  # fmt: skip
+
+
 def _of_range(value: float) -> str:
     """A difference of intensities in -1 to 1 as a share of that range."""
     return f"{number(50 * value, 2)} % of the range"
 
 
-def check_detail(facts: TranslationFacts) -> Iterator[Finding]:
-    """Flicker from plane to plane, and blur within planes."""
+def check_detail(facts: TranslationFacts, source_share: float = 0.0) -> Iterator[Finding]:
+    """Flicker from plane to plane, and blur within planes.
+
+    Args:
+        facts: What was measured.
+        source_share: Share of the patches that show source volumes as they are, whose borders are sharp.
+    """
     source, translated, target = (facts.flicker[kind] for kind in ("source", "translated", "target"))
     if math.isfinite(source) and math.isfinite(translated):
         text = (f"From plane to plane translated volumes change by {number(translated, 2)} standard deviations of "
@@ -83,10 +105,13 @@ def check_detail(facts: TranslationFacts) -> Iterator[Finding]:
     text = (f"From pixel to pixel translated volumes change by {number(translated, 2)} standard deviations of their "
             f"intensities, source volumes by {number(source, 2)}, target scans by {number(target, 2)}.")  # fmt: skip
     least = BLUR_RATIO * min(source, target)
-    if translated < least:
-        yield Finding("doubtful", "Translated volumes are blurred", text, "Borders of organs are lost. Train the "
-                      "translator longer, or raise segmentation.source_share in plans.json.",
-                      f"at least {number(least, 2)}.")  # fmt: skip
+    if translated < least and source_share >= MADE_UP_BY and translated >= WORST_BLUR * least:
+        yield Finding("good", "Sharpness of translated volumes", f"{text} They are blurred; the plan makes up for it: "
+                      f"{percent(source_share)} of the patches show source volumes as they are.")  # fmt: skip
+    elif translated < least:
+        yield Finding("doubtful", "Translated volumes are blurred", text, "Borders of organs may be lost. Train the "
+                      "translator longer (translation.iterations), or take more patches of source volumes as they are "
+                      "(segmentation.source_share).", f"at least {number(least, 2)}.")  # fmt: skip
     else:
         yield Finding("good", "Sharpness of translated volumes", text)
 
@@ -115,8 +140,10 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
                       "train the translator longer, or crop both kinds of scan to the same part of the body.",
                       f"{several(expected)}.")  # fmt: skip
     else:
+        others = [name.replace("_", " ") for name in recovered.source if name not in known]
+        rest = f" Not judged, as it fails in source volumes too: {several(others)}." if others else ""
         yield Finding("good", title, f"A quick probe tells {several([n.replace('_', ' ') for n in known])} from what "
-                      "surrounds them nearly as well as in source volumes.")  # fmt: skip
+                      f"surrounds them nearly as well as in source volumes.{rest}")  # fmt: skip
 
 
 def _level(name: str) -> Level:
@@ -143,5 +170,6 @@ def check_styles(bank: StyleBank) -> Iterator[Finding]:
     if single and max(map(len, scans)) >= MANY_SCANS:
         yield Finding("doubtful", "Styles of single scans",
                       f"A style of its own, which no other scan shares: {several(single)}.",
-                      "Look at that scan: is it of another kind, or damaged? Then take it out.",
+                      "Open that scan in a viewer. If it is of another kind or damaged, take it out of "
+                      "imagesTr_target, and plan and train again; else go on.",
                       "slices of several scans in each cluster.")  # fmt: skip

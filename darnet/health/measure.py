@@ -29,6 +29,8 @@ class TranslationFacts:
         distance_before: Mean distance of the intensities of source from target scans.
         distance_after: The same of translated volumes.
         added_flicker: How many times as much translated volumes change from plane to plane as their own source.
+        style_contrast: Mean standard deviation within the body of the volumes of each style.
+        target_contrast: Least standard deviation within the body of a target scan.
     """
 
     contrast: float
@@ -39,6 +41,8 @@ class TranslationFacts:
     distance_before: float
     distance_after: float
     added_flicker: float = float("nan")
+    style_contrast: tuple[float, ...] = ()
+    target_contrast: float = float("nan")
 
 
 def spread(names: Sequence[str], most: int) -> list[str]:
@@ -65,7 +69,7 @@ def measure(
     Returns:
         The facts, and the histograms of source, translated and target volumes.
     """
-    contrast: list[float] = []
+    contrast: list[list[float]] = []  # of each pair, of each style
     change: list[float] = []
     apart: list[float] = []
     added: list[float] = []
@@ -79,10 +83,10 @@ def measure(
     for image, styles in pairs:
         body = image > BODY_ABOVE if (image > BODY_ABOVE).any() else np.ones(image.shape, bool)
         note("source", image, body)
+        contrast.append([float(style[body].std()) for style in styles])
         for style in styles:
             note("translated", style, body)
             added.append(flicker(style, image))
-            contrast.append(float(style[body].std()))
             change.append(float(np.abs(style - image)[body].mean()))
         apart += [float(np.abs(a - b)[body].mean()) for a, b in combinations(styles, 2)]
     for image in targets:
@@ -93,7 +97,7 @@ def measure(
         "target": histogram(targets),
     }
     facts = TranslationFacts(
-        contrast=min(contrast),
+        contrast=float(np.min(contrast)),
         change=float(np.mean(change)),
         styles_apart=float(np.mean(apart)) if apart else float("nan"),
         flicker={kind: float(np.mean(values)) for kind, values in along_depth.items()},
@@ -101,6 +105,8 @@ def measure(
         distance_before=histogram_distance(shares["source"], shares["target"]),
         distance_after=histogram_distance(shares["translated"], shares["target"]),
         added_flicker=float(np.mean(added)),
+        style_contrast=tuple(float(value) for value in np.mean(contrast, axis=0)),
+        target_contrast=min(float(image[image > BODY_ABOVE].std()) for image in targets),
     )
     return facts, shares
 

@@ -66,7 +66,7 @@ class TranslationHealth:
         facts = {name: _with_nan(value) for name, value in values["facts"].items()}
         recovered = values["recovered"]
         return cls(
-            TranslationFacts(**facts),
+            TranslationFacts(**facts | {"style_contrast": tuple(facts["style_contrast"])}),
             {kind: np.asarray(share) for kind, share in values["shares"].items()},
             None if recovered is None else Recovered(recovered["source"], tuple(recovered["styles"])),
             tuple(Finding(**finding) for finding in values["findings"]),
@@ -110,7 +110,7 @@ def assess_translation(
     facts, shares = measure(pairs, [target.image(c)[0] for c in spread(target.case_ids(), MOST_TARGETS)])
     recovered = recover_labels(plans, source, synthetic, variants)
     bank = synthetic.folder / STYLE_BANK
-    findings = [*check_facts(facts), *check_detail(facts)]
+    findings = [*check_facts(facts), *check_detail(facts, plans.segmentation.source_share)]
     findings += [] if recovered is None else check_content(recovered)
     findings += check_styles(StyleBank.read(bank)) if bank.exists() else []
     health = TranslationHealth(facts, shares, recovered, tuple(findings))
@@ -127,7 +127,13 @@ def _made_from(
               for c in sorted(variants)]  # fmt: skip
     hashes.append([target.record(c).content_hash for c in target.case_ids()])
     bank = synthetic.folder / STYLE_BANK
-    about = [__version__, plans.labels, plans.seed, sha256_of(bank) if bank.exists() else ""]
+    about = [
+        __version__,
+        plans.labels,
+        plans.seed,
+        plans.segmentation.source_share,
+        sha256_of(bank) if bank.exists() else "",
+    ]
     return hashlib.sha256(json.dumps([about, hashes]).encode()).hexdigest()
 
 
@@ -146,5 +152,8 @@ def tell_health(
     for finding in unsure:
         notice(f"{finding.level}: {finding}")
     if unsure:
-        notice(f"training goes on; the pictures are in {layout.synthetic} and {layout.translation / 'previews'}, and "
-               f"darnet_report -d {layout.name} shows all of it under Translation")  # fmt: skip
+        notice(
+            "training goes on; only what is bad is a reason to stop it (Ctrl-C). Pictures are in "
+            f"{layout.synthetic} and {layout.translation / 'previews'}; darnet_report -d {layout.name} shows all of "
+            "it under Translation"
+        )

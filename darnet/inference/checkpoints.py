@@ -123,7 +123,8 @@ def trained_folds(folder: Path) -> list[str]:
             where=folder / SEGMENTATION,
             found="no fold with a checkpoint" if folder.is_dir() else "no such folder",
             expected=f"fold_0/{CHECKPOINT}",
-            remedy="train with darnet_train, or name a trained data set with -d, or its folder below results with -m",
+            remedy="train with darnet_train, or wait until it is done; or name a trained data set with -d, or its "
+            "folder below results with -m",
         )
     return found
 

@@ -9,6 +9,7 @@ from darnet.planning.fingerprint import (
     fingerprint_dataset,
     survey_cases,
 )
+from darnet.planning.kinds import doubtful_kinds
 from darnet.planning.memory import predict_memory
 from darnet.planning.planner import MEMORY_TARGET_GB, make_plans
 from darnet.planning.presets import PRESETS, Preset, find_preset
@@ -24,6 +25,7 @@ __all__ = [
     "Preset",
     "VerifiedDataset",
     "as_verified",
+    "doubtful_kinds",
     "find_preset",
     "fingerprint_case",
     "fingerprint_dataset",

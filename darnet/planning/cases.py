@@ -25,8 +25,8 @@ def read_case(files: CaseFiles, classes: Mapping[str, int] | None = None) -> tup
         classes: Value of each class, background included; None does not look at the values.
 
     Raises:
-        DataError: A file is damaged, the scan is constant, the labels lie on another grid or have values of no class;
-            all that is wrong with either file.
+        DataError: A file is damaged, the scan is constant or holds labels, the labels lie on another grid or have
+            values of no class; all that is wrong with either file.
     """
     faults: list[DarnetError] = []
     path, labels_path = files.image, files.labels
@@ -34,6 +34,7 @@ def read_case(files: CaseFiles, classes: Mapping[str, int] | None = None) -> tup
     labels = None if labels_path is None else collect(faults, lambda: read_scan(labels_path, labels=True))
     if scan is not None:
         collect(faults, lambda: _refuse_constant(scan))
+        collect(faults, lambda: _refuse_labels(scan, classes or {}))
     if labels is not None and classes is not None:
         collect(faults, lambda: _refuse_unknown_values(labels, classes))
     if labels is not None and scan is not None:
@@ -47,6 +48,18 @@ def _refuse_constant(scan: Scan) -> None:
     if scan.array.min() == scan.array.max():
         raise DataError("the scan is constant", where=scan.path, found=f"all voxels are {scan.array.flat[0]}",
                         remedy="export it again, or take it away")  # fmt: skip
+
+
+def _refuse_labels(scan: Scan, classes: Mapping[str, int]) -> None:
+    """A file of labels in the place of a scan: all its values are those of classes."""
+    few = scan.array.flat[:: max(1, scan.array.size // 10_000)]  # of a scan these tell it at once
+    if not np.isin(few, list(classes.values())).all():
+        return
+    values = np.unique(scan.array)
+    if len(values) > 1 and set(values.tolist()) <= set(classes.values()):
+        raise DataError("the scan holds nothing but values of labels", where=scan.path,
+                        found=several([f"{value:g}" for value in values]), expected="intensities",
+                        remedy="put the scan in its place; labels of source scans belong into labelsTr")  # fmt: skip
 
 
 def _refuse_unknown_values(labels: Scan, classes: Mapping[str, int]) -> None:

@@ -12,7 +12,7 @@ from darnet.planning.topology import Shape, Stride, divisor, round_up
 VALUES_A_CHANNEL = 60.0
 VALUES_A_PARAMETER = 5.0  # the weight, its gradient, two moments, a copy
 SINGLE_PRECISION = 4.0  # bytes a value
-PACKAGES_GB = 0.4  # of a process that has imported what training needs, on a CPU
+PACKAGES_GB = 0.6  # on a CPU: Python with all that training imports, and scans in memory
 MIXED_PRECISION = 3.0  # under autocast about half of the values have two bytes
 
 

@@ -10,6 +10,7 @@ import numpy as np
 from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
 from darnet.planning.fingerprint import Fingerprint, Triple
+from darnet.planning.kinds import HOUNSFIELD, has_hounsfield_units, is_ct
 from darnet.planning.memory import largest_patch, predict_memory
 from darnet.planning.presets import Preset
 from darnet.planning.spacing import determine_source_depth, determine_spacing, determine_through_plane
@@ -28,7 +29,6 @@ from darnet.plans import (
 )
 
 CT_WINDOW = (-125.0, 275.0)  # HU: soft tissue
-HU_RANGE = (-1024.0, 3071.0)
 PERCENTILE_RULE = (0.5, 99.5)
 ANISOTROPIC_PLANES = 1.5  # through-plane over in-plane spacing from which planes are interpolated linearly
 SINGLE_COMPONENT = 0.95
@@ -135,11 +135,11 @@ def intensity_rule(fingerprint: Fingerprint, domain: str, modality: str) -> Inte
     """A fixed window for CT, percentiles of each scan for everything else."""
     cases = fingerprint.of(domain)
     median = float(np.median([case.percentiles[2] for case in cases]))
-    if not re.search(r"(?<![a-z])(cb)?ct(?![a-z])|computed", modality.lower()):
+    if not is_ct(modality):
         return IntensityPlan(
             "percentile", *PERCENTILE_RULE, why=f"{modality} has no unit: percentiles of each scan's body"
         )
-    if not HU_RANGE[0] < median < 400:
+    if not has_hounsfield_units(median):
         return IntensityPlan(
             "percentile",
             *PERCENTILE_RULE,
@@ -150,8 +150,8 @@ def intensity_rule(fingerprint: Fingerprint, domain: str, modality: str) -> Inte
     why = "CT: a window of soft tissue in Hounsfield units"
     if labelled:
         # The window must show what is labelled, as far as half of the cases have it.
-        low = max(min(low, 5 * math.floor(float(np.median([p[0] for p in labelled])) / 5)), HU_RANGE[0])
-        high = min(max(high, 5 * math.ceil(float(np.median([p[-1] for p in labelled])) / 5)), HU_RANGE[1])
+        low = max(min(low, 5 * math.floor(float(np.median([p[0] for p in labelled])) / 5)), HOUNSFIELD[0])
+        high = min(max(high, 5 * math.ceil(float(np.median([p[-1] for p in labelled])) / 5)), HOUNSFIELD[1])
         why += ", wide enough for the labelled classes"
     return IntensityPlan("window", low, high, why=why)
 
@@ -325,7 +325,7 @@ def plan_inference(fingerprint: Fingerprint, info: DatasetInfo) -> InferencePlan
         why={
             "largest_component": why,
             "step_size": "as in the paper: half a patch",
-            "average": "each window counts alike",
+            "average": "no window counts more for being surer of itself",
         },
     )
 

@@ -69,7 +69,8 @@ def determine_source_depth(fingerprint: Fingerprint) -> tuple[float | None, str]
     target = fingerprint.median("target", "field_of_view")[0]
     source = float(np.percentile([case.field_of_view[0] for case in fingerprint.of("source")], 90))
     if source <= 1.1 * target:
-        return None, f"source scans (up to {source:.0f} mm) are no longer than target scans ({target:.0f} mm)"
+        why = f"nine of ten source scans have at most {source:.0f} mm: hardly more than target scans ({target:.0f} mm)"
+        return None, why
     labelled = float(np.percentile([case.label_depth for case in fingerprint.of("source")], 90)) + 2 * DEPTH_MARGIN
     depth = round(max(target, labelled))
     return float(depth), (

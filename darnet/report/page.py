@@ -106,7 +106,10 @@ def check_output(path: Path) -> None:
     """
     if path.suffix != ".html" or path.is_dir():
         raise ConfigurationError(
-            "the output is not an HTML file", where=path, expected="a name such as report.html", remedy="mend -o"
+            "the output is not an HTML file",
+            where=path,
+            expected="a name such as report.html",
+            remedy="give -o such a name",
         )
     parent = next(p for p in path.absolute().parents if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
@@ -125,6 +128,14 @@ def check_output(path: Path) -> None:
 def _check_inputs(inputs: ReportInputs) -> None:
     for path, flag in ((inputs.predictions, "-p"), (inputs.scans, "-i")):
         if path is not None and not path.is_dir():
-            raise ConfigurationError("there is no such folder", where=path.absolute(), remedy=f"mend {flag}")
+            raise ConfigurationError(
+                "there is no such folder",
+                where=path.absolute(),
+                remedy=f"name another folder with {flag}",
+            )
     if inputs.evaluation is not None and not inputs.evaluation.is_file():
-        raise ConfigurationError("there is no such file", where=inputs.evaluation.absolute(), remedy="mend -e")
+        raise ConfigurationError(
+            "there is no such file",
+            where=inputs.evaluation.absolute(),
+            remedy="name the file that darnet_evaluate wrote with -e",
+        )

@@ -108,7 +108,7 @@ def _intensity_table(plans: Plans) -> Table:
     for name in ("source", "target"):
         domain = plans.domain(name)
         rule = domain.intensity
-        unit = unit_of(domain.modality) if rule.rule == "window" else "% of each scan's voxels"
+        unit = unit_of(domain.modality) if rule.rule == "window" else "% of the voxels of each scan's body"
         value = f"{number(rule.low)} to {number(rule.high)} {unit} become black to white"
         rows.append((f"{domain.modality} ({name})", value, rule.why))
     return Table(("scans", "value", "reason"), tuple(rows))

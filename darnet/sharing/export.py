@@ -66,7 +66,12 @@ def export_model(
 
 def _check_output(output: Path) -> None:
     if output.suffix != ".zip":
-        raise ConfigurationError("the output is no zip", where=output, expected="such as model.zip", remedy="mend -o")
+        raise ConfigurationError(
+            "the output is no zip",
+            where=output,
+            expected="such as model.zip",
+            remedy="give -o such a name",
+        )
     if os.path.lexists(output):
         raise ConfigurationError("there is such a file", where=output, remedy="give another file with -o")
     parent = output.absolute().parent

@@ -43,7 +43,7 @@ def import_model(
     """
     if not archive.is_file():
         what = "this is a folder, no zip" if archive.is_dir() else "there is no such file"
-        raise ConfigurationError(what, where=archive.absolute(), remedy="mend -i")
+        raise ConfigurationError(what, where=archive.absolute(), remedy="name another file with -i")
     try:
         with zipfile.ZipFile(archive) as content:
             manifest, entries = check_entries(content, archive)

@@ -95,11 +95,11 @@ def smaller_patch(plan: SegmentationPlan) -> SegmentationPlan:
 
 
 def memory_here(device: torch.device) -> float | None:
-    """Memory of the device in GB; None where the system does not tell."""
+    """Memory of the device in GB of 2^30 bytes; None where the system does not tell."""
     if device.type == "cuda":
-        return float(torch.cuda.get_device_properties(device).total_memory) / 1e9
+        return float(torch.cuda.get_device_properties(device).total_memory) / 2**30
     try:
-        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 1e9
+        return os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     except (AttributeError, ValueError, OSError):
         return None
 

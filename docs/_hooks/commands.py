@@ -14,8 +14,8 @@ PAGE = "reference/commands.md"
 INTRODUCTION = """# Commands
 
 Flags cannot be shortened, and an unknown flag is an error. `darnet_COMMAND -h` shows the same in a terminal.
-Exit codes: 0 done; 2 wrong use or configuration; 3 invalid data; 4 disk or memory; 5 some cases failed, the others are
-kept; 130 and 143 interrupted.
+Exit codes: 0 done; 1 a fault of darnet itself; 2 wrong use or configuration; 3 invalid data; 4 disk or memory; 5 some
+cases failed, the others are kept; 130 and 143 interrupted.
 """
 
 

@@ -27,8 +27,8 @@ MISTAKES = {
     "a file to evaluate": ("darnet_evaluate -p notes.txt -r {labels}", 2, "this is a file, no folder"),
     "a folder as model": ("darnet_import_model -i study", 2, "this is a folder, no zip"),
     "demo into a file": ("darnet_demo -o notes.txt -device cpu --quiet", 2, "give another folder with -o"),
-    "no download": ("darnet_convert btcv nowhere -d Dataset009_X --as source", 2, "mend FOLDER"),
-    "no source": ("darnet_convert nnunet --source nowhere -d Dataset009_X", 2, "mend --source"),
+    "no download": ("darnet_convert btcv nowhere -d Dataset009_X --as source", 2, "another folder with FOLDER"),
+    "no source": ("darnet_convert nnunet --source nowhere -d Dataset009_X", 2, "another folder with --source"),
     "number for a name": ("darnet_convert nnunet --source {raw} -d 9", 2, "give its whole name with -d"),
 }  # fmt: skip
 

@@ -187,7 +187,7 @@ def test_supervised_leaves_each_scan_out(layout, capsys):
 def test_labelled_scans_that_cannot_be_used(layout, tmp_path, capsys):
     scans, labels = str(layout.raw / "imagesTs"), str(layout.raw / "labelsTs")
     assert command(layout.root, "--rows", "supervised", "--labelled_target", scans, str(tmp_path / "none")) == 2
-    assert "mend --labelled_target" in capsys.readouterr().err
+    assert "two folders: --labelled_target" in capsys.readouterr().err
     assert command(layout.root, "--rows", "supervised", "--labelled_target", str(layout.raw / "imagesTr"), labels) == 3
     assert "labels of target scans have no scan" in capsys.readouterr().err
     (layout.raw / "labelsTs" / "mr_test_02.nii.gz").unlink()

@@ -141,6 +141,12 @@ def test_22_constant_volume(bench, value):
     )
 
 
+def test_labels_in_the_place_of_a_scan(bench):
+    labels = load(bench.labels)[0].astype(np.float32)
+    repaint(bench.target, lambda _: labels)
+    bench.refused(bench.plan, "nothing but values of labels", bench.target.name, "put the scan in its place")
+
+
 def without_rod(labels):
     return np.where(labels == 2, 0, labels).astype(np.uint8)
 
@@ -310,7 +316,7 @@ def test_29_labels_beside_target_images_are_never_read(bench):
     # A label file among the scans themselves is not taken for one: it is refused by its name.
     stray = bench.target.with_name("t1.nii.gz")
     shutil.copy(bench.labels, stray)
-    bench.refused(bench.plan, "no channel number", stray, "labels belong elsewhere")
+    bench.refused(bench.plan, "no channel number", stray, "if it is a label file, move it")
 
 
 @pytest.mark.parametrize("repacked", [False, True])

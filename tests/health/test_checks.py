@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -46,6 +47,13 @@ CHECKS = [
     (check_facts, facts_of(), None, None),
     (check_facts, facts_of(contrast=0.01), "bad", "has collapsed"),
     (check_facts, facts_of(contrast=math.nan), "bad", "has collapsed"),
+    (
+        check_facts,
+        facts_of(style_contrast=(0.2, 0.06), target_contrast=0.2),
+        "doubtful",
+        "in style 2 by 3 % of the range",
+    ),
+    (check_facts, facts_of(style_contrast=(0.2, 0.11), target_contrast=0.2), None, None),
     (check_facts, facts_of(change=0.01), "bad", "Almost nothing was translated"),
     (check_facts, facts_of(styles_apart=0.001), "doubtful", "Two styles of a volume differ by"),
     (check_facts, facts_of(styles_apart=math.nan), None, None),
@@ -91,3 +99,19 @@ def test_a_finding_in_one_line():
     assert str(finding) == "Content: It is lost. Expected: that it is there. Look at it."
     assert str(Finding("good", "Content", "It is there.")) == "Content: It is there."
     assert Finding(**finding.to_json()) == finding
+
+
+@pytest.mark.parametrize(
+    ("share", "sharpness", "level"), [(0.0, 0.2, "doubtful"), (0.7, 0.2, "good"), (0.7, 0.1, "doubtful")]
+)
+def test_patches_of_source_volumes_make_up_for_a_blur(share, sharpness, level):
+    *_, finding = check_detail(facts_of(sharpness=unlike("translated", sharpness)), share)
+    assert finding.level == level
+
+
+def test_what_to_do_is_in_the_documentation():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "when-adaptation-fails.md").read_text("utf-8")
+    shown = (finding for check, given, _, _ in CHECKS for finding in check(given))
+    titles = {finding.title for finding in shown if finding.level != "good"}
+    assert len(titles) >= 8
+    assert [title for title in sorted(titles) if f"`{title}" not in page] == []

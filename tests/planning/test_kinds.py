@@ -1,0 +1,49 @@
+"""Names of scans, and names that their values contradict."""
+
+from __future__ import annotations
+
+import pytest
+
+from darnet.planning import CaseFingerprint, Fingerprint, doubtful_kinds
+from darnet.planning.kinds import is_ct
+
+CT, WINDOWED_CT, MR, SCALED_MR = (
+    (-180, -90, 40, 200, 600),
+    (-125, -90, 40, 200, 275),
+    (3, 20, 250, 700, 1200),
+    (-2, -1, 0, 1, 3),
+)
+
+
+def fingerprint_of(source, target):
+    cases = [
+        CaseFingerprint(f"{domain}{n}", domain, "", (9, 9, 9), (1.0, 1.0, 1.0), ("S", "P", "L"), (9.0, 9.0, 9.0),
+                        (9.0, 9.0, 9.0), tuple(float(v) for v in values))
+        for domain, values in (("source", source), ("target", target))
+        for n in range(3)
+    ]  # fmt: skip
+    return Fingerprint(tuple(cases))
+
+
+@pytest.mark.parametrize(
+    ("name", "ct"), [("CT", True), ("low-dose ct", True), ("CBCT", True), ("Computed tomography", True), ("MR", False),
+                     ("T2-SPIR", False), ("ceT1", False), ("abdomen", False), ("spectral", False)],
+)  # fmt: skip
+def test_names_of_ct(name, ct):
+    assert is_ct(name) == ct
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "names", "words"),
+    [(CT, MR, ("CT", "MR"), []), (WINDOWED_CT, MR, ("CT", "MR"), []), (CT, SCALED_MR, ("CT", "MR"), []),
+     (MR, SCALED_MR, ("T1", "T2"), []),
+     (CT, MR, ("MR", "CT"), ["the source scans, called MR, have values from -180 within the body, as CT has",
+                             "the target scans, called CT, have values from 3 within the body, but fat"]),
+     (CT, MR, ("abdomen", "MR"), ["the source scans, called abdomen"])],
+)  # fmt: skip
+def test_values_that_contradict_the_name(source, target, names, words):
+    doubts = doubtful_kinds(fingerprint_of(source, target), *names)
+    assert len(doubts) == len(words)
+    for doubt, start in zip(doubts, words, strict=True):
+        assert doubt.startswith(start)
+        assert '"domains" of dataset.json' in doubt
