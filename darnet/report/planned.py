@@ -125,7 +125,8 @@ def _summary(plans: Plans) -> tuple[str, ...]:
         f"A translator learns for {tra.iterations} iterations to make {plans.source.modality} slices look like "
         f"{plans.target.modality}, in {styles} style{'s' if styles > 1 else ''}.",
         f"A 3D network of {len(seg.channels)} levels learns on patches of {cross(seg.patch_size)} voxels for "
-        f"{seg.iterations} iterations{rounds}. It needs about {number(plans.predicted_memory_gb)} GB of memory.",
+        f"{seg.iterations} iterations{rounds}. A step needs about {number(plans.predicted_memory_gb)} GB of memory, "
+        "besides Python and the scans.",
         f"The preset is “{plans.preset}”.",
     )
 

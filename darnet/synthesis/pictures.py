@@ -33,6 +33,8 @@ def draw_style_space(bank: StyleBank, path: Path) -> None:
         edgecolors="black",
         label="middle of each cluster",
     )
+    for number, place in enumerate(chosen, 1):
+        axis.annotate(f"style {number}", place, xytext=(7, 4), textcoords="offset points")
     mean = points.mean(axis=0)
     axis.scatter(mean[:1], mean[1:], marker="*", s=160, color="red", label="mean of all styles")
     axis.set_xlabel("first main axis of the style codes")
