@@ -14,6 +14,7 @@ from darnet.words import number
 WIDTH, HEIGHT = 560, 260
 LEFT, RIGHT, TOP, BOTTOM = 62, 12, 14, 44
 COLOURS = 7
+NAME_WIDTH, NAME_HEIGHT = 50, 14  # of a marked point
 Points = Sequence[tuple[float, float]]
 
 SHAPES = (
@@ -53,12 +54,17 @@ def scatter_chart(
     body = [frame.axes(x_label, y_label)]
     for n, points in enumerate(groups.values()):
         body += [_shape(n, frame.x(x), frame.y(y)) for x, y in _thin(points, 250)]
+    named: list[tuple[float, float]] = []  # places of names, which must not cover each other
     for name, (x, y) in marks.items():
         at_x, at_y = frame.x(x), frame.y(y)
         body.append(f'<circle cx="{at_x:.1f}" cy="{at_y:.1f}" r="9" class="ring"/>')
         late = at_x > 0.8 * WIDTH
         side = f'x="{at_x - 11:.1f}" class="mark end"' if late else f'x="{at_x + 11:.1f}" class="mark"'
-        body.append(f'<text {side} y="{at_y + 4:.1f}">{escape(name)}</text>')
+        below = at_y + 4
+        while any(abs(at_x - other) < NAME_WIDTH and abs(below - height) < NAME_HEIGHT for other, height in named):
+            below += NAME_HEIGHT
+        named.append((at_x, below))
+        body.append(f'<text {side} y="{below:.1f}">{escape(name)}</text>')
     return _chart(body, list(groups), title, lines=False)
 
 

@@ -111,8 +111,8 @@ def _check_run(run: Run) -> Iterator[Finding]:
         listed = several([f"{name.replace('_', ' ')} {dice_text(value)}" for name, value in low.items()])
         yield Finding(level, f"{run.title}: validation",
                       f"Dice on held-out source volumes is low: {listed} (1 perfect).",
-                      "The network does not know these classes even in volumes like those it learned on. Train longer; "
-                      "look whether their labels fit the scans.")  # fmt: skip
+                      "Look whether labels of these classes fit the scans, and train longer. A few held-out scans say "
+                      "little: if masks of target scans look right, go on.", f"at least {LOW_DICE:.1f}.")  # fmt: skip
     elif known:
         yield Finding("good", f"{run.title}: validation",
                       f"Dice on held-out source volumes is {dice_text(min(known.values()))} or more for every class (1 "
@@ -125,7 +125,7 @@ def _check_choice(choice: Choice) -> Finding:
     scores = "; ".join(f"{name}: {dice_text(score)}" for name, score in choice.scores.items())
     found = f"Compared on target scans without their labels (1 is best): {scores}."
     if choice.used == choice.chosen:
-        return Finding("good", title, f"{found} Prediction takes the best one: {choice.used}.")
+        return Finding("good", title, f"{found} The one that prediction takes, {choice.used}, is the best.")
     return Finding(
         "doubtful", title, f"{found} Prediction takes the last one, {choice.used}; better was: {choice.chosen}.",
         "Predict with darnet_predict --chosen too, and compare the masks.",

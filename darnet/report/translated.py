@@ -77,11 +77,11 @@ def gather_translation(layout: DatasetLayout, plans: Plans | None) -> Translatio
     first = load_volume(source, shown, plans, f"{plans.source.modality} {shown}")
     translated = [synthetic.image(variant_name(shown, k))[0] for k in range(styles)]
     row = [
-        Volume("source", first.image, first.spacing, first.axes),
+        Volume(f"source: {shown}", first.image, first.spacing, first.axes),
         *(Volume(f"style {k + 1}", image, first.spacing, first.axes) for k, image in enumerate(translated)),
     ]
     real = target.case_ids()[len(target.case_ids()) // 2]
-    row.append(load_volume(target, real, plans, f"real {plans.target.modality}"))
+    row.append(load_volume(target, real, plans, f"real {plans.target.modality}: {real}"))
     health = assess_translation(plans, layout, {c: [variant_name(c, k) for k in range(styles)] for c in whole})
     names = {"source": plans.source.modality, "translated": "translated", "target": plans.target.modality}
     bank = StyleBank.read(layout.synthetic / STYLE_BANK) if (layout.synthetic / STYLE_BANK).exists() else None

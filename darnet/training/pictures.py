@@ -53,7 +53,8 @@ def draw_grid(
     rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path: Path, side: Sequence[str] = ()
 ) -> None:
     """A grid of slices (H, W) in -1..1: `titles` above the columns, `side` left of the rows."""
-    figure = new_figure(1.8 * len(titles), 1.9 * len(rows) + 0.3)
+    tall = max(image.shape[0] / image.shape[1] for row in rows for image in row)
+    figure = new_figure(1.8 * len(titles), (1.75 * tall + 0.1) * len(rows) + 0.3)
     axes = np.asarray(figure.subplots(len(rows), len(titles), squeeze=False))
     for i, row in enumerate(rows):
         for j, image in enumerate(row):

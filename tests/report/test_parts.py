@@ -62,6 +62,14 @@ def test_groups_of_points_differ_in_shape():
     assert len(shapes) == 7
 
 
+def test_names_of_points_do_not_cover_each_other():
+    marks = {"style 1": (1.0, 1.0), "style 2": (1.01, 1.0), "style 3": (5.0, 5.0)}
+    root = ElementTree.fromstring(scatter_chart({"a": [(0, 0), (6, 6)]}, marks, "x", "y", "title"))
+    heights = {e.text: float(e.get("y")) for e in root if (e.text or "").startswith("style")}
+    assert len(heights) == 3
+    assert abs(heights["style 1"] - heights["style 2"]) >= 14
+
+
 def test_one_point_and_none_are_drawn():
     assert "nan" not in line_chart({"a": [(3, 3)]}, "x", "y", "t")
     assert "nan" not in line_chart({"a": []}, "x", "y", "t")

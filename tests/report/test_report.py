@@ -122,7 +122,7 @@ def test_the_chosen_round_is_taken_as_the_plan_beside_the_weights_says(whole_run
     assert command() == 0
     assert "Rounds of self-training" not in capsys.readouterr().out
     text = (whole_run.results / "report.html").read_text("utf-8")
-    assert "Prediction takes the best one: before self-training." in text
+    assert "The one that prediction takes, before self-training, is the best." in text
     assert "With --chosen" not in text
 
 
