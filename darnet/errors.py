@@ -144,7 +144,8 @@ def is_out_of_memory(error: BaseException) -> bool:
         return True
     if isinstance(error, OSError):
         return error.errno == errno.ENOMEM
-    return isinstance(error, RuntimeError) and any(words in str(error) for words in OUT_OF_MEMORY)
+    text = str(error).replace("could not create a primitive descriptor", "")  # what oneDNN says of other faults
+    return isinstance(error, RuntimeError) and any(words in text for words in OUT_OF_MEMORY)
 
 
 def out_of_memory(work: str, where: str | Path | None, remedy: str) -> ResourceError:

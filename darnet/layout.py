@@ -132,10 +132,10 @@ def find_dataset(dataset: str, root: str | Path | None = None) -> DatasetLayout:
 def _no_such_data_set(dataset: str, base: Path, folders: list[str]) -> ConfigurationError:
     raw = base / "raw"
     remedy = "put the data set there, name another root with --root or DARNET_ROOT, or give -d the folder's path"
-    if not base.exists():
+    if not base.exists() and not base.is_absolute():
         remedy = (
-            f"run the command in the folder that holds {base.name}, or name {base.name} itself with --root or "
-            "DARNET_ROOT"
+            f"run the command in the folder that holds {base}, name that of {base.name} with --root or DARNET_ROOT, or "
+            "give -d the folder's path"
         )
     if not folders and _data_sets_in(base):
         above = base.name in ("raw", "preprocessed", "results")

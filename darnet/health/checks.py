@@ -67,13 +67,15 @@ def _contrast_of_styles(facts: TranslationFacts) -> Finding:
     """Whether each style shows about as much as target scans do: a style of dark slices makes dark volumes."""
     title, least = "Contrast of translated volumes", LEAST_OF_TARGET * facts.target_contrast
     weak = [(k, value) for k, value in enumerate(facts.style_contrast, 1) if value < least]
+    if not math.isfinite(least):
+        return Finding("good", title, "Translated volumes show contrast; that of target scans could not be measured.")
     if not weak:
         return Finding("good", title, "Volumes of all styles show contrast within the body.")
     shown = several([f"style {k} by {_of_range(value)}" for k, value in weak])
+    fewer = "plan fewer styles (synthesis.number_of_styles), or " if len(facts.style_contrast) > 1 else ""
     return Finding("doubtful", title, f"Translated volumes deviate within the body in {shown}, target scans by at "
-                   f"least {_of_range(facts.target_contrast)}: these volumes are nearly black or grey.",
-                   f"The other styles and self-training go on without {'it' if len(weak) == 1 else 'them'}. If masks "
-                   "come out badly, plan fewer styles (synthesis.number_of_styles), or train the translator longer.",
+                   f"least {_of_range(facts.target_contrast)}: such volumes are dark or grey.",
+                   f"Patches of them teach little. If masks come out badly, {fewer}train the translator longer.",
                    f"at least {_of_range(least)} in each style.")  # fmt: skip
 
 
@@ -170,6 +172,6 @@ def check_styles(bank: StyleBank) -> Iterator[Finding]:
     if single and max(map(len, scans)) >= MANY_SCANS:
         yield Finding("doubtful", "Styles of single scans",
                       f"A style of its own, which no other scan shares: {several(single)}.",
-                      "Open that scan in a viewer. If it is of another kind or damaged, take it out of "
+                      "Open these scans in a viewer. Take those of another kind or damaged out of "
                       "imagesTr_target, and plan and train again; else go on.",
                       "slices of several scans in each cluster.")  # fmt: skip

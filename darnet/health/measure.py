@@ -96,6 +96,7 @@ def measure(
         "translated": histogram([style for _, styles in pairs for style in styles]),
         "target": histogram(targets),
     }
+    bodies = [image[image > BODY_ABOVE] for image in targets]
     facts = TranslationFacts(
         contrast=float(np.min(contrast)),
         change=float(np.mean(change)),
@@ -106,7 +107,7 @@ def measure(
         distance_after=histogram_distance(shares["translated"], shares["target"]),
         added_flicker=float(np.mean(added)),
         style_contrast=tuple(float(value) for value in np.mean(contrast, axis=0)),
-        target_contrast=min(float(image[image > BODY_ABOVE].std()) for image in targets),
+        target_contrast=min((float(body.std()) for body in bodies if body.size), default=float("nan")),
     )
     return facts, shares
 

@@ -340,7 +340,10 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
 def _no_channel(path: Path, file_ending: str, pattern: str) -> DataError:
     """What to do with a file CASE among scans. Beside CASE_0000 it must not be renamed: that would replace the scan."""
     named = path.with_name(f"{path.name.removesuffix(file_ending)}_0000{file_ending}")
-    found, remedy = None, f"rename it to {named.name}; if it is a label file, move it into labelsTr"
+    found, remedy = (
+        None,
+        f"rename it to {named.name}; if it is a label file, move it: those of source scans into labelsTr",
+    )
     if named.exists():
         found = f"{named.name} is there already"
         remedy = "take one of them away; if it is a label file, move it: those of source scans into labelsTr"

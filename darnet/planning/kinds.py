@@ -39,10 +39,11 @@ def doubtful_kinds(fingerprint: Fingerprint, source: str, target: str) -> list[s
             continue
         lowest, median = (float(np.median([case.percentiles[n] for case in cases])) for n in (0, 2))
         found = f"the {domain} scans, called {modality}, have values from {lowest:.0f} within the body"
-        if is_ct(modality) and has_hounsfield_units(median) and lowest >= 0:
+        if is_ct(modality) and lowest >= 0:
             doubts.append(
                 f'{found}, but fat has about -100 in CT: see whether "domains" of dataset.json names the right kind, '
-                "and whether the scans were converted without their offset"
+                "and whether the scans were converted without their offset; if they show no fat, or were clipped on "
+                "purpose, go on"
             )
         elif not is_ct(modality) and HOUNSFIELD[0] <= lowest <= FAT and median < SOFT_TISSUE:
             doubts.append(

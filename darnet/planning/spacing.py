@@ -69,7 +69,10 @@ def determine_source_depth(fingerprint: Fingerprint) -> tuple[float | None, str]
     target = fingerprint.median("target", "field_of_view")[0]
     source = float(np.percentile([case.field_of_view[0] for case in fingerprint.of("source")], 90))
     if source <= 1.1 * target:
-        why = f"nine of ten source scans have at most {source:.0f} mm: hardly more than target scans ({target:.0f} mm)"
+        why = (
+            f"nine of ten source scans have at most {source:.0f} mm along D, no more than a tenth above target scans "
+            f"({target:.0f} mm)"
+        )
         return None, why
     labelled = float(np.percentile([case.label_depth for case in fingerprint.of("source")], 90)) + 2 * DEPTH_MARGIN
     depth = round(max(target, labelled))

@@ -79,4 +79,9 @@ def determine_discriminator(slice_size: tuple[int, int], layers: int, scales: in
     layers = max(min(layers, int(math.log2(side / LEAST_MAP))), 1)
     scales = max(min(scales, layers), 1)
     content = max(min(3, int(math.log2(side / CONTENT_DOWNSAMPLING / LEAST_MAP))), 1)
-    return layers, scales, content, f"as many as leave at least {LEAST_MAP} x {LEAST_MAP} verdicts a slice"
+    return (
+        layers,
+        scales,
+        content,
+        f"the preset's, or fewer so that at least {LEAST_MAP} x {LEAST_MAP} verdicts are left of a slice",
+    )

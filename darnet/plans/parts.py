@@ -63,13 +63,14 @@ class TranslationPlan:
 
     Attributes:
         slice_size: Pixels (H, W) of the slices that are learned from.
-        width: Channels of the first layer of encoders and decoder.
-        method: "disentangled" (content and style) or "entangled" (CycleGAN).
+        width: Channels at full size in encoders and decoder; deeper layers have up to four times as many.
+        method: "disentangled" (content and style) or "entangled" (CycleGAN: one translation of each source volume).
         style_dim: Numbers of a style code.
         residual_blocks: Of the content encoder, and of the decoder.
         style_norm: "none" or "instance": norm in the style encoders.
         discriminator_width: Channels of the discriminators' first layer.
-        discriminator_layers: Layers of each image discriminator.
+        discriminator_layers: Layers of each image discriminator at full size; each smaller image has one less, but at
+            least one.
         discriminator_scales: Image sizes that are judged, each half of the one before.
         content_discriminator_layers: Layers of the content discriminator.
         iterations: Length of the training.
@@ -84,12 +85,12 @@ class TranslationPlan:
             translation; 0 leaves it out. It learns from the labels of all source scans, those of held-out folds
             included.
         depth_consistency: Of the difference of neighbouring translated planes where the source planes agree; 0 leaves
-            it out.
+            it out. It costs one more encoding and decoding of the source slices an iteration.
         ema_decay: Share that the averaged weights, which translate, keep at each iteration.
         rotation_degrees: Slices are turned by at most that.
         scale: Slices grow or shrink by at most that share.
         shift: Slices move by at most that share of their size.
-        mirror_axes: Axes of (D, H, W), as 0, 1, 2, along which slices are mirrored.
+        mirror_axes: Axes along which slices are mirrored: 1 for H, 2 for W.
     """
 
     slice_size: tuple[int, int]
@@ -125,7 +126,8 @@ class SynthesisPlan:
     """How target-like volumes are made.
 
     Attributes:
-        number_of_styles: Clusters of target styles, and translations of each source volume.
+        number_of_styles: Clusters of target styles. Each source volume gets a translation a cluster; one in all where
+            `choice` is "mean" or `translation.method` is "entangled".
         choice: Style of a cluster: "random" (a new one for each volume, from the seed), "medoid" (its middle), or one
             "mean" of all styles.
         minimum_foreground: Least share of body in a slice that is learned from or gives a style.
@@ -149,8 +151,8 @@ class SegmentationPlan:
         channels: Width of each level.
         strides: Between the levels, (D, H, W) each: 2 halves an axis.
         quartet_attention: Whether each block has QAM.
-        voxel_attention: Whether the skip connections have VAM.
-        deep_supervision: Whether the lower levels have losses of their own.
+        voxel_attention: Whether VAM weighs the decoder's features at each level.
+        deep_supervision: Whether each level gives a result with a loss of its own, and all are fused.
         quartet_norm: Batch norm within QAM.
         voxel_sigmoid: Sigmoid on VAM's map.
         iterations: Length of the training.
@@ -159,18 +161,18 @@ class SegmentationPlan:
         weight_decay: Of the weights.
         focal_weight: Of the focal loss; the Dice loss has 1.
         focal_gamma: Exponent of the focal loss.
-        foreground_fraction: Share of the patches whose middle is a labelled voxel.
+        foreground_fraction: Share of the patches that are put about a voxel of a random class; the others lie anywhere.
         rotation_degrees: Patches are turned in plane by at most that.
         scale: Patches grow or shrink by at most that share.
         shift: Patches move by at most that share of half their size.
         elastic: Spread of the bending of half of the patches, as a share of half their size.
-        contrast: Strength of random contrast and brightness.
+        contrast: Strength of random contrast, brightness and noise.
         appearance: Share of the patches with a random intensity curve, rising or falling.
         random_convolution: Share of the patches with the made-up contrast of a random shallow network.
         class_gain: Strength of the gains of single classes.
         source_share: Share of the patches out of source volumes as they are; the others are translated ones.
         mirror_axes: Axes of (D, H, W), as 0, 1, 2, along which patches are mirrored.
-        folds: Parts that the source cases are dealt into.
+        folds: Parts that the source cases are dealt into; fewer where there are fewer cases.
     """
 
     patch_size: tuple[int, int, int]
@@ -215,8 +217,8 @@ class SelfTrainingPlan:
         learning_rate: At the start of each round; it falls along a cosine.
         target_share: Share of the patches out of pseudo-labelled target scans, from the second round on; the others
             are of source volumes.
-        kept: Share of the voxels of each class in each scan that the network is surest of, which count; the others
-            have no say.
+        kept: Share of the voxels of each class, background left out, in each scan that the network is surest of, which
+            count; the others have no say. As many voxels of background have no say as of all classes together.
         matched_share: Share of the patches of source volumes that get the appearance of a target scan, class by class,
             as the pseudo-labels tell it.
         choose: Whether prediction takes the round that was chosen without labels of target scans (`choice.json`)

@@ -42,8 +42,8 @@ class Plans:
         self_training: Rounds on target scans.
         inference: Prediction.
         seed: Of all that is random.
-        memory_target_gb: Most memory of a training step, in GB of 2^30 bytes.
-        predicted_memory_gb: What it is expected to take, without Python and its packages.
+        memory_target_gb: What --memory said, in GB of 2^30 bytes; a step of the segmentation may take nine tenths.
+        predicted_memory_gb: What such a step is expected to take, without Python and the scans.
         schema_version: Of this file's form.
     """
 

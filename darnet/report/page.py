@@ -137,5 +137,5 @@ def _check_inputs(inputs: ReportInputs) -> None:
         raise ConfigurationError(
             "there is no such file",
             where=inputs.evaluation.absolute(),
-            remedy="name the file that darnet_evaluate wrote with -e",
+            remedy="name with -e the file that darnet_evaluate wrote",
         )

@@ -18,7 +18,7 @@ def project(codes: np.ndarray) -> np.ndarray:
 
 
 def draw_style_space(bank: StyleBank, path: Path) -> None:
-    """All styles in the plane of their two main axes, a colour a cluster; medoids and the mean are marked."""
+    """All styles in the plane of their two main axes, a colour a cluster, with their middles and their mean."""
     points = project(bank.codes)
     figure = new_figure(6, 5)
     axis = figure.subplots()
@@ -34,7 +34,7 @@ def draw_style_space(bank: StyleBank, path: Path) -> None:
         label="middle of each cluster",
     )
     for number, place in enumerate(chosen, 1):
-        axis.annotate(f"style {number}", place, xytext=(7, 4), textcoords="offset points")
+        axis.annotate(f"cluster {number}", place, xytext=(7, 4), textcoords="offset points")
     mean = points.mean(axis=0)
     axis.scatter(mean[:1], mean[1:], marker="*", s=160, color="red", label="mean of all styles")
     axis.set_xlabel("first main axis of the style codes")

@@ -203,6 +203,15 @@ def test_time_that_cannot_be_measured_is_said(layout, command, capsys, monkeypat
     assert "darnet_train 7 0" in said
 
 
+def test_names_of_scans_that_are_swapped_are_warned_of(layout, command, capsys):
+    description = json.loads(layout.dataset_json.read_text())
+    layout.dataset_json.write_text(json.dumps(description | {"domains": {"source": "MR", "target": "CT"}}))
+    assert command("--plan_only", "--quiet") == 0
+    said = capsys.readouterr().err
+    assert "warning: the source scans, called MR, have values from -1" in said
+    assert "warning: the target scans, called CT, have values from 2" in said
+
+
 def test_memory_that_is_not_there_is_said(layout, command, capsys, monkeypatch):
     monkeypatch.setattr("darnet.training.memory_here", lambda device: 1e-6)
     assert command() == 0

@@ -141,7 +141,7 @@ def test_22_constant_volume(bench, value):
     )
 
 
-def test_labels_in_the_place_of_a_scan(bench):
+def test_22_labels_in_the_place_of_a_scan(bench):
     labels = load(bench.labels)[0].astype(np.float32)
     repaint(bench.target, lambda _: labels)
     bench.refused(bench.plan, "nothing but values of labels", bench.target.name, "put the scan in its place")

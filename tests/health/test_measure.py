@@ -44,3 +44,13 @@ def test_measure_knows_a_copy_from_a_translation():
     assert set(shares) == {"source", "translated", "target"}
     blurred, _ = measure([(image, [np.full_like(image, image.mean()) + 0.1 * np.arange(8)])], [target])
     assert blurred.sharpness["translated"] < 0.5 * blurred.sharpness["source"]
+
+
+def test_contrast_of_each_style_and_of_target_scans():
+    rng = np.random.default_rng(5)
+    images = [np.clip(rng.normal(0.0, spread, (4, 8, 8)), -0.85, 0.85).astype(np.float32) for spread in (0.1, 0.2, 0.3)]
+    targets = [images[2], images[0], np.full_like(images[0], -1)]
+    facts, _ = measure([(image, [image, 0.25 * image]) for image in images], targets)
+    mean = np.mean([image.std() for image in images])
+    assert facts.style_contrast == pytest.approx((mean, mean / 4), rel=1e-5)
+    assert facts.target_contrast == pytest.approx(images[0].std(), rel=1e-5)

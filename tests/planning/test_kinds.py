@@ -7,12 +7,8 @@ import pytest
 from darnet.planning import CaseFingerprint, Fingerprint, doubtful_kinds
 from darnet.planning.kinds import is_ct
 
-CT, WINDOWED_CT, MR, SCALED_MR = (
-    (-180, -90, 40, 200, 600),
-    (-125, -90, 40, 200, 275),
-    (3, 20, 250, 700, 1200),
-    (-2, -1, 0, 1, 3),
-)
+CT, WINDOWED_CT, OFFSET_CT = (-180, -90, 40, 200, 600), (-125, -90, 40, 200, 275), (844, 934, 1064, 1224, 1624)
+MR, SCALED_MR, BRIGHT_MR = (3, 20, 250, 700, 1200), (-2, -1, 0, 1, 3), (3, 60, 700, 1500, 2500)
 
 
 def fingerprint_of(source, target):
@@ -39,6 +35,8 @@ def test_names_of_ct(name, ct):
      (MR, SCALED_MR, ("T1", "T2"), []),
      (CT, MR, ("MR", "CT"), ["the source scans, called MR, have values from -180 within the body, as CT has",
                              "the target scans, called CT, have values from 3 within the body, but fat"]),
+     (OFFSET_CT, MR, ("CT", "MR"), ["the source scans, called CT, have values from 844"]),
+     (BRIGHT_MR, CT, ("CT", "CT"), ["the source scans, called CT, have values from 3"]),
      (CT, MR, ("abdomen", "MR"), ["the source scans, called abdomen"])],
 )  # fmt: skip
 def test_values_that_contradict_the_name(source, target, names, words):
