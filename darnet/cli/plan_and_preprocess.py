@@ -129,7 +129,7 @@ def describe(plans: Plans) -> str:
         f"  translation   slices {cross(map(str, tra.slice_size))}, width {tra.width}, {tra.iterations} iterations of "
         f"{tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}",
         f"  segmentation  patches {cross(map(str, seg.patch_size))}, widths {' '.join(map(str, seg.channels))}, "
-        f"{seg.iterations} iterations of {seg.batch_size}, about {plans.predicted_memory_gb:g} GB",
+        f"{seg.iterations} iterations of {seg.batch_size}, about {plans.predicted_memory_gb:g} GB a step",
         f"  strides       {', '.join(cross(map(str, s)) for s in seg.strides)} (how the network shrinks a patch)",
     ]
     if plans.self_training.rounds:

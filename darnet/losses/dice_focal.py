@@ -47,6 +47,7 @@ class _DiceFocal(Function):
     def forward(
         ctx: Any, target: Tensor, known: Tensor | None, focal_weight: float, gamma: float, *outputs: Tensor
     ) -> Tensor:
+        """The loss; sums over blocks of planes are kept, probabilities are not."""
         classes, dtype = outputs[0].shape[1], torch.promote_types(outputs[0].dtype, torch.float32)
         overlap, squares = torch.zeros(2, len(outputs), classes, dtype=dtype, device=target.device)
         focal, there = torch.zeros_like(overlap[:, 0]), torch.zeros_like(overlap[0])
@@ -70,6 +71,7 @@ class _DiceFocal(Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, ...]:
+        """Gradients of the logits, whose probabilities are computed again block by block."""
         target, known, overlap, size, *outputs = ctx.saved_tensors
         classes, dtype, gamma = overlap.shape[1], overlap.dtype, ctx.gamma
         each = gradient / len(outputs)

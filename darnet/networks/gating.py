@@ -51,6 +51,7 @@ def multiply_by_gates(x: Tensor, gates: Sequence[Tensor]) -> Tensor:
 class _ZPools(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor) -> tuple[Tensor, ...]:
+        """Maximum and mean along each pooled axis; the maxima are kept, their places are not."""
         memory = _in_memory_order(x)
         maxima = [_amax(memory, _place(x, axis)) for axis in POOLED_AXES]
         means = [memory.mean(_place(x, axis)) for axis in POOLED_AXES]
@@ -63,6 +64,7 @@ class _ZPools(Function):
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, *gradients: Tensor) -> Tensor:
+        """Gradient of x: that of a maximum is shared by all voxels that reach it."""
         x, *maxima = ctx.saved_tensors
         memory = _in_memory_order(x)
         of_means = [
@@ -82,12 +84,14 @@ class _ZPools(Function):
 class _Gated(Function):
     @staticmethod
     def forward(ctx: Any, x: Tensor, *gates: Tensor) -> Tensor:
+        """Product of x and the mean of its gates."""
         ctx.save_for_backward(x, *gates)
         return _out_of_memory_order(_mean_gate(x, gates).mul_(_in_memory_order(x)), x)
 
     @staticmethod
     @once_differentiable  # type: ignore[untyped-decorator]
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, ...]:
+        """Gradients of x and of each gate."""
         x, *gates = ctx.saved_tensors
         memory = _in_memory_order(x)
         gradient = gradient.permute(_order(x)).contiguous()

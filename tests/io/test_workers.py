@@ -130,3 +130,21 @@ def test_a_worker_whose_command_has_ended_is_silent(error, said):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == said
+
+
+def test_modules_of_the_current_folder_are_not_imported(tmp_path):
+    here, script = tmp_path / "here", tmp_path / "scripts" / "command.py"
+    (here / "darnet").mkdir(parents=True)
+    (here / "numpy.py").write_text("raise SystemExit('imported')")
+    script.parent.mkdir()
+    script.write_text(
+        "from darnet.io.workers import run_cases\n"
+        "from darnet.imaging import box_of\n"
+        "import numpy as np\n"
+        "if __name__ == '__main__':\n"
+        "    tasks = {name: np.ones((1, 1, 1)) for name in 'ab'}\n"
+        "    print(sorted(run_cases(box_of, tasks, 2, 'work', True)))\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], cwd=here, capture_output=True, text=True, timeout=100)
+    box = ((0, 1),) * 3
+    assert done.stdout == f"{[('a', box), ('b', box)]}\n", done.stderr
