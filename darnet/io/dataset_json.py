@@ -340,11 +340,8 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
 def _no_channel(path: Path, file_ending: str, pattern: str) -> DataError:
     """What to do with a file CASE among scans. Beside CASE_0000 it must not be renamed: that would replace the scan."""
     named = path.with_name(f"{path.name.removesuffix(file_ending)}_0000{file_ending}")
-    found, remedy = (
-        None,
-        f"rename it to {named.name}; if it is a label file, move it: those of source scans into labelsTr",
-    )
+    found, remedy = None, f"rename it to {named.name}"
     if named.exists():
-        found = f"{named.name} is there already"
-        remedy = "take one of them away; if it is a label file, move it: those of source scans into labelsTr"
+        found, remedy = f"{named.name} is there already", "take one of them away"
+    remedy += "; if it is a label file, move it: those of source scans into labelsTr"
     return DataError("a scan's name has no channel number", where=path, found=found, expected=pattern, remedy=remedy)
