@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from darnet.planning import Fingerprint, VerifiedDataset
 
 PRESET_NAMES = ("paper", "fast")
+MOST_OF_OTHERS = 0.25  # share of the cores that other programs may use before it is said
 
 
 def build_parser() -> ArgumentParser:
@@ -106,12 +107,12 @@ def verify(args: Namespace, layout: DatasetLayout) -> None:
 
 def tell_notes(args: Namespace, dataset: VerifiedDataset, fingerprint: Fingerprint) -> None:
     """What a user should know of a data set that can be used; what is in doubt is said with --quiet too."""
-    from darnet.planning import doubtful_kinds
+    from darnet.planning import doubtful_kinds, odd_volumes
 
     for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
         say(args, f"note: {note}")
     kinds = doubtful_kinds(fingerprint, dataset.info.source_modality, dataset.info.target_modality)
-    for doubt in (*dataset.info.doubts, *kinds):
+    for doubt in (*dataset.info.doubts, *kinds, *odd_volumes(fingerprint)):
         warn(doubt)
 
 
@@ -149,6 +150,7 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
     from darnet.planning.memory import PACKAGES_GB
     from darnet.training import measure_time, memory_here
 
+    cores = os.cpu_count() or 1
     try:
         expected = measure_time(plans, CaseStore(layout.cases("source")), CaseStore(layout.cases("target")), device)
     except DarnetError as error:
@@ -161,6 +163,11 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
             f"about {duration(expected.fold)} a fold on this machine ({device}): translator "
             f"{duration(expected.translation)} (once for all), segmentation {duration(expected.segmentation)}{rest}"
         )
+        if device.type == "cpu" and expected.others > MOST_OF_OTHERS * cores:
+            effort += (
+                f"\n                other programs used {expected.others:.1f} of {counted(cores, 'core')} "
+                "while this was measured: it is quicker without them"
+            )
     here = memory_here(device)
     needed, parts = plans.predicted_memory_gb, ""
     if device.type == "cpu":  # there the packages share the memory with the training step

@@ -30,6 +30,9 @@ def build_parser() -> ArgumentParser:
     command.add_argument(
         "-e", dest="evaluation", metavar="FILE", help="summary of darnet_evaluate; else the one beside the predictions"
     )
+    command.add_argument(
+        "-r", dest="references", metavar="FOLDER", help="reference labels to show beside the predicted ones"
+    )
     add_common(command)
     return command
 
@@ -40,8 +43,8 @@ def run(args: Namespace) -> None:
 
     layout = find_dataset(args.dataset, args.root)
     output = Path(args.output) if args.output else layout.results / REPORT
-    paths = [None if path is None else Path(path) for path in (args.predictions, args.scans, args.evaluation)]
-    findings = write_report(layout, output, ReportInputs(*paths))
+    given = (args.predictions, args.scans, args.evaluation, args.references)
+    findings = write_report(layout, output, ReportInputs(*(None if path is None else Path(path) for path in given)))
     for finding in findings:
         if finding.level != "good":
             say(args, f"{finding.level}: {finding.title}. {finding.found}")

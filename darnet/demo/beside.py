@@ -59,7 +59,7 @@ def _outcome(receiver: Connection) -> DarnetError | None:
         error: DarnetError | None = receiver.recv()
     except EOFError:
         return ResourceError(
-            "a process that trains beside this one was killed, most likely for want of memory",
+            "a process that trains beside this one ended without a word, most likely killed for want of memory",
             remedy="free some memory and run the same command again: it goes on where it was",
         )
     return error

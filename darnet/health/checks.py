@@ -168,10 +168,11 @@ def check_styles(bank: StyleBank) -> Iterator[Finding]:
     else:
         yield Finding("good", "Clusters of styles", text)
     scans = [{bank.cases[i] for i in own} for own in members]
-    single = [f"{min(own)} (cluster {k})" for k, own in enumerate(scans, 1) if len(own) == 1]
+    alone = {k: min(own) for k, own in enumerate(scans, 1) if len(own) == 1}
+    single = [f"{case} (cluster {k})" for k, case in alone.items()]
     if single and max(map(len, scans)) >= MANY_SCANS:
         yield Finding("doubtful", "Styles of single scans",
                       f"A style of its own, which no other scan shares: {several(single)}.",
                       "Open these scans in a viewer. Take those of another kind or damaged out of "
                       "imagesTr_target, and plan and train again; else go on.",
-                      "slices of several scans in each cluster.")  # fmt: skip
+                      "slices of several scans in each cluster.", tuple(alone.values()))  # fmt: skip

@@ -69,7 +69,7 @@ class TranslationHealth:
             TranslationFacts(**facts | {"style_contrast": tuple(facts["style_contrast"])}),
             {kind: np.asarray(share) for kind, share in values["shares"].items()},
             None if recovered is None else Recovered(recovered["source"], tuple(recovered["styles"])),
-            tuple(Finding(**finding) for finding in values["findings"]),
+            tuple(Finding.from_json(finding) for finding in values["findings"]),
         )
 
 

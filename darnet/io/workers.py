@@ -72,9 +72,10 @@ def _results(
         if broken:
             if workers == 1:
                 raise ResourceError(
-                    f"{work}: a worker process was killed, most likely for want of memory",
+                    f"{work}: a worker process ended without a word, most likely killed for want of memory",
                     where=f"case {next(iter(left))}",
-                    remedy="free some memory, or use a machine with more, and run the command again",
+                    remedy="see what it wrote above, if anything; else free some memory, or use a machine with more, "
+                    "and run the command again",
                 )
             workers //= 2
 

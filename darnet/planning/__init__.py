@@ -15,6 +15,7 @@ from darnet.planning.planner import MEMORY_TARGET_GB, make_plans
 from darnet.planning.presets import PRESETS, Preset, find_preset
 from darnet.planning.splits import make_splits
 from darnet.planning.verify import CaseFiles, VerifiedDataset, as_verified, survey_dataset, verify_dataset
+from darnet.planning.volumes import odd_volumes
 
 __all__ = [
     "MEMORY_TARGET_GB",
@@ -34,6 +35,7 @@ __all__ = [
     "hash_of_voxels",
     "make_plans",
     "make_splits",
+    "odd_volumes",
     "predict_memory",
     "read_case",
     "survey_cases",

@@ -77,7 +77,7 @@ def gather_choices(results: Path, plans: Plans | None) -> tuple[Choice, ...]:
 
 
 def _read(fold: str, values: dict[str, Any], take_chosen: bool) -> Choice:
-    words = {name: _in_words(name) for name in values["candidates"]}
+    words = {name: round_in_words(name) for name in values["candidates"]}
     found = {words[name]: {key: _float(own[key]) for key in (*CRITERIA, "score")}
              for name, own in values["candidates"].items()}  # fmt: skip
     chosen, last = words[values["chosen"]], list(words.values())[-1]
@@ -90,7 +90,8 @@ def _read(fold: str, values: dict[str, Any], take_chosen: bool) -> Choice:
     return Choice(fold, chosen, last, scores, chosen if take_chosen else last, Table(HEAD, rows, caption))
 
 
-def _in_words(name: str) -> str:
+def round_in_words(name: str) -> str:
+    """What a network is called: "segmentation" or "round_1" in files."""
     return "before self-training" if name == "segmentation" else name.replace("_", " ")
 
 

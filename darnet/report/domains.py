@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -72,8 +72,13 @@ class DomainsSection:
     labelled: bool = False
 
 
-def gather_domains(layout: DatasetLayout, plans: Plans | None) -> DomainsSection:
+def gather_domains(layout: DatasetLayout, plans: Plans | None, named: Collection[str] = ()) -> DomainsSection:
     """Read fingerprint and case stores.
+
+    Args:
+        layout: Where the data set lies.
+        plans: The plan; None before planning.
+        named: Cases that a health check names, which are shown in any case.
 
     Raises:
         DarnetError: A file of them is damaged.
@@ -90,9 +95,7 @@ def gather_domains(layout: DatasetLayout, plans: Plans | None) -> DomainsSection
     notes = () if fingerprint is None else tuple(n for case in fingerprint.cases for n in case.notes)
     if plans is None or empty:
         return DomainsSection(tuple(missing), fingerprint, tables, notes)
-    volumes = {
-        d: [load_volume(stores[d], c, plans, c) for c in spread(stores[d].case_ids(), MOST_SHOWN)] for d in DOMAINS
-    }
+    volumes = {d: [load_volume(stores[d], c, plans, c) for c in _shown(stores[d], named)] for d in DOMAINS}
     montages = {
         plane: {d: tuple(middle_plane(v, plane, v.name) for v in volumes[d]) for d in DOMAINS} for plane in PLANES
     }
@@ -115,6 +118,11 @@ def gather_domains(layout: DatasetLayout, plans: Plans | None) -> DomainsSection
         shares=shares,
         labelled=any(v.labels is not None for v in volumes["source"]),
     )
+
+
+def _shown(store: CaseStore, named: Collection[str]) -> list[str]:
+    cases = store.case_ids()
+    return sorted({*spread(cases, MOST_SHOWN), *(case for case in cases if case in named)})
 
 
 def load_volume(store: CaseStore, case_id: str, plans: Plans, name: str) -> Volume:

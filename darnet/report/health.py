@@ -42,7 +42,7 @@ def check_health(
         found += _check_data(domains.fingerprint, plans)
     found += translation.findings
     for run in training.runs:
-        found += _check_run(run)
+        found += _check_run(run, judged=run.baseline or training.speaks_for(run))
     for labels in training.pseudo_labels:
         title = f"Pseudo-labels, {labels.title[0].lower()}{labels.title[1:]}"
         if labels.missed:
@@ -94,7 +94,8 @@ def _check_data(fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
                       "The translator works plane by plane and learns best where all planes lie alike.")  # fmt: skip
 
 
-def _check_run(run: Run) -> Iterator[Finding]:
+def _check_run(run: Run, judged: bool) -> Iterator[Finding]:
+    """Whether it went to its end; its Dice is judged where prediction or a comparison takes the network."""
     if run.planned and run.done < run.planned:
         yield Finding("doubtful", run.title, f"{run.done} of {run.planned} iterations are done.",
                       f"If it is not running now, go on with {run.go_on or 'the command that began it'}.")  # fmt: skip
@@ -104,7 +105,7 @@ def _check_run(run: Run) -> Iterator[Finding]:
     if run.first == run.first and run.last >= run.first and run.stage != "self_training":
         yield Finding("bad", run.title, f"The loss did not fall: {number(run.first)} at the start, {number(run.last)} "
                       "at the end (no unit).", "Lower the learning rate in plans.json, or train longer.")  # fmt: skip
-    known = {name: value for name, value in run.dice.items() if value is not None}
+    known = {name: value for name, value in run.dice.items() if judged and value is not None}
     low = {name: value for name, value in known.items() if value < LOW_DICE}
     if low:
         level: Level = "bad" if min(low.values()) < POOR_DICE else "doubtful"
@@ -134,7 +135,9 @@ def _check_choice(choice: Choice) -> Finding:
 
 def _check_predictions(predictions: PredictionsSection, fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
     """Predicted volumes against the range of the labelled source scans."""
-    absent, odd = [], []
+    absent: list[str] = []
+    odd: list[str] = []
+    near: list[str] = []
     for name in plans.foreground:
         own = [c.class_ml[name] for c in fingerprint.of("source") if c.class_ml.get(name, 0) > 0]
         for case in predictions.cases:
@@ -142,16 +145,19 @@ def _check_predictions(predictions: PredictionsSection, fingerprint: Fingerprint
             text = f"{name.replace('_', ' ')} in {case.case_id}"
             if volume == 0:
                 absent.append(text)
-            elif own and not min(own) / VOLUME_RATIO <= volume <= max(own) * VOLUME_RATIO:
-                odd.append(f"{text}, {number(volume)} ml (source {number(min(own))} to {number(max(own))} ml)")
+            elif own and not min(own) <= volume <= max(own):
+                within = min(own) / VOLUME_RATIO <= volume <= max(own) * VOLUME_RATIO
+                beyond = f"{text}, {number(volume)} ml (source {number(min(own))} to {number(max(own))} ml)"
+                (near if within else odd).append(beyond)
     if absent:
         yield Finding("doubtful", "Classes that were not found", f"{several(absent)}.",
                       "Look at these scans: do they show the class?")  # fmt: skip
     if odd:
         yield Finding("doubtful", "Odd volumes", f"{several(odd)}.", "Look at these scans below before you trust them.")
     if not absent and not odd:
-        yield Finding("good", "Predicted volumes", "Every class is found in every scan shown, with a volume like those "
-                      "of source scans.")  # fmt: skip
+        size = (f"no volume more than {number(VOLUME_RATIO)} times beyond those of source scans. Beyond them, by less: "
+                f"{several(near)}." if near else "with a volume within those of source scans.")  # fmt: skip
+        yield Finding("good", "Predicted volumes", f"Every class is found in every scan shown, {size}")
 
 
 def _check_scores(scores: ScoresSection) -> Iterator[Finding]:

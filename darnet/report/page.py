@@ -35,11 +35,13 @@ class ReportInputs:
         predictions: Folder of predicted labels; else the one found below the results.
         scans: Folder of the scans that were segmented; else those of the data set.
         evaluation: The summary of darnet_evaluate; else the one beside the predictions.
+        references: Folder of reference labels to show beside the predictions.
     """
 
     predictions: Path | None = None
     scans: Path | None = None
     evaluation: Path | None = None
+    references: Path | None = None
 
 
 def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = ReportInputs()) -> tuple[Finding, ...]:
@@ -57,9 +59,11 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     if evaluation is None and folder is not None and (folder / SUMMARY).exists():
         evaluation = folder / SUMMARY
     scores = gather_scores(evaluation)
-    domains, translation = gather_domains(layout, plans), gather_translation(layout, plans)
+    translation = gather_translation(layout, plans)
+    domains = gather_domains(layout, plans, {case for finding in translation.findings for case in finding.cases})
     training = gather_training(layout, plans)
-    predictions = gather_predictions(layout, plans, folder, inputs.scans, [case.case_id for case in scores.cases])
+    worst = [case.case_id for case in scores.cases]
+    predictions = gather_predictions(layout, plans, folder, inputs.scans, inputs.references, worst)
     findings = check_health(plans, domains, translation, training, predictions, scores)
     content = {
         "name": layout.name,
@@ -72,6 +76,7 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
         "training": training,
         "predictions": predictions,
         "scores": scores,
+        "references": inputs.references is not None,
         "planes": PLANES,
         "domains": [(d, f"{plans.domain(d).modality} ({d})" if plans else d) for d in DOMAINS],
         "classes": [] if plans is None else [(n.replace("_", " "), colour_of(v)) for n, v in plans.foreground.items()],
@@ -126,7 +131,7 @@ def check_output(path: Path) -> None:
 
 
 def _check_inputs(inputs: ReportInputs) -> None:
-    for path, flag in ((inputs.predictions, "-p"), (inputs.scans, "-i")):
+    for path, flag in ((inputs.predictions, "-p"), (inputs.scans, "-i"), (inputs.references, "-r")):
         if path is not None and not path.is_dir():
             raise ConfigurationError(
                 "there is no such folder",

@@ -1,7 +1,8 @@
-"""Predicted labels over their scans in three planes, and their surfaces from four sides."""
+"""Predicted labels over their scans in three planes, reference labels beside them, and surfaces from four sides."""
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,12 +13,12 @@ from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError, DataError
 from darnet.health import spread
-from darnet.imaging import body_axes, determine_orientation, spacing_of, to_canonical
-from darnet.io import list_labels, read_json, read_scan
+from darnet.imaging import body_axes, determine_orientation, plane_of_most_labels, spacing_of, to_canonical
+from darnet.io import Scan, list_labels, read_json, read_scan
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.report.domains import PLANES
-from darnet.report.images import Volume, middle_plane, plane_stack, surface_pictures
+from darnet.report.images import Volume, middle_plane, plane_picture, plane_stack, surface_pictures
 from darnet.report.records import Picture, Stack, Table
 from darnet.report.trained import BASELINES, go_on
 from darnet.words import number
@@ -37,7 +38,8 @@ class PredictedCase:
     Attributes:
         case_id: Its name.
         thumbnail: Its axial plane of most labels.
-        stacks: Planes with a slider, by plane.
+        reference: The same plane with the reference labels; None where there are none.
+        stacks: Planes with a slider, by plane; those with the reference labels beside them.
         surfaces: From four sides; empty where nothing was found.
         volumes_ml: Volume of each class in ml.
         without_scan: Whether its scan was not found, so that labels are shown on black.
@@ -45,6 +47,7 @@ class PredictedCase:
 
     case_id: str
     thumbnail: Picture
+    reference: Picture | None
     stacks: Mapping[str, Stack]
     surfaces: tuple[Picture, ...]
     volumes_ml: Mapping[str, float]
@@ -85,20 +88,26 @@ def find_predictions(layout: DatasetLayout) -> Path | None:
 
 
 def gather_predictions(
-    layout: DatasetLayout, plans: Plans | None, folder: Path | None, scans: Path | None, worst: Sequence[str] = ()
+    layout: DatasetLayout,
+    plans: Plans | None,
+    folder: Path | None,
+    scans: Path | None,
+    references: Path | None = None,
+    worst: Sequence[str] = (),
 ) -> PredictionsSection:
-    """Read predicted labels and the scans they belong to. No reference label is read.
+    """Read predicted labels and the scans they belong to. Reference labels are read from the folder given alone.
 
     Args:
         layout: Where the data set lies.
         plans: Names the classes; without it nothing can be shown.
         folder: Predicted labels, CASE.nii.gz; None where there are none.
         scans: Folder of CASE_0000.nii.gz; else those of the data set.
+        references: Folder of reference labels to show beside the predictions.
         worst: Case ids that come first.
 
     Raises:
         ConfigurationError: The folder has no predictions.
-        DataError: A file is damaged, or labels and scan differ in shape.
+        DataError: A file is damaged, or labels and scan lie on different grids, or no reference has a case's name.
     """
     if folder is None:
         return PredictionsSection(
@@ -112,7 +121,8 @@ def gather_predictions(
     paths = _list(folder)
     first = [case for case in worst if case in paths]
     shown = (first + [c for c in spread(sorted(paths), MOST_SHOWN) if c not in first])[:MOST_SHOWN]
-    cases = tuple(_read_case(case, paths[case], _find_scan(case, layout, scans), plans) for case in shown)
+    true = {} if references is None else _references(references, paths)
+    cases = tuple(_read_case(c, paths[c], _find_scan(c, layout, scans), true.get(c), plans) for c in shown)
     missing = _unfinished(folder / RECORD, layout.name)
     if any(case.without_scan for case in cases):
         missing.append(
@@ -164,6 +174,20 @@ def _unfinished(record: Path, dataset: str) -> list[str]:
     ]
 
 
+def _references(folder: Path, predicted: Mapping[str, Path]) -> dict[str, Path]:
+    """Reference labels by case."""
+    found = _list(folder)
+    if not set(found) & set(predicted):
+        raise DataError(
+            "no reference has the name of a prediction",
+            where=folder,
+            found=", ".join(sorted(found)[:3]) or "no .nii.gz and no .nii",
+            expected=f"names such as {next(iter(sorted(predicted)), 'CASE')}.nii.gz",
+            remedy="name the folder of the reference labels with -r",
+        )
+    return found
+
+
 def _list(folder: Path) -> dict[str, Path]:
     plain = not any(folder.glob("*.nii.gz"))
     return list_labels(folder, ".nii" if plain else ".nii.gz")
@@ -175,29 +199,15 @@ def _find_scan(case_id: str, layout: DatasetLayout, scans: Path | None) -> Path 
     return next((f / name for f in folders for name in names if (f / name).is_file()), None)
 
 
-def _read_case(case_id: str, path: Path, scan_path: Path | None, plans: Plans) -> PredictedCase:
-    mask = read_scan(path, labels=True)
-    unknown = sorted(set(np.unique(mask.array).tolist()) - set(plans.labels.values()))
-    if unknown:
-        raise DataError(
-            "a prediction has values that the plan does not name",
-            where=path,
-            found=unknown[:10],
-            expected=plans.labels,
-            remedy="give the predictions of this data set with -p",
-        )
+def _read_case(
+    case_id: str, path: Path, scan_path: Path | None, reference_path: Path | None, plans: Plans
+) -> PredictedCase:
+    mask = _read_labels(path, "prediction", "give the predictions of this data set with -p", plans)
     image: NDArray[Any] = np.zeros(mask.array.shape, np.uint8)
     if scan_path is not None:
         scan = read_scan(scan_path)
+        _require_one_grid(path, mask, "scan", scan_path, scan, "name the folder of the right scans with -i")
         image = scan.array
-        if image.shape != mask.array.shape or not np.allclose(scan.affine, mask.affine, rtol=0, atol=AFFINE_TOLERANCE):
-            raise DataError(
-                "prediction and scan lie on different grids",
-                where=path,
-                found=f"shape {mask.array.shape}",
-                expected=f"shape {image.shape} and the affine of {scan_path}",
-                remedy="name the folder of the right scans with -i",
-            )
     orientation = determine_orientation(mask.affine, plans.preprocessing.through_plane)
     spacing = spacing_of(mask.affine, orientation)
     canonical = to_canonical(image, orientation)
@@ -206,14 +216,52 @@ def _read_case(case_id: str, path: Path, scan_path: Path | None, plans: Plans) -
         case_id, canonical, spacing, body_axes(mask.affine, orientation), (float(low), float(high)),
         to_canonical(mask.array, orientation),
     )  # fmt: skip
+    shown, beside = [volume], None
+    if reference_path is not None:
+        remedy = "name the folder of the right reference labels with -r"
+        true = _read_labels(reference_path, "reference", remedy, plans)
+        _require_one_grid(path, mask, "reference", reference_path, true, remedy)
+        labels = to_canonical(true.array, orientation)
+        shown = [
+            dataclasses.replace(volume, name=f"{case_id}, predicted"),
+            dataclasses.replace(volume, name=f"{case_id}, reference", labels=labels),
+        ]
+        index = plane_of_most_labels(to_canonical(mask.array, orientation), volume.view("axial"))
+        beside = plane_picture(shown[1], "axial", index)
     voxel_ml = float(np.prod(spacing)) / 1000
     counts = {name: int(np.count_nonzero(mask.array == value)) for name, value in plans.foreground.items()}
-    shown = [name.replace("_", " ") for name, count in counts.items() if count]
     return PredictedCase(
         case_id,
-        middle_plane(volume, "axial"),
-        {plane: plane_stack([volume], plane, STEPS) for plane in PLANES},
-        surface_pictures(volume, shown),
+        middle_plane(shown[0], "axial"),
+        beside,
+        {plane: plane_stack(shown, plane, STEPS) for plane in PLANES},
+        surface_pictures(volume, [name.replace("_", " ") for name, count in counts.items() if count]),
         {name: count * voxel_ml for name, count in counts.items()},
         scan_path is None,
+    )
+
+
+def _read_labels(path: Path, kind: str, remedy: str, plans: Plans) -> Scan:
+    labels = read_scan(path, labels=True)
+    unknown = sorted(set(np.unique(labels.array).tolist()) - set(plans.labels.values()))
+    if unknown:
+        raise DataError(
+            f"a {kind} has values that the plan does not name",
+            where=path,
+            found=unknown[:10],
+            expected=plans.labels,
+            remedy=remedy,
+        )
+    return labels
+
+
+def _require_one_grid(path: Path, mask: Scan, kind: str, other_path: Path, other: Scan, remedy: str) -> None:
+    if other.array.shape == mask.array.shape and np.allclose(other.affine, mask.affine, rtol=0, atol=AFFINE_TOLERANCE):
+        return
+    raise DataError(
+        f"prediction and {kind} lie on different grids",
+        where=path,
+        found=f"shape {mask.array.shape}",
+        expected=f"shape {other.array.shape} and the affine of {other_path}",
+        remedy=remedy,
     )

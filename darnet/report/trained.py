@@ -14,7 +14,7 @@ from darnet.io import CaseStore, read_json
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
-from darnet.report.chosen import Choice, gather_choices
+from darnet.report.chosen import Choice, gather_choices, round_in_words
 from darnet.report.records import Table
 from darnet.self_training import missing_classes
 from darnet.training.hooks import read_log
@@ -56,6 +56,8 @@ class Run:
         charts: Title and drawing of each chart.
         dice: Validation Dice of each class on held-out source volumes; empty without validation.
         baseline: Whether it is a baseline that is not used for prediction.
+        fold: Its fold; empty for the translation.
+        network: What a choice of rounds calls it; empty for the translation and baselines.
         go_on: The command that goes on with it; empty where it is another each time.
     """
 
@@ -70,6 +72,8 @@ class Run:
     charts: tuple[tuple[str, str], ...]
     dice: Mapping[str, float | None] = field(default_factory=dict)
     baseline: bool = False
+    fold: str = ""
+    network: str = ""
     go_on: str = ""
 
 
@@ -107,6 +111,12 @@ class TrainingSection:
     validation: Table | None = None
     pseudo_labels: tuple[PseudoLabels, ...] = ()
     choices: tuple[Choice, ...] = ()
+
+    def speaks_for(self, run: Run) -> bool:
+        """Whether its validation is that of the network of its fold that prediction takes, else of the last one."""
+        rounds = [other.network for other in self.runs if other.fold == run.fold and other.network and other.dice]
+        used = [choice.used for choice in self.choices if choice.fold == run.fold and choice.used in rounds]
+        return run.network in (used or rounds)[-1:]
 
 
 def gather_training(layout: DatasetLayout, plans: Plans | None) -> TrainingSection:
@@ -148,11 +158,12 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
     fold = next((p.removeprefix("fold_") for p in parts if p.startswith("fold_")), "")
     whole = ", trained on all source scans" if fold == "all" else f", fold {fold}"
     if stage == "translation":
-        title, main = "Translation", "generator"
+        title, main, network = "Translation", "generator", ""
     elif stage == "self_training":
-        title, main = f"Self-training, {parts[1].replace('_', ' ')}{whole}", "loss"
+        network = round_in_words(parts[1])
+        title, main = f"Self-training, {network}{whole}", "loss"
     else:
-        title, main = f"Segmentation{whole}", "loss"
+        title, main, network = f"Segmentation{whole}", "loss", round_in_words(stage)
     if baseline:
         title = f"Baseline “{parts[0].replace('_', ' ')}”: {title[0].lower()}{title[1:]}"
     losses = [float(row[main]) for row in rows if main in row]
@@ -169,6 +180,8 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         charts=_charts(rows, stage),
         dice=_read_dice(log.parent / "validation.json"),
         baseline=baseline,
+        fold=fold,
+        network="" if baseline else network,
         go_on="" if parts[0] == SUPERVISED else go_on(results.name, fold or "0", parts[0] if baseline else ""),
     )
 

@@ -15,6 +15,7 @@ from darnet.io import CaseStore
 from darnet.plans import Plans, SegmentationPlan
 from darnet.training.loaders import PatchLoader, SliceTable, foreground_fractions
 from darnet.training.loop import TrainingStep
+from darnet.training.other_work import cores_of_others, this_moment
 from darnet.training.segmentation import SegmentationStep
 from darnet.training.translators import translation_step
 
@@ -33,11 +34,13 @@ class ExpectedTime:
         translation: Of the translator, once a data set.
         segmentation: Of one fold.
         self_training: Of all rounds of one fold.
+        others: Cores that other programs kept busy meanwhile, which makes all of it slower.
     """
 
     translation: float
     segmentation: float
     self_training: float
+    others: float = 0.0
 
     @property
     def fold(self) -> float:
@@ -60,6 +63,7 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
         DarnetError: A stored case cannot be read.
         torch.OutOfMemoryError: An iteration does not fit the device.
     """
+    before = this_moment()
     slices = plans.translation
     if device.type != "cuda" and math.prod(slices.slice_size) * slices.batch_size > MOST_PIXELS:
         slices = dataclasses.replace(slices, batch_size=1)
@@ -76,6 +80,7 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
         translation=batch * plans.translation.batch_size / slices.batch_size * plans.translation.iterations,
         segmentation=step * whole.iterations,
         self_training=step * rounds,
+        others=cores_of_others(before, this_moment()),
     )
 
 

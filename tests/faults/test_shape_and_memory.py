@@ -201,7 +201,7 @@ def test_35_worker_killed_again_and_again(server, before):
     outcome = running.wait()
     assert outcome.code == 4
     assert "Traceback" not in outcome.err
-    assert "preprocess: a worker process was killed, most likely for want of memory" in outcome.err
+    assert "preprocess: a worker process ended without a word, most likely killed for want of memory" in outcome.err
     assert "case source ct_01" in outcome.err
     assert "remedy" in outcome.err
 

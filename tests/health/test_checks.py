@@ -98,7 +98,7 @@ def test_a_finding_in_one_line():
     finding = Finding("bad", "Content", "It is lost.", "Look at it.", "that it is there.")
     assert str(finding) == "Content: It is lost. Expected: that it is there. Look at it."
     assert str(Finding("good", "Content", "It is there.")) == "Content: It is there."
-    assert Finding(**finding.to_json()) == finding
+    assert Finding.from_json(finding.to_json()) == finding
 
 
 @pytest.mark.parametrize(

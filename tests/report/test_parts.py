@@ -14,6 +14,7 @@ from darnet.health import Finding
 from darnet.networks import build_segmentation
 from darnet.planning import Fingerprint
 from darnet.report.charts import line_chart, scatter_chart
+from darnet.report.chosen import Choice
 from darnet.report.domains import DomainsSection
 from darnet.report.health import check_health
 from darnet.report.network import network_levels
@@ -78,7 +79,8 @@ def test_one_point_and_none_are_drawn():
 
 def run_of(**values):
     fields = {"title": "Segmentation, fold 0", "stage": "segmentation", "done": 10, "planned": 10, "skipped": 0,
-              "first": 2.0, "last": 1.0, "seconds": 5.0, "charts": (), "dice": {"cube": 0.9, "rod": 0.9}}  # fmt: skip
+              "first": 2.0, "last": 1.0, "seconds": 5.0, "charts": (), "dice": {"cube": 0.9, "rod": 0.9},
+              "fold": "0", "network": "before self-training"}  # fmt: skip
     return Run(**(fields | values))
 
 
@@ -93,7 +95,7 @@ def labels_of(missed):
 
 
 def predicted_of(**volumes):
-    case = PredictedCase("t1", Picture("", "", 1, 1), {}, (), {"cube": 4.0, "rod": 2.0} | volumes, False)
+    case = PredictedCase("t1", Picture("", "", 1, 1), None, {}, (), {"cube": 4.0, "rod": 2.0} | volumes, False)
     return PredictionsSection(cases=(case,), total=1)
 
 
@@ -114,6 +116,7 @@ CHECKS = [
     ({"labels": labels_of(())}, None, None),
     ({"labels": labels_of(("rod",))}, "bad", "rod found in less than half"),
     ({"predictions": predicted_of()}, None, None),
+    ({"predictions": predicted_of(cube=5.0)}, "good", "Beyond them, by less: cube in t1, 5 ml (source 4 to 4 ml)"),
     ({"predictions": predicted_of(rod=0.0)}, "doubtful", "rod in t1"),
     ({"predictions": predicted_of(cube=20.0)}, "doubtful", "cube in t1, 20 ml (source 4 to 4 ml)"),
     ({"predictions": predicted_of(cube=0.5)}, "doubtful", "cube in t1, 0.5 ml"),
@@ -147,13 +150,43 @@ def test_health_checks(given, level, words, make_small_plans, case_fingerprint):
         given.get("scores", ScoresSection()),
     )
     bad = [(finding.level, finding.found) for finding in found if finding.level != "good"]
-    if level is None:
+    if level in (None, "good"):
         assert bad == []
-        assert found
+        assert any(words in finding.found for finding in found) if words else found
     else:
         assert [one for one, _ in bad] == [level]
         assert words in bad[0][1]
         assert all(finding.remedy for finding in found if finding.level != "good")
+
+
+def choice_of(used):
+    return Choice("0", used, "round 1", {used: 0.8}, used, Table((), ()))
+
+
+@pytest.mark.parametrize(
+    ("runs", "choices", "expected"),
+    [
+        (["before self-training"], (), ["before self-training"]),
+        (["before self-training", "round 1", "round 2"], (), ["round 2"]),
+        (["before self-training", "round 1"], ("before self-training",), ["before self-training"]),
+        (["before self-training", "round 1"], ("round 1",), ["round 1"]),
+    ],
+)
+def test_the_network_that_prediction_takes(runs, choices, expected):
+    low = {"cube": 0.3}
+    section = TrainingSection(
+        runs=tuple(run_of(network=name, title=name, dice=low) for name in runs),
+        choices=tuple(map(choice_of, choices)),
+    )
+    assert [run.network for run in section.runs if section.speaks_for(run)] == expected
+    found = check_health(None, DomainsSection(), TranslationSection(), section, PredictionsSection(), ScoresSection())
+    assert [f.title for f in found if f.title.endswith("validation")] == [f"{name}: validation" for name in expected]
+
+
+def test_networks_of_other_folds_and_baselines():
+    other = run_of(network="round 1", fold="1")
+    section = TrainingSection(runs=(run_of(), other, run_of(network="", baseline=True, fold="1")))
+    assert [section.speaks_for(run) for run in section.runs] == [True, True, False]
 
 
 def test_scores_keep_infinite_distances(tmp_path):

@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
+import nibabel as nib
+import numpy as np
 import pytest
 
 from darnet.cli.report import main
 from darnet.layout import DatasetLayout
+from darnet.report.domains import gather_domains
 
 NAME = "Dataset007_Small"
 # Links within the page, pictures within the page, and the names of SVG's own language.
@@ -142,6 +146,80 @@ def test_reference_labels_are_not_read(whole_run, command):
     assert command("--quiet") == 0
 
 
+def copy_masks(layout, folder):
+    folder.mkdir()
+    for path in (layout.results / "predictions").glob("*.nii.gz"):
+        shutil.copy(path, folder)
+
+
+def test_reference_labels_stand_beside_the_predicted_ones(whole_run, command):
+    references = whole_run.root / "references"
+    copy_masks(whole_run, references)
+    (references / "t2.nii.gz").unlink()
+    assert command("--quiet") == 0
+    before = (whole_run.results / "report.html").read_text("utf-8")
+    assert "With -r FOLDER, darnet_report shows the reference labels" in before
+    assert "reference</th>" not in before
+    assert command("--quiet", "-r", references) == 0
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    assert "Reference labels\n  stand beside them." in text
+    assert '<p class="title">t1, predicted</p>' in text
+    assert '<p class="title">t1, reference</p>' in text
+    assert "t2, reference" not in text
+    assert "With -r FOLDER" not in text
+    table = text[text.index('id="case-scores"') :]
+    assert 'alt="t1, reference with its labels: axial plane' in table
+
+
+@pytest.mark.parametrize(
+    ("spoil", "words"),
+    [
+        (lambda folder: (folder / "t1.nii.gz").rename(folder / "other.nii.gz"), "no reference has the name"),
+        (lambda folder: (folder / "t1.nii.gz").write_bytes(b"no scan"), "t1.nii.gz"),
+        (lambda folder: write_labels(folder / "t1.nii.gz", change_values), "a reference has values that the plan"),
+        (lambda folder: write_labels(folder / "t1.nii.gz", change_grid), "prediction and reference lie on different"),
+    ],
+)
+def test_references_that_do_not_fit(whole_run, command, capsys, spoil, words):
+    references = whole_run.root / "references"
+    copy_masks(whole_run, references)
+    (references / "t2.nii.gz").unlink()
+    spoil(references)
+    assert command("-r", references) == 3
+    said = capsys.readouterr().err
+    assert words in said
+    assert "-r" in said or "t1.nii.gz" in said
+
+
+def write_labels(path, change):
+    image = nib.load(path)
+    array, affine = change(np.asanyarray(image.dataobj).copy(), image.affine.copy())
+    nib.save(nib.Nifti1Image(array, affine), path)
+
+
+def change_values(array, affine):
+    array[0, 0, 0] = 9
+    return array, affine
+
+
+def change_grid(array, affine):
+    affine[0, 3] += 5
+    return array, affine
+
+
+def test_a_scan_that_a_check_names_is_shown(whole_run, make_small_plans):
+    plans = make_small_plans()
+    names = [f"more_{n}" for n in range(9)]
+    for name in names:
+        for path in whole_run.cases("target").glob("t1*"):
+            shutil.copy(path, path.with_name(path.name.replace("t1", name)))
+    shown = gather_domains(whole_run, plans).montages["axial"]["target"]
+    assert "more_1" not in [picture.caption for picture in shown]
+    shown = gather_domains(whole_run, plans, {"more_1", "gone"}).montages["axial"]["target"]
+    assert "more_1" in [picture.caption for picture in shown]
+    assert len(shown) == 7
+
+
 def test_names_are_escaped(whole_run, command):
     """A folder, a case or a modality is only text."""
     values = json.loads(whole_run.plans.read_text())
@@ -167,8 +245,6 @@ SENTENCES = {
 
 def undo(layout, stage):
     """Take away what a stage and all after it leave behind."""
-    import shutil
-
     folders = {
         "planning": [layout.plans, layout.fingerprint],
         "preprocessing": [layout.cases("source"), layout.cases("target")],
@@ -320,6 +396,7 @@ def test_damaged_files_are_named(whole_run, command, capsys, spoil, code, words)
         (("-o", "report.txt"), "not an HTML file"),
         (("-p", "nowhere"), "there is no such folder"),
         (("-i", "nowhere"), "there is no such folder"),
+        (("-r", "nowhere"), "there is no such folder"),
         (("-e", "nowhere.json"), "there is no such file"),
         (("--unknown",), "unrecognized"),
     ],
