@@ -18,12 +18,11 @@ from types import FrameType
 from typing import Any
 
 from darnet import __version__
-from darnet.errors import ConfigurationError, DarnetError, ExitCode, is_out_of_memory
+from darnet.errors import GO_ON, ConfigurationError, DarnetError, ExitCode, is_out_of_memory
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
 INTERNAL_ERROR = 1
-GO_ON = "run the command again, with --continue where it has that: what is done is kept"
 
 _EXIT_CODES = (
     "exit codes: 0 all done, 1 internal error, 2 usage or configuration, 3 data, 4 disk or memory, "

@@ -6,7 +6,7 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-from darnet.errors import Interrupted, Terminated
+from darnet.errors import GO_ON, Interrupted, Terminated
 
 
 class InterruptGuard:
@@ -36,5 +36,5 @@ class InterruptGuard:
         kind = Terminated if self.requested == signal.SIGTERM else Interrupted
         return kind(
             f"{stage} was stopped after iteration {iteration}; its checkpoint is written",
-            remedy="run the same command with --continue to go on",
+            remedy=GO_ON,
         )
