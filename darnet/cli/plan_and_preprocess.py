@@ -121,14 +121,15 @@ def describe(plans: Plans) -> str:
     cross = " x ".join
     pre, tra, seg = plans.preprocessing, plans.translation, plans.segmentation
     styles = plans.translations_a_case
+    windows = f" in windows of {cross(map(str, tra.window))}" if tra.window else ""
     lines = [
         f"  plan          preset {plans.preset}",
         f"  grid          {cross(f'{s:g}' for s in pre.spacing)} mm (through plane, in plane)",
         f"  intensities   {plans.source.modality}: {plans.source.intensity.rule} {plans.source.intensity.low:g} to "
         f"{plans.source.intensity.high:g}; {plans.target.modality}: {plans.target.intensity.rule} "
         f"{plans.target.intensity.low:g} to {plans.target.intensity.high:g}",
-        f"  translation   slices {cross(map(str, tra.slice_size))}, width {tra.width}, {tra.iterations} iterations of "
-        f"{tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}",
+        f"  translation   slices {cross(map(str, tra.slice_size))}{windows}, width {tra.width}, {tra.iterations} "
+        f"iterations of {tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}",
         f"  segmentation  patches {cross(map(str, seg.patch_size))}, widths {' '.join(map(str, seg.channels))}, "
         f"{seg.iterations} iterations of {seg.batch_size}, about {plans.predicted_memory_gb:g} GB a step",
         f"  strides       {', '.join(cross(map(str, s)) for s in seg.strides)} (how the network shrinks a patch)",

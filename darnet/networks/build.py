@@ -64,7 +64,7 @@ def build_discriminators(plan: TranslationPlan) -> Discriminators:
 
 def build_patch_discriminators(plan: TranslationPlan) -> nn.ModuleDict:
     """CycleGAN's discriminators of "source" and "target" in the width of a plan, with patches that suit its slices."""
-    strided = strided_layers(plan.slice_size)
+    strided = strided_layers(plan.training_size)
     return nn.ModuleDict(
         {domain: OverlappingPatchDiscriminator(plan.discriminator_width, strided) for domain in ("source", "target")}
     )

@@ -14,7 +14,7 @@ from darnet.planning.kinds import HOUNSFIELD, has_hounsfield_units, is_ct
 from darnet.planning.memory import largest_patch, predict_memory
 from darnet.planning.presets import Preset
 from darnet.planning.spacing import determine_source_depth, determine_spacing, determine_through_plane
-from darnet.planning.topology import determine_discriminator, determine_slice_size, determine_strides
+from darnet.planning.topology import determine_discriminator, determine_slice_size, determine_strides, determine_window
 from darnet.plans import (
     DomainPlan,
     InferencePlan,
@@ -179,13 +179,14 @@ def plan_translation(
     for domain in ("source", "target"):
         extent = fingerprint.median(domain, "body_extent")
         planes.append((extent[1] / spacing[1], extent[2] / spacing[2]))
-    size, why_size = determine_slice_size(planes, None)
+    size, why_size = determine_slice_size(planes)
+    window, why_window = determine_window(size, preset.translation_plane)
     layers, scales, content_layers, why_maps = determine_discriminator(
-        size, preset.discriminator_layers, preset.discriminator_scales
+        window or size, preset.discriminator_layers, preset.discriminator_scales
     )
     slices = _source_slices(fingerprint, preprocessing)
     if preset.translation_epochs is None:
-        a_batch = TRANSLATION_BATCH * math.prod(size)
+        a_batch = TRANSLATION_BATCH * math.prod(window or size)
         iterations = round_to(preset.translation_pixels / a_batch, preset.least_iterations)
         why_length = f"{preset.translation_pixels:.2g} pixels in all, for a CPU: the summary tells the time"
     else:
@@ -194,6 +195,7 @@ def plan_translation(
     mirrored, why_mirror = mirror_axes(fingerprint, info, preset)
     return TranslationPlan(
         slice_size=size,
+        window=window,
         width=preset.translator_width,
         discriminator_layers=layers,
         discriminator_scales=scales,
@@ -205,6 +207,7 @@ def plan_translation(
         mirror_axes=mirrored,
         why={
             "slice_size": why_size,
+            "window": why_window,
             "width": f"preset {preset.name}",
             "discriminator_layers": why_maps,
             "discriminator_scales": why_maps,

@@ -21,6 +21,7 @@ class Preset:
         plane_pixels: Pixels that the body fills along its longer in-plane axis; None keeps the data's own.
         patch_voxels: Most voxels of a patch; None leaves it to the memory.
         patch_plane: Most pixels of a patch along an in-plane axis.
+        translation_plane: Most pixels along an axis of what the translator learns from at once; None has no limit.
         translation_epochs: Passes over all source slices; None takes `translation_pixels`.
         translation_pixels: Pixels of source slices seen in all.
         segmentation_epochs: Passes over all synthetic volumes; None takes `segmentation_voxels`.
@@ -49,6 +50,7 @@ class Preset:
     plane_pixels: int | None
     patch_voxels: int | None
     patch_plane: int
+    translation_plane: int | None
     translation_epochs: int | None
     translation_pixels: float
     segmentation_epochs: int | None
@@ -79,6 +81,7 @@ PRESETS = {
         plane_pixels=None,
         patch_voxels=None,
         patch_plane=256,
+        translation_plane=None,
         translation_epochs=50,
         translation_pixels=0,
         segmentation_epochs=100,
@@ -105,6 +108,7 @@ PRESETS = {
         plane_pixels=84,
         patch_voxels=110_000,
         patch_plane=80,
+        translation_plane=96,
         translation_epochs=None,
         translation_pixels=1.6e7,
         segmentation_epochs=None,

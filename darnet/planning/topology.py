@@ -54,19 +54,29 @@ def round_up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def determine_slice_size(planes: Sequence[tuple[float, float]], limit: int | None) -> tuple[tuple[int, int], str]:
-    """Size (H, W) of the translator's training slices, which covers the median body of both domains.
+def determine_slice_size(planes: Sequence[tuple[float, float]]) -> tuple[tuple[int, int], str]:
+    """Size (H, W) of the translator's slices, which covers the median body of both domains.
 
     Args:
         planes: Median in-plane extent in pixels of each domain.
-        limit: Most pixels along an axis, or None.
     """
     size = [
         max(round_up(math.ceil(max(p[axis] for p in planes)), SLICE_MULTIPLE), 2 * SLICE_MULTIPLE) for axis in (0, 1)
     ]
-    if limit is not None:
-        size = [min(s, limit) for s in size]
     return (size[0], size[1]), "covers the median body of both domains; larger slices are cut about their centre"
+
+
+def determine_window(slice_size: tuple[int, int], limit: int | None) -> tuple[tuple[int, int] | None, str]:
+    """Size (H, W) of the windows of slices that the translator learns from, or None for whole slices.
+
+    Args:
+        slice_size: Pixels of a slice.
+        limit: Most pixels along an axis, or None.
+    """
+    if limit is None or max(slice_size) <= limit:
+        return None, "whole slices are small enough"
+    window = (min(slice_size[0], limit), min(slice_size[1], limit))
+    return window, f"at most {limit} pixels along an axis, so that a CPU sees many of them in its time"
 
 
 def determine_discriminator(slice_size: tuple[int, int], layers: int, scales: int) -> tuple[int, int, int, str]:

@@ -51,9 +51,15 @@ def _of_data(plans: Plans) -> list[Rule]:
 
 def _of_translation(plans: Plans) -> list[Rule]:
     plan, synthesis = plans.translation, plans.synthesis
-    size = plan.slice_size
+    size, window = plan.slice_size, plan.training_size
     return [
         ("translation.slice_size", size, all(s >= 16 and s % 4 == 0 for s in size), "multiples of 4, at least 16"),
+        (
+            "translation.window",
+            plan.window,
+            all(16 <= w <= s and w % 4 == 0 for w, s in zip(window, size, strict=True)),
+            "null, or multiples of 4 from 16 to translation.slice_size",
+        ),
         _positive("translation.width", plan.width),
         _one_of("translation.method", plan.method, "disentangled", "entangled"),
         _one_of("translation.style_norm", plan.style_norm, "none", "instance"),

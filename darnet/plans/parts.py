@@ -62,7 +62,9 @@ class TranslationPlan:
     rest of it is as published, and a source volume has one translation.
 
     Attributes:
-        slice_size: Pixels (H, W) of the slices that are learned from.
+        slice_size: Pixels (H, W) that slices are cut or padded to.
+        window: Pixels (H, W) of the random window of each slice that an iteration learns from; null learns from whole
+            slices. Translation itself is of whole slices.
         width: Channels at full size in encoders and decoder; deeper layers have up to four times as many.
         method: "disentangled" (content and style) or "entangled" (CycleGAN: one translation of each source volume).
         style_dim: Numbers of a style code.
@@ -95,6 +97,7 @@ class TranslationPlan:
 
     slice_size: tuple[int, int]
     width: int
+    window: tuple[int, int] | None = None
     method: str = "disentangled"
     style_dim: int = 8
     residual_blocks: int = 4
@@ -119,6 +122,11 @@ class TranslationPlan:
     shift: float = 0.1
     mirror_axes: tuple[int, ...] = ()
     why: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def training_size(self) -> tuple[int, int]:
+        """Pixels (H, W) that an iteration sees of each slice."""
+        return self.window or self.slice_size
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ WORDS = {
     "anisotropic": ("planes are thicker than pixels", ""),
     "source_depth": ("source scans are cut to", "mm along the body"),
     "slice_size": ("size of a slice", "pixels"),
+    "window": ("part of a slice that is learned from at once", "pixels"),
     "patch_size": ("size of a patch", "voxels"),
     "batch_size": ("examples an iteration", ""),
     "iterations": ("length of training", "iterations"),
@@ -135,6 +136,8 @@ def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
     name, unit = WORDS.get(key, (key.replace("_", " "), ""))
     if key == "source_depth" and value is None:
         return name, "not cut"
+    if key == "window" and value is None:
+        return name, "all of it"
     if key == "through_plane":
         return name, AXES.get(value, str(value))
     if key == "largest_component":

@@ -121,7 +121,7 @@ class CycleGANStep:
         for module in (self.translator, self.discriminators):
             initialise(module)
             cast(Any, module).to(device=device, memory_format=format_of_slices(device))
-        self.pools = nn.ModuleDict({name: ImagePool(plan.slice_size) for name in ("source", "target")}).to(device)
+        self.pools = nn.ModuleDict({name: ImagePool(plan.training_size) for name in ("source", "target")}).to(device)
         self.generator_optimizer = torch.optim.Adam(self.translator.parameters(), LEARNING_RATE, BETAS)
         self.discriminator_optimizer = torch.optim.Adam(self.discriminators.parameters(), LEARNING_RATE, BETAS)
 

@@ -65,7 +65,7 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
     """
     before = this_moment()
     slices = plans.translation
-    if device.type != "cuda" and math.prod(slices.slice_size) * slices.batch_size > MOST_PIXELS:
+    if device.type != "cuda" and math.prod(slices.training_size) * slices.batch_size > MOST_PIXELS:
         slices = dataclasses.replace(slices, batch_size=1)
     first = [(store, _first_slices(store)) for store in (source, target)]
     batch = _seconds(translation_step(slices, plans.num_classes, first[0], first[1], device, plans.seed))

@@ -120,7 +120,7 @@ class SliceLoader:
     Args:
         store: Of the domain's cases.
         table: Which of their slices to take.
-        plan: Slice size, batch size and augmentation.
+        plan: Sizes of slices and windows, batch size and augmentation.
         labels: Give labels too.
         neighbours: Give the next plane too; of a volume's last plane the one before.
     """
@@ -141,14 +141,32 @@ class SliceLoader:
         picks = rng.integers(len(self.table), size=self.plan.batch_size)
         cases, indices = ([column[i] for i in picks] for column in (self.table.cases, self.table.indices))
         transform = sample_slice_transform(rng, self.plan, len(picks))
-        images = apply_slice_transform(self._load(load_slice, cases, indices)[:, None], transform)
+        corners = self._corners(rng, len(picks))
+        images = self._cut(apply_slice_transform(self._load(load_slice, cases, indices)[:, None], transform), corners)
         labels = neighbours = None
         if self.labels:
-            labels = apply_slice_transform_to_labels(self._load(load_slice_labels, cases, indices), transform)
+            whole = self._load(load_slice_labels, cases, indices)
+            labels = self._cut(apply_slice_transform_to_labels(whole, transform), corners)
         if self.neighbours:
             beside = [self._beside(case, index) for case, index in zip(cases, indices, strict=True)]
-            neighbours = apply_slice_transform(self._load(load_slice, cases, beside)[:, None], transform)
+            whole = self._load(load_slice, cases, beside)[:, None]
+            neighbours = self._cut(apply_slice_transform(whole, transform), corners)
         return SliceBatch(images, tuple(cases), labels, neighbours)
+
+    def _corners(self, rng: np.random.Generator, n: int) -> np.ndarray:
+        """First row and column (N, 2) of the window of each slice."""
+        if self.plan.window is None:
+            return np.zeros((n, 2), np.int64)
+        room = np.subtract(self.plan.slice_size, self.plan.window)
+        return rng.integers(room + 1, size=(n, 2))
+
+    def _cut(self, slices: Tensor, corners: np.ndarray) -> Tensor:
+        """The window of each slice (N, ..., H, W)."""
+        if self.plan.window is None:
+            return slices
+        height, width = self.plan.window
+        parts = [s[..., y : y + height, x : x + width] for s, (y, x) in zip(slices, corners, strict=True)]
+        return torch.stack(parts)
 
     def _beside(self, case: str, index: int) -> int:
         depth = self.store.record(case).shape[0]

@@ -72,6 +72,8 @@ def plan_hash(plans: Plans, *stages: str) -> str:
     for part in parts.values():
         for name in NOT_OF_WEIGHTS:
             part.pop(name, None)
+        if part.get("window", ()) is None:  # whole slices: as if there was no such key
+            del part["window"]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

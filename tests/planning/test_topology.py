@@ -14,6 +14,7 @@ from darnet.planning.topology import (
     determine_discriminator,
     determine_slice_size,
     determine_strides,
+    determine_window,
     divisor,
     round_up,
 )
@@ -79,17 +80,31 @@ def test_round_up(size, multiple, expected):
 
 
 @pytest.mark.parametrize(
-    ("planes", "limit", "expected"),
+    ("planes", "expected"),
     [
-        ([(100.0, 90.0), (80.0, 120.5)], None, (112, 128)),
-        ([(16.0, 16.0), (3.0, 3.0)], None, (32, 32)),
-        ([(256.0, 256.1), (1.0, 1.0)], None, (256, 272)),
-        ([(256.0, 256.1), (1.0, 1.0)], 256, (256, 256)),
+        ([(100.0, 90.0), (80.0, 120.5)], (112, 128)),
+        ([(16.0, 16.0), (3.0, 3.0)], (32, 32)),
+        ([(256.0, 256.1), (1.0, 1.0)], (256, 272)),
     ],
 )
-def test_slice_size(planes, limit, expected):
-    size, why = determine_slice_size(planes, limit)
+def test_slice_size(planes, expected):
+    size, why = determine_slice_size(planes)
     assert size == expected
+    assert why
+
+
+@pytest.mark.parametrize(
+    ("size", "limit", "expected"),
+    [
+        ((272, 224), None, None),
+        ((96, 80), 96, None),
+        ((112, 80), 96, (96, 80)),
+        ((272, 224), 96, (96, 96)),
+    ],
+)
+def test_window(size, limit, expected):
+    window, why = determine_window(size, limit)
+    assert window == expected
     assert why
 
 

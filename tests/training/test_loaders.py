@@ -20,6 +20,7 @@ from darnet.training.loaders import (
     labelled_patches,
     list_slices,
     load_slice,
+    load_slice_labels,
 )
 
 SHAPE = (6, 20, 24)
@@ -189,6 +190,40 @@ def test_labels_and_neighbours_do_not_change_the_slices(store):
     alone, beside = (loader.batch(np.random.default_rng(1)) for loader in loaders)
     assert torch.equal(alone.images, beside.images)
     assert alone.cases == beside.cases
+
+
+def test_windows_are_parts_of_slices_with_their_labels_and_neighbours(store):
+    plan = dataclasses.replace(STILL_SLICES, window=(8, 12))
+    loader = SliceLoader(store, SliceTable(("a",), (4,)), plan, labels=True, neighbours=True)
+    whole, beside = (load_slice(store, "a", index, (16, 32)) for index in (4, 5))
+    labels = load_slice_labels(store, "a", 4, (16, 32))
+    corners = set()
+    for seed in range(60):
+        batch = loader.batch(np.random.default_rng(seed))
+        assert batch.images.shape == batch.neighbours.shape == (3, 1, 8, 12)
+        assert batch.labels.shape == (3, 8, 12)
+        for image, found, neighbour in zip(batch.images, batch.labels, batch.neighbours, strict=True):
+            places = [
+                (y, x)
+                for y, x in np.ndindex(9, 21)
+                if np.allclose(image[0], whole[y : y + 8, x : x + 12], atol=1e-5)
+                and np.allclose(neighbour[0], beside[y : y + 8, x : x + 12], atol=1e-5)
+                and np.array_equal(found, labels[y : y + 8, x : x + 12])
+            ]
+            assert places
+            corners.update(places)
+    assert {y for y, _ in corners} == set(range(9))
+    assert {x for _, x in corners} >= {0, 20}
+
+
+def test_whole_slices_and_windows_show_the_same_slices(store):
+    """A window is drawn last, so that a plan without one draws the same as ever."""
+    table = list_slices(store, 0.05)
+    plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0)
+    loaders = [SliceLoader(store, table, dataclasses.replace(plan, window=w)) for w in (None, (16, 32), (8, 8))]
+    whole, full, part = (loader.batch(np.random.default_rng(3)) for loader in loaders)
+    assert whole.cases == full.cases == part.cases
+    assert torch.equal(whole.images, full.images)
 
 
 def patch_loader(store: CaseStore, **changes: object) -> PatchLoader:
