@@ -81,7 +81,7 @@ def run(args: Namespace) -> None:
     if not args.quiet:
         counts = f"{len(dataset.source)} {plans.source.modality} scans with labels, {len(dataset.target)}"
         say(args, f"\n{layout.name} is ready for training\n  data          {counts} {plans.target.modality} scans")
-        say(args, f"{describe(plans)}\n{describe_effort(layout, plans, device)}")
+        say(args, f"{describe_scans(layout, plans)}{describe(plans)}\n{describe_effort(layout, plans, device)}")
         say(args, f"  next          darnet_train {args.dataset} 0; to look at it all: darnet_report -d {args.dataset}")
 
 
@@ -114,6 +114,21 @@ def tell_notes(args: Namespace, dataset: VerifiedDataset, fingerprint: Fingerpri
     kinds = doubtful_kinds(fingerprint, dataset.info.source_modality, dataset.info.target_modality)
     for doubt in (*dataset.info.doubts, *kinds, *odd_volumes(fingerprint)):
         warn(doubt)
+
+
+def describe_scans(layout: DatasetLayout, plans: Plans) -> str:
+    """Median voxel of either kind of scan in a line, to compare the planned grid with; empty where it is not known."""
+    from darnet.layout import DOMAINS
+    from darnet.planning import Fingerprint
+
+    if not layout.fingerprint.exists():
+        return ""
+    fingerprint = Fingerprint.read(layout.fingerprint)
+    medians = (
+        f"{plans.domain(d).modality} {' x '.join(f'{s:.2g}' for s in fingerprint.median(d, 'spacing'))}"
+        for d in DOMAINS
+    )
+    return f"  voxels        {', '.join(medians)} mm (medians of the scans)\n"
 
 
 def describe(plans: Plans) -> str:

@@ -25,6 +25,7 @@ FEW_SCANS = 5
 SPACING_RATIO = 2.0  # of the domains' median spacings along an axis
 VIEW_RATIO = 1.5  # of their fields of view
 LOW_DICE, POOR_DICE = 0.8, 0.6
+EARLY = 0.2  # share of the iterations before which a loss says nothing yet
 VOLUME_RATIO = 2.0  # of a predicted volume to the range of the source's
 
 
@@ -102,7 +103,8 @@ def _check_run(run: Run, judged: bool) -> Iterator[Finding]:
     if run.skipped:
         yield Finding("doubtful", run.title, f"{run.skipped} iterations were skipped, as their loss was not finite.",
                       "Look for scans with odd intensities, or lower the learning rate in plans.json.")  # fmt: skip
-    if run.first == run.first and run.last >= run.first and run.stage != "self_training":
+    begun = run.done >= EARLY * run.planned
+    if begun and run.first == run.first and run.last >= run.first and run.stage != "self_training":
         yield Finding("bad", run.title, f"The loss did not fall: {number(run.first)} at the start, {number(run.last)} "
                       "at the end (no unit).", "Lower the learning rate in plans.json, or train longer.")  # fmt: skip
     known = {name: value for name, value in run.dice.items() if judged and value is not None}

@@ -43,9 +43,22 @@ def draw_style_space(bank: StyleBank, path: Path) -> None:
     save_figure(figure, path)
 
 
-def draw_styles(source: np.ndarray, translated: np.ndarray, path: Path) -> None:
-    """Three slices of one source volume (1, D, H, W) beside their translations (K, D, H, W)."""
-    rows = []
-    for index in np.linspace(0, source.shape[1] - 1, 5).astype(int)[1:-1]:
-        rows.append([source[0, index], *(volume[index] for volume in translated)])
-    draw_grid(rows, ("source", *(f"style {k + 1}" for k in range(len(translated)))), path)
+def draw_styles(
+    source: np.ndarray, translated: np.ndarray, path: Path, labels: np.ndarray | None = None, name: str = "source"
+) -> None:
+    """Three slices of one source volume beside their translations, all with the outlines of its labels.
+
+    Args:
+        source: The volume (1, D, H, W).
+        translated: Its translations (K, D, H, W).
+        path: The picture.
+        labels: Of the volume (D, H, W); slices are taken from where there are any.
+        name: What the volume is called.
+    """
+    planes = np.arange(source.shape[1])
+    if labels is not None and labels.any():
+        planes = np.flatnonzero(labels.any(axis=(1, 2)))
+    picks = planes[np.linspace(0, len(planes) - 1, 5).astype(int)[1:-1]]
+    rows = [[source[0, index], *(volume[index] for volume in translated)] for index in picks]
+    outlines = [] if labels is None else [labels[index] for index in picks]
+    draw_grid(rows, (name, *(f"style {k + 1}" for k in range(len(translated)))), path, labels=outlines)

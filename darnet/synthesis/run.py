@@ -93,7 +93,8 @@ def synthesize(
                 raise out_of_memory("synthesis", f"case {case_id}", remedy) from error
             refuse_collapse(volumes, image, case_id)
             if not variants:
-                draw_styles(image, volumes, picture)
+                labels = source.labels(case_id) if record.has_labels else None
+                draw_styles(image, volumes, picture, labels, case_id)
             for name, volume in zip(names, volumes, strict=True):
                 made = dataclasses.replace(record, case_id=name, content_hash=content_hash, has_labels=False)
                 synthetic.write(made, volume[None], None)

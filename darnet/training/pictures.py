@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from darnet.imaging import colour_of
 from darnet.io import atomic_write
 
 if TYPE_CHECKING:
@@ -50,9 +51,21 @@ def draw_losses(rows: Sequence[dict[str, Any]], path: Path) -> None:
 
 
 def draw_grid(
-    rows: Sequence[Sequence[np.ndarray]], titles: Sequence[str], path: Path, side: Sequence[str] = ()
+    rows: Sequence[Sequence[np.ndarray]],
+    titles: Sequence[str],
+    path: Path,
+    side: Sequence[str] = (),
+    labels: Sequence[np.ndarray] = (),
 ) -> None:
-    """A grid of slices (H, W) in -1..1: `titles` above the columns, `side` left of the rows."""
+    """A grid of slices (H, W) in -1..1.
+
+    Args:
+        rows: The slices of each row.
+        titles: Above the columns.
+        path: The picture.
+        side: Left of the rows.
+        labels: Of each row (H, W), whose outlines are drawn over all its slices.
+    """
     tall = max(image.shape[0] / image.shape[1] for row in rows for image in row)
     figure = new_figure(1.8 * len(titles), (1.75 * tall + 0.1) * len(rows) + 0.3)
     axes = np.asarray(figure.subplots(len(rows), len(titles), squeeze=False))
@@ -60,6 +73,8 @@ def draw_grid(
         for j, image in enumerate(row):
             axis = axes[i, j]
             axis.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
+            for value in np.unique(labels[i][labels[i] > 0]) if labels else ():
+                axis.contour(labels[i] == value, levels=[0.5], colors=[colour_of(int(value))], linewidths=0.7)
             axis.set_xticks([])
             axis.set_yticks([])
             if i == 0:

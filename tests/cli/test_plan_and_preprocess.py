@@ -49,6 +49,7 @@ def test_plan_and_preprocess(layout, command, capsys, hashes_of_tree):
         "4 cases preprocessed, 0 were there",
         "is ready for training",
         "2 CT scans with labels, 2 MR scans",
+        "mm (medians of the scans)",
         " a fold on this machine (cpu): translator",
         " GB here",
         "darnet_train 7 0",

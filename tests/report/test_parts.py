@@ -111,6 +111,7 @@ CHECKS = [
     ({"run": run_of(done=5)}, "doubtful", "5 of 10 iterations are done"),
     ({"run": run_of(skipped=3)}, "doubtful", "3 iterations were skipped"),
     ({"run": run_of(last=2.5)}, "bad", "The loss did not fall"),
+    ({"run": run_of(last=2.5, done=19, planned=100)}, "doubtful", "19 of 100 iterations are done"),
     ({"run": run_of(dice={"cube": 0.9, "rod": 0.7})}, "doubtful", "rod 0.700"),
     ({"run": run_of(dice={"cube": 0.9, "rod": 0.3})}, "bad", "rod 0.300"),
     ({"labels": labels_of(())}, None, None),
