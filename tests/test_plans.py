@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 
 import pytest
@@ -53,6 +54,7 @@ def changed(values, key, value):
         ("labels", {"background": 0, "liver": 2}),
         ("labels", ["liver"]),
         ("translation.slice_size", [30, 32]),
+        ("most_scans", 0),
         ("translation.window", [30, 32]),
         ("translation.window", [1024, 32]),
         ("translation.window", [12, 16]),
@@ -138,3 +140,22 @@ def test_files(tmp_path):
     (tmp_path / "plans.json").write_text("[1]")
     with pytest.raises(ConfigurationError, match="schema"):
         Plans.read(tmp_path / "plans.json")
+
+
+@pytest.mark.parametrize(
+    ("names", "most", "expected", "compared"),
+    [
+        ("abcdef", None, "abcdef", 6),
+        ("abcdef", 6, "abcdef", 2),
+        ("abcdef", 1, "a", 2),
+        ("abcdef", 2, "af", 2),
+        ("abcdef", 3, "acf", 2),
+        ("abcdefghijklm", 12, "abcdefghijkm", 4),
+        ("", 3, "", 2),
+        ("ab", 60, "ab", 6),
+    ],
+)
+def test_scans_that_training_segments(make_small_plans, names, most, expected, compared):
+    plans = dataclasses.replace(make_small_plans(), most_scans=most)
+    assert "".join(plans.some_of(names)) == expected
+    assert plans.most_compared == compared

@@ -177,7 +177,8 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
         rest = f", self-training {duration(expected.self_training)}" if expected.self_training else ""
         effort = (
             f"about {duration(expected.fold)} a fold on this machine ({device}): translator "
-            f"{duration(expected.translation)} (once for all), segmentation {duration(expected.segmentation)}{rest}"
+            f"{duration(expected.translation)} (once for all), segmentation {duration(expected.segmentation)}{rest}, "
+            f"predictions between them {duration(expected.between)}"
         )
         if device.type == "cpu" and expected.others > MOST_OF_OTHERS * cores:
             effort += (

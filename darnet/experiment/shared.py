@@ -48,6 +48,8 @@ def keys_of(row: Row, plans: Plans, data: str) -> Keys:
     synthesis = _digest(translation, _part(plans.synthesis))
     learned = synthesis if row.images == TRANSLATED else ""
     rounds = _part(plans.self_training) if plans.self_training.rounds else None
+    if rounds is not None and plans.most_scans is not None:
+        rounds["most_scans"] = plans.most_scans
     training = _digest(row.images, learned, plan_hash(plans, "segmentation"), rounds, plans.seed, data)
     scores = _digest(training, _part(plans.inference))
     return Keys(plan_hash(plans), translation, synthesis, training, scores)

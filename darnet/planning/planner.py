@@ -37,6 +37,7 @@ MEMORY_SHARE = 0.9  # of the target; the rest is left to the packages and the de
 BATCH_SIZE = 2
 TRANSLATION_BATCH = 4
 STYLES = 5
+LEAST_SCANS = 6  # that training segments at once, however large they are
 
 
 def make_plans(
@@ -90,6 +91,7 @@ def make_plans(
         self_training=plan_self_training(segmentation, preset),
         inference=plan_inference(fingerprint, info),
         seed=seed,
+        most_scans=plan_most_scans(fingerprint, preset, shape),
         memory_target_gb=memory_gb,
         predicted_memory_gb=round(memory / 2**30, 2),
     )
@@ -312,6 +314,22 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
             "kept": "the voxels that the network is less sure of are mostly at borders and in missed organs",
         },
     )
+
+
+def plan_most_scans(fingerprint: Fingerprint, preset: Preset, shape: tuple[int, int, int]) -> int | None:
+    """How many scans training may segment at once, or None where it may segment all.
+
+    On a CPU a pass over many large scans would take longer than the training that it serves.
+
+    Args:
+        fingerprint: Of the data set.
+        preset: How much computing to spend.
+        shape: Voxels of a scan on the planned grid.
+    """
+    if preset.scan_voxels is None:
+        return None
+    most = max(int(preset.scan_voxels / math.prod(shape)), LEAST_SCANS)
+    return None if most >= max(len(fingerprint.of(domain)) for domain in ("source", "target")) else most
 
 
 def plan_inference(fingerprint: Fingerprint, info: DatasetInfo) -> InferencePlan:

@@ -39,6 +39,7 @@ class Preset:
         matched_share: Share of source patches of a round in the appearance of target scans.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
         folds: Number of folds.
+        scan_voxels: Voxels on the planned grid of the scans that training segments at once; None segments all.
         least_iterations: Fewest iterations of either training.
     """
 
@@ -67,6 +68,7 @@ class Preset:
     target_share: float
     matched_share: float
     value_bytes: float
+    scan_voxels: float | None
     folds: int = 5
     least_iterations: int = 50
 
@@ -98,6 +100,7 @@ PRESETS = {
         target_share=0.3,
         matched_share=0.0,
         value_bytes=MIXED_PRECISION,
+        scan_voxels=None,
     ),
     "fast": Preset(
         name="fast",
@@ -125,6 +128,7 @@ PRESETS = {
         target_share=0.3,
         matched_share=1.0,
         value_bytes=SINGLE_PRECISION,
+        scan_voxels=4e7,
     ),
 }
 

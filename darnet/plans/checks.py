@@ -40,6 +40,7 @@ def _of_data(plans: Plans) -> list[Rule]:
             "labels of the plan, without background",
         ),
         ("seed", plans.seed, plans.seed >= 0, "0 or more"),
+        ("most_scans", plans.most_scans, plans.most_scans is None or plans.most_scans > 0, "null, or 1 or more"),
         _one_of("inference.average", inference.average, "probabilities", "logits"),
     ]
     for name in ("source", "target"):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import typing
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ from darnet.plans.parts import (
 )
 
 SCHEMA_VERSION = 1
+LEAST_COMPARISON, LARGEST_COMPARISON = 2, 6  # target scans that rounds are compared on
 
 
 @dataclass(frozen=True)
@@ -42,6 +44,8 @@ class Plans:
         self_training: Rounds on target scans.
         inference: Prediction.
         seed: Of all that is random.
+        most_scans: Scans that training segments at once at most, evenly among all: target scans that a round labels,
+            held-out source scans of a validation; a third of it, at least two, to compare rounds on. null segments all.
         memory_target_gb: What --memory said, in GB of 2^30 bytes; a step of the segmentation may take nine tenths.
         predicted_memory_gb: What such a step is expected to take, without Python and the scans.
         schema_version: Of this file's form.
@@ -59,9 +63,23 @@ class Plans:
     self_training: SelfTrainingPlan
     inference: InferencePlan
     seed: int = 0
+    most_scans: int | None = None
     memory_target_gb: float = 24.0
     predicted_memory_gb: float = 0.0
     schema_version: int = SCHEMA_VERSION
+
+    def some_of(self, names: Sequence[str]) -> list[str]:
+        """Names of scans, `most_scans` of them at most, evenly from the first to the last."""
+        most, last = self.most_scans, len(names) - 1
+        if most is None or most > last:
+            return list(names)
+        return [names[n * last // max(most - 1, 1)] for n in range(most)]
+
+    @property
+    def most_compared(self) -> int:
+        """Target scans that rounds of self-training are compared on at most."""
+        most = LARGEST_COMPARISON if self.most_scans is None else self.most_scans // 3
+        return min(max(most, LEAST_COMPARISON), LARGEST_COMPARISON)
 
     @property
     def num_classes(self) -> int:

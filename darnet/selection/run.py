@@ -26,8 +26,6 @@ from darnet.progress import track
 from darnet.selection.criteria import Criteria, agreement, certainty, change_contrast, choose
 from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility
 
-MOST_SCANS = 6  # target scans that candidates are compared on
-
 
 def choose_round(
     plans: Plans,
@@ -61,7 +59,7 @@ def choose_round(
     if len(paths) == 1:
         return next(iter(paths))
     hashes = {name: sha256_of(path) for name, path in paths.items()}
-    scans = tuple(spread(target.case_ids(), MOST_SCANS))
+    scans = tuple(spread(target.case_ids(), plans.most_compared))
     origin = _made_from(plans, source, target, scans, hashes)
     # Folds may be trained side by side, and share the file.
     lock = partial(only_one, results / ".choice.lock", "writes the choice of rounds", wait=True, notice=notice)

@@ -61,8 +61,8 @@ def _forget(labels: NDArray[np.uint8], certainty: NDArray[np.float32], label: in
 def label_targets(
     plans: Plans, teacher: Predictor, origin: str, target: CaseStore, store: CaseStore, quiet: bool = False
 ) -> dict[str, tuple[str, ...]]:
-    """Label all target training scans, case by case; what is there already is kept, and labels of
-    scans that are no longer there are removed.
+    """Label target training scans, case by case, as many as the plan allows; what is there already is kept, and labels
+    of other scans are removed.
 
     Args:
         plans: The plan.
@@ -76,7 +76,8 @@ def label_targets(
         Target case -> its one name in `store`.
     """
     plan = plans.self_training
-    for case_id in track(target.case_ids(), "pseudo-labels", quiet=quiet):
+    cases = plans.some_of(target.case_ids())
+    for case_id in track(cases, "pseudo-labels", quiet=quiet):
         record = target.record(case_id)
         made_from = f"{origin} {record.content_hash} {plan.kept} {dataclasses.replace(plans.inference, why={})}"
         content_hash = hashlib.sha256(made_from.encode()).hexdigest()
@@ -89,9 +90,9 @@ def label_targets(
             record, content_hash=content_hash, has_labels=True, class_voxels=voxels, class_locations=locations
         )
         store.write(made, image, labels)
-    for case_id in set(store.case_ids()) - set(target.case_ids()):
+    for case_id in set(store.case_ids()) - set(cases):
         store.remove(case_id)
-    return {case_id: (case_id,) for case_id in target.case_ids()}
+    return {case_id: (case_id,) for case_id in cases}
 
 
 def missing_classes(plans: Plans, source: CaseStore, store: CaseStore) -> list[str]:

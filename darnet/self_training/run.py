@@ -82,7 +82,7 @@ def train_student(
     if held_out:
         write_json(
             folder / "validation.json",
-            _validate(plans, step.network, labels, held_out, pseudo, images, variants, options),
+            _validate(plans, step.network, labels, plans.some_of(sorted(held_out)), pseudo, images, variants, options),
         )
 
 

@@ -6,11 +6,13 @@ import dataclasses
 import math
 import os
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
+from darnet.imaging.sliding_window import window_starts
 from darnet.io import CaseStore
 from darnet.plans import Plans, SegmentationPlan
 from darnet.training.loaders import PatchLoader, SliceTable, foreground_fractions
@@ -24,6 +26,10 @@ STAGE = "timing"
 MOST_VOXELS = 250_000
 MOST_PIXELS = 70_000
 MOST_TIMED, SECONDS = 3, 3.0  # iterations of a stage that are timed, and when to stop earlier
+FORWARD = 1 / 3  # share of an iteration of the DAR-UNet that a prediction takes; the rest is the way back
+# An iteration of the translator encodes and decodes each slice so many times, the way back and the discriminators
+# included.
+PASSES = 35
 
 
 @dataclass(frozen=True)
@@ -34,24 +40,24 @@ class ExpectedTime:
         translation: Of the translator, once a data set.
         segmentation: Of one fold.
         self_training: Of all rounds of one fold.
+        between: Of what comes between: translated volumes, validations, pseudo-labels, the comparison of rounds.
         others: Cores that other programs kept busy meanwhile, which makes all of it slower.
     """
 
     translation: float
     segmentation: float
     self_training: float
+    between: float = 0.0
     others: float = 0.0
 
     @property
     def fold(self) -> float:
         """Translator and one fold together."""
-        return self.translation + self.segmentation + self.self_training
+        return self.translation + self.segmentation + self.self_training + self.between
 
 
 def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: torch.device) -> ExpectedTime:
-    """Time a few iterations of either network on preprocessed scans.
-
-    Synthesis, validation and pseudo-labels, which take far less, are not counted.
+    """Time a few iterations of either network on preprocessed scans; what comes between is reckoned from them.
 
     Args:
         plans: The plan.
@@ -80,8 +86,33 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
         translation=batch * plans.translation.batch_size / slices.batch_size * plans.translation.iterations,
         segmentation=step * whole.iterations,
         self_training=step * rounds,
+        between=_translating(plans, source, batch / slices.batch_size)
+        + _segmenting(plans, source, target, FORWARD * step / whole.batch_size),
         others=cores_of_others(before, this_moment()),
     )
+
+
+def _translating(plans: Plans, source: CaseStore, slice_seconds: float) -> float:
+    """Seconds of translating all source volumes, from those of a slice in an iteration of the translator."""
+    voxels = sum(math.prod(source.record(case).shape) for case in source.case_ids())
+    passes = (1 + plans.translations_a_case) / PASSES
+    return slice_seconds * passes * voxels / math.prod(plans.translation.training_size)
+
+
+def _segmenting(plans: Plans, source: CaseStore, target: CaseStore, window_seconds: float) -> float:
+    """Seconds of all predictions of one fold's training, from those of a window."""
+
+    def windows(store: CaseStore, cases: Sequence[str]) -> int:
+        sizes = [zip(store.record(case).shape, plans.segmentation.patch_size, strict=True) for case in cases]
+        step = plans.inference.step_size
+        return sum(math.prod(len(window_starts(max(n, p), p, step)) for n, p in size) for size in sizes)
+
+    rounds, scans = plans.self_training.rounds, plans.some_of(target.case_ids())
+    held_out = source.case_ids()[:: plans.segmentation.folds]
+    total = (1 + rounds) * windows(source, plans.some_of(held_out)) + rounds * windows(target, scans)
+    if rounds:
+        total += 2 * (1 + rounds) * windows(target, target.case_ids()[: plans.most_compared])
+    return window_seconds * total
 
 
 def smaller_patch(plan: SegmentationPlan) -> SegmentationPlan:

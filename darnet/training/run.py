@@ -344,5 +344,6 @@ def train_segmentation(
     }
     fit(step, plans.segmentation.iterations, folder, meta, options)
     if held_out:
-        summary = validate(plans, step.network, images, labels, {c: variants[c] for c in held_out}, options.device)
+        some = {case: variants[case] for case in plans.some_of(sorted(held_out))}
+        summary = validate(plans, step.network, images, labels, some, options.device)
         write_json(folder / "validation.json", summary)

@@ -15,6 +15,7 @@ from darnet.planning.planner import (
     median_shape,
     mirror_axes,
     plan_inference,
+    plan_most_scans,
     plan_preprocessing,
     round_to,
 )
@@ -256,3 +257,19 @@ def test_memory_bounds_the_patch(fingerprint_of):
     assert volumes[0] < volumes[1] < volumes[2]
     with pytest.raises(ConfigurationError, match="smallest patch"):
         make_plans(fingerprint, info_of(), "Dataset101_Abdomen", PRESETS["paper"], memory_gb=0.01)
+
+
+@pytest.mark.parametrize(
+    ("preset", "shape", "most"),
+    [
+        ("paper", (200, 400, 400), None),
+        ("fast", (36, 80, 96), None),  # 144 scans of 276,480 voxels have 4e7
+        ("fast", (94, 272, 224), 6),  # 6.98
+        ("fast", (50, 300, 200), 13),  # 13.3
+        ("fast", (400, 400, 400), 6),  # never fewer
+        ("fast", (10, 400, 500), None),  # 20 scans, as many as there are
+    ],
+)
+def test_scans_that_are_segmented_at_once(case_fingerprint, preset, shape, most):
+    cases = [case_fingerprint(d, f"{d}{n}", class_ml={"liver": 1.0}) for d in ("source", "target") for n in range(20)]
+    assert plan_most_scans(Fingerprint(tuple(cases)), PRESETS[preset], shape) == most

@@ -117,6 +117,14 @@ def test_targets_are_labelled_once_for_each_teacher(tmp_path, make_small_plans):
     assert teacher.calls == 7
 
 
+def test_as_many_targets_are_labelled_as_the_plan_allows(tmp_path, make_small_plans):
+    plans = dataclasses.replace(make_small_plans(), most_scans=2)
+    target, store = fill(CaseStore(tmp_path / "target"), "abcde"), CaseStore(tmp_path / "pseudo")
+    label_targets(make_small_plans(), Halves(), "first", target, store, quiet=True)
+    assert label_targets(plans, Halves(), "first", target, store, quiet=True) == {"a": ("a",), "e": ("e",)}
+    assert store.case_ids() == ("a", "e")
+
+
 @pytest.mark.parametrize(
     ("source", "target", "missing"),
     [

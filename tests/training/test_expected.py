@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -68,12 +69,21 @@ def test_time_follows_from_the_plan(make_small_plans, monkeypatch):
         def image(self, case):
             return np.zeros((1, 4, 8, 8), np.float32)
 
+        def record(self, case):
+            return SimpleNamespace(shape=(20, 40, 24))
+
     found = expected.measure_time(plans, Store(), Store(), torch.device("cpu"))
     # The first timed iteration of each is longer than the time allowed, so there is one of each.
     assert found.translation == pytest.approx(400.0)
     assert found.segmentation == pytest.approx(35.0)
     assert found.self_training == pytest.approx(35.0)
-    assert found.fold == pytest.approx(470.0)
+    # One scan of a domain. Patches of 8 x 16 x 16, half overlapped, are 4 x 4 x 2 windows of it: three validations, two
+    # rounds of labels, and three networks on it twice, each a third of 3.5 s for two patches.
+    predicted = (3 + 2 + 6) * 32 * 3.5 / 3 / 2
+    # 4 s for four slices of 32 x 32, encoded once and decoded in each style.
+    translated = 4 / 4 * (1 + plans.translations_a_case) / 35 * 20 * 40 * 24 / 32**2
+    assert found.between == pytest.approx(predicted + translated)
+    assert found.fold == pytest.approx(470.0 + found.between)
 
 
 def test_memory_of_this_machine():
