@@ -151,8 +151,9 @@ def describe(plans: Plans) -> str:
     ]
     if plans.self_training.rounds:
         own = plans.self_training
+        some = f", {plans.most_scans} of them at most" if plans.most_scans else ""
         lines.append(
-            f"  self-training {counted(own.rounds, 'round')} of {own.iterations} iterations, on target scans too"
+            f"  self-training {counted(own.rounds, 'round')} of {own.iterations} iterations, on target scans too{some}"
         )
     return "\n".join(lines)
 

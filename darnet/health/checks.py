@@ -134,16 +134,16 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
             least = percent(0.5 + LITTLE_KEPT * (value - 0.5))
             lost.append(f"{name.replace('_', ' ')} {percent(value)} → {percent(found[worst])} in style {worst + 1}")
             expected.append(f"{name.replace('_', ' ')} at least {least}")
+    others = [name.replace("_", " ") for name in recovered.source if name not in known]
+    rest = f" Not judged, as it fails in source volumes too: {several(others)}." if others else ""
     if lost:
         yield Finding(_level(level), title,
                       f"A quick probe tells these classes from what surrounds them less well after translation than "
-                      f"before: {several(lost)} (100 % always, 50 % by guessing).",
+                      f"before: {several(lost)} (100 % always, 50 % by guessing).{rest}",
                       "Labels may no longer fit. Look in synthetic/styles.png whether organs vanish or move: if so, "
                       "train the translator longer, or crop both kinds of scan to the same part of the body.",
                       f"{several(expected)}.")  # fmt: skip
     else:
-        others = [name.replace("_", " ") for name in recovered.source if name not in known]
-        rest = f" Not judged, as it fails in source volumes too: {several(others)}." if others else ""
         yield Finding("good", title, f"A quick probe tells {several([n.replace('_', ' ') for n in known])} from what "
                       f"surrounds them nearly as well as in source volumes.{rest}")  # fmt: skip
 
