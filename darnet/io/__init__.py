@@ -15,7 +15,7 @@ from darnet.io.files import (
     sha256_of,
     write_json,
 )
-from darnet.io.lock import only_one
+from darnet.io.lock import is_held, only_one
 from darnet.io.nifti_header import ScanHeader
 from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
 
@@ -29,6 +29,7 @@ __all__ = [
     "atomic_path",
     "atomic_write",
     "is_dicom_folder",
+    "is_held",
     "list_cases",
     "list_labels",
     "load_checkpoint",

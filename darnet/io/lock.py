@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from darnet.errors import ConfigurationError
-from darnet.io.files import read_json, write_json
+from darnet.io.files import is_running, read_json, write_json
 
 
 @contextmanager
@@ -59,6 +59,16 @@ def only_one(
             if not keep:
                 path.unlink()
         lock.release()
+
+
+def is_held(path: Path) -> bool:
+    """Whether a living process of this machine holds a lock, as far as its record tells. The lock is not touched."""
+    try:
+        values = read_json(path.with_name(path.name + ".holder"))
+        process, host = int(values["process"]), values["host"]
+    except (ConfigurationError, OSError, KeyError, TypeError, ValueError):
+        return False
+    return bool(host == socket.gethostname()) and process > 0 and is_running(process)
 
 
 def _acquire(lock: FileLock, record: Path, work: str, wait: bool, notice: Callable[[str], None]) -> None:

@@ -97,7 +97,9 @@ def _check_data(fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
 
 def _check_run(run: Run, judged: bool) -> Iterator[Finding]:
     """Whether it went to its end; its Dice is judged where prediction or a comparison takes the network."""
-    if run.planned and run.done < run.planned:
+    if run.running and run.done < run.planned:
+        yield Finding("good", run.title, f"{run.done} of {run.planned} iterations are done; it is running now.")
+    elif run.planned and run.done < run.planned:
         yield Finding("doubtful", run.title, f"{run.done} of {run.planned} iterations are done.",
                       f"If it is not running now, go on with {run.go_on or 'the command that began it'}.")  # fmt: skip
     if run.skipped:

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darnet.baselines import NO_ADAPTATION, NO_TRANSLATION, SUPERVISED
-from darnet.io import CaseStore, read_json
+from darnet.io import CaseStore, is_held, read_json
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
@@ -57,6 +57,7 @@ class Run:
         dice: Validation Dice of each class on held-out source volumes; empty without validation.
         baseline: Whether it is a baseline that is not used for prediction.
         fold: Its fold; empty for the translation.
+        running: Whether a process trains it now.
         network: What a choice of rounds calls it; empty for the translation and baselines.
         go_on: The command that goes on with it; empty where it is another each time.
     """
@@ -73,6 +74,7 @@ class Run:
     dice: Mapping[str, float | None] = field(default_factory=dict)
     baseline: bool = False
     fold: str = ""
+    running: bool = False
     network: str = ""
     go_on: str = ""
 
@@ -181,9 +183,15 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         dice=_read_dice(log.parent / "validation.json"),
         baseline=baseline,
         fold=fold,
+        running=not baseline and is_held(_lock(results, fold)),
         network="" if baseline else network,
         go_on="" if parts[0] == SUPERVISED else go_on(results.name, fold or "0", parts[0] if baseline else ""),
     )
+
+
+def _lock(results: Path, fold: str) -> Path:
+    """The lock of a fold's training, or for no fold of the translator's."""
+    return results / (f".fold_{fold}.lock" if fold else ".translation.lock")
 
 
 def go_on(dataset: str, fold: str, baseline: str = "") -> str:

@@ -1,6 +1,9 @@
 from __future__ import annotations
 
+import json
+import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -9,7 +12,7 @@ import pytest
 from filelock import FileLock
 
 from darnet.errors import ConfigurationError
-from darnet.io.lock import only_one
+from darnet.io.lock import is_held, only_one
 
 HOLDER = """
 import sys, time
@@ -79,3 +82,24 @@ def test_a_file_system_without_locks(tmp_path, monkeypatch):
     with only_one(tmp_path / ".lock", "trains fold 0", notice=said.append):
         pass
     assert len(said) == 1 and "knows no locks" in said[0]
+
+
+def test_whether_a_lock_is_held(tmp_path):
+    path = tmp_path / ".lock"
+    record = tmp_path / ".lock.holder"
+    assert not is_held(path)
+    with only_one(path, "trains fold 0"):
+        assert is_held(path)
+    assert not is_held(path)
+    ended = subprocess.run([sys.executable, "-c", "import os; print(os.getpid())"], capture_output=True, check=True)
+    for text in (
+        "no JSON",
+        "[]",
+        json.dumps({"process": int(ended.stdout), "host": socket.gethostname()}),
+        json.dumps({"process": os.getpid(), "host": "another"}),
+        json.dumps({"process": 0, "host": socket.gethostname()}),
+    ):
+        record.write_text(text)
+        assert not is_held(path), text
+    record.write_text(json.dumps({"process": os.getpid(), "host": socket.gethostname()}))
+    assert is_held(path)

@@ -109,6 +109,7 @@ CHECKS = [
     ({"translation": (Finding("bad", "Content", "It is lost.", "Look."),)}, "bad", "It is lost."),
     ({"run": run_of()}, None, None),
     ({"run": run_of(done=5)}, "doubtful", "5 of 10 iterations are done"),
+    ({"run": run_of(done=5, running=True)}, "good", "5 of 10 iterations are done; it is running now"),
     ({"run": run_of(skipped=3)}, "doubtful", "3 iterations were skipped"),
     ({"run": run_of(last=2.5)}, "bad", "The loss did not fall"),
     ({"run": run_of(last=2.5, done=19, planned=100)}, "doubtful", "19 of 100 iterations are done"),
