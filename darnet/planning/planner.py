@@ -16,6 +16,8 @@ from darnet.planning.presets import Preset
 from darnet.planning.spacing import determine_source_depth, determine_spacing, determine_through_plane
 from darnet.planning.topology import determine_discriminator, determine_slice_size, determine_strides, determine_window
 from darnet.plans import (
+    COMPARED_SHARE,
+    LARGEST_COMPARISON,
     DomainPlan,
     InferencePlan,
     IntensityPlan,
@@ -329,7 +331,8 @@ def plan_most_scans(fingerprint: Fingerprint, preset: Preset, shape: tuple[int, 
     if preset.scan_voxels is None:
         return None
     most = max(int(preset.scan_voxels / math.prod(shape)), LEAST_SCANS)
-    return None if most >= max(len(fingerprint.of(domain)) for domain in ("source", "target")) else most
+    there = max(len(fingerprint.of(domain)) for domain in ("source", "target"))
+    return None if most >= max(there, LARGEST_COMPARISON * COMPARED_SHARE) else most
 
 
 def plan_inference(fingerprint: Fingerprint, info: DatasetInfo) -> InferencePlan:

@@ -11,9 +11,11 @@ from darnet.plans.parts import (
     SynthesisPlan,
     TranslationPlan,
 )
-from darnet.plans.schema import SCHEMA_VERSION, Plans
+from darnet.plans.schema import COMPARED_SHARE, LARGEST_COMPARISON, SCHEMA_VERSION, Plans
 
 __all__ = [
+    "COMPARED_SHARE",
+    "LARGEST_COMPARISON",
     "SCHEMA_VERSION",
     "DomainPlan",
     "InferencePlan",

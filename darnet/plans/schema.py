@@ -25,6 +25,7 @@ from darnet.plans.parts import (
 
 SCHEMA_VERSION = 1
 LEAST_COMPARISON, LARGEST_COMPARISON = 2, 6  # target scans that rounds are compared on
+COMPARED_SHARE = 3  # one of so many scans that training may segment at once
 
 
 @dataclass(frozen=True)
@@ -78,7 +79,7 @@ class Plans:
     @property
     def most_compared(self) -> int:
         """Target scans that rounds of self-training are compared on at most."""
-        most = LARGEST_COMPARISON if self.most_scans is None else self.most_scans // 3
+        most = LARGEST_COMPARISON if self.most_scans is None else self.most_scans // COMPARED_SHARE
         return min(max(most, LEAST_COMPARISON), LARGEST_COMPARISON)
 
     @property

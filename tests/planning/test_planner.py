@@ -268,8 +268,12 @@ def test_memory_bounds_the_patch(fingerprint_of):
         ("fast", (50, 300, 200), 13),  # 13.3
         ("fast", (400, 400, 400), 6),  # never fewer
         ("fast", (10, 400, 500), None),  # 20 scans, as many as there are
+        ("fast", (10, 400, 476), None),  # 21
     ],
 )
 def test_scans_that_are_segmented_at_once(case_fingerprint, preset, shape, most):
     cases = [case_fingerprint(d, f"{d}{n}", class_ml={"liver": 1.0}) for d in ("source", "target") for n in range(20)]
     assert plan_most_scans(Fingerprint(tuple(cases)), PRESETS[preset], shape) == most
+    # Of few large scans all are segmented, but rounds are compared on less than six of them.
+    few = Fingerprint(tuple(cases[:4] + cases[20:24]))
+    assert plan_most_scans(few, PRESETS["fast"], (94, 272, 224)) == 6
