@@ -15,7 +15,9 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from benchmarks.pairs import DARNET, LEAST_PAIRS, OTHER
 from benchmarks.tables import replace_between
@@ -79,8 +81,17 @@ def table(results: dict[str, dict]) -> str:
         )
         if row["note"]:
             notes.append(f"* {row['row']}: {row['note']}")
-    machines = sorted({row["machine"] for row in results.values() if "machine" in row})
-    return "\n".join([*lines, "", *notes, *(f"* Measured on: {machine}" for machine in machines)])
+    return "\n".join([*lines, "", *notes, *_machines(results)])
+
+
+def _machines(results: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """A note for each machine that rows were measured on, with its rows where there are several."""
+    rows: dict[str, list[str]] = {}
+    for name in (n for n in ROWS if "machine" in results.get(n, {})):
+        rows.setdefault(results[name]["machine"], []).append(f"`{name}`")
+    if len(rows) == 1:
+        return [f"* Measured on: {machine}" for machine in rows]
+    return [f"* Measured on {machine}: {', '.join(names)}" for machine, names in sorted(rows.items())]
 
 
 def main() -> None:

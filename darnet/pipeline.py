@@ -214,6 +214,11 @@ def fold_lock(results: Path, fold: str | int) -> Path:
     return results / f".fold_{fold}.lock"
 
 
+def translation_lock(results: Path) -> Path:
+    """The lock of the translator and its volumes, which folds share."""
+    return results / ".translation.lock"
+
+
 def _train_fold(
     layout: DatasetLayout,
     plans: Plans,
@@ -229,7 +234,7 @@ def _train_fold(
         _refuse_trained(layout, fold)
     publish_plans(plans, layout.results)
     # Folds that are started side by side share one translator and its volumes: the first makes them.
-    with only_one(layout.results / ".translation.lock", "trains the translator", wait=True, notice=notice):
+    with only_one(translation_lock(layout.results), "trains the translator", wait=True, notice=notice):
         if stage in ("all", "translation"):
             # Folds after the first find the translator there; they must not be refused for it.
             resume = dataclasses.replace(options, resume=checkpoint.exists())

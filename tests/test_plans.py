@@ -2,12 +2,14 @@ from __future__ import annotations
 
 import copy
 import dataclasses
+import hashlib
 import json
 
 import pytest
 
 from darnet.errors import ConfigurationError
 from darnet.plans import Plans
+from darnet.training import plan_hash
 
 
 @pytest.fixture
@@ -57,6 +59,8 @@ def changed(values, key, value):
         ("most_scans", 0),
         ("translation.window", [30, 32]),
         ("translation.window", [1024, 32]),
+        ("translation.discriminator_layers", 5),  # nothing would be left of 32 pixels
+        ("translation.content_discriminator_layers", 3),
         ("translation.window", [12, 16]),
         ("translation.window", 32),
         ("translation.width", 0),
@@ -150,7 +154,8 @@ def test_files(tmp_path):
         ("abcdef", 1, "a", 2),
         ("abcdef", 2, "af", 2),
         ("abcdef", 3, "acf", 2),
-        ("abcdefghijklm", 12, "abcdefghijkm", 4),
+        ("abcdefgh", 7, "abcefgh", 2),
+        ("abcdefghijklm", 12, "abcdefhijklm", 4),
         ("", 3, "", 2),
         ("ab", 60, "ab", 6),
     ],
@@ -159,3 +164,28 @@ def test_scans_that_training_segments(make_small_plans, names, most, expected, c
     plans = dataclasses.replace(make_small_plans(), most_scans=most)
     assert "".join(plans.some_of(names)) == expected
     assert plans.most_compared == compared
+
+
+def test_keys_that_are_null_by_default_may_be_missing(make_small_plans):
+    plans = make_small_plans()
+    values = plans.to_json()
+    del values["most_scans"], values["translation"]["window"]
+    assert Plans.from_json(values) == plans
+    del values["translation"]["width"]
+    with pytest.raises(ConfigurationError, match="missing: width"):
+        Plans.from_json(values)
+
+
+def test_whole_slices_have_the_hash_of_a_plan_without_windows(make_small_plans):
+    """Weights of before there were windows can still be used."""
+    plans = make_small_plans()
+    windows = dataclasses.replace(plans, translation=dataclasses.replace(plans.translation, window=(32, 32)))
+    values = plans.to_json()
+    parts = {key: values[key] for key in ("labels", "preprocessing", "translation")}
+    parts |= {domain: values[domain]["intensity"] for domain in ("source", "target")}
+    del parts["translation"]["window"]
+    for part in parts.values():
+        part.pop("why", None)
+    expected = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+    assert plan_hash(plans, "translation") == expected
+    assert plan_hash(windows, "translation") != expected

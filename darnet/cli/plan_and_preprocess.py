@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from darnet.planning import Fingerprint, VerifiedDataset
 
 PRESET_NAMES = ("paper", "fast")
-MOST_OF_OTHERS = 0.25  # share of the cores that other programs may use before it is said
+LEAST_OF_OWN = 0.75  # share of the cores that training would use which others leave free, or else it is said
 
 
 def build_parser() -> ArgumentParser:
@@ -123,9 +123,12 @@ def describe_scans(layout: DatasetLayout, plans: Plans) -> str:
 
     if not layout.fingerprint.exists():
         return ""
-    fingerprint = Fingerprint.read(layout.fingerprint)
+    try:
+        fingerprint = Fingerprint.read(layout.fingerprint)
+    except DarnetError:  # of --keep_plan, which does not need it
+        return ""
     medians = (
-        f"{plans.domain(d).modality} {' x '.join(f'{s:.2g}' for s in fingerprint.median(d, 'spacing'))}"
+        f"{plans.domain(d).modality} {' x '.join(f'{s:.3g}' for s in fingerprint.median(d, 'spacing'))}"
         for d in DOMAINS
     )
     return f"  voxels        {', '.join(medians)} mm (medians of the scans)\n"
@@ -163,11 +166,13 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
 
     The time is measured; where that fails, training would tell why, and so does the line.
     """
+    import torch
+
     from darnet.io import CaseStore
     from darnet.planning.memory import PACKAGES_GB
-    from darnet.training import measure_time, memory_here
+    from darnet.training import cores_here, measure_time, memory_here
 
-    cores = os.cpu_count() or 1
+    cores = cores_here()
     try:
         expected = measure_time(plans, CaseStore(layout.cases("source")), CaseStore(layout.cases("target")), device)
     except DarnetError as error:
@@ -179,9 +184,10 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
         effort = (
             f"about {duration(expected.fold)} a fold on this machine ({device}): translator "
             f"{duration(expected.translation)} (once for all), segmentation {duration(expected.segmentation)}{rest}, "
-            f"predictions between them {duration(expected.between)}"
+            f"translating and predicting between them {duration(expected.between)}"
         )
-        if device.type == "cpu" and expected.others > MOST_OF_OTHERS * cores:
+        wanted = min(torch.get_num_threads(), cores)
+        if device.type == "cpu" and cores - expected.others < LEAST_OF_OWN * wanted:
             effort += (
                 f"\n                other programs used {expected.others:.1f} of {counted(cores, 'core')} "
                 "while this was measured: it is quicker without them"

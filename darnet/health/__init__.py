@@ -8,7 +8,6 @@ from darnet.health.measure import (
     histogram,
     histogram_distance,
     measure,
-    spread,
 )
 from darnet.health.probe import Recovered, recover_labels
 from darnet.health.run import HEALTH, MOST_TARGETS, TranslationHealth, assess_translation, tell_health
@@ -32,5 +31,4 @@ __all__ = [
     "histogram_distance",
     "measure",
     "recover_labels",
-    "spread",
 ]

@@ -45,12 +45,6 @@ class TranslationFacts:
     target_contrast: float = float("nan")
 
 
-def spread(names: Sequence[str], most: int) -> list[str]:
-    """So many names, evenly from the first to the last."""
-    picks = np.linspace(0, len(names) - 1, min(most, len(names))).round().astype(int)
-    return [names[i] for i in np.unique(picks)]
-
-
 def histogram(images: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
     """Share of the voxels above background in each bin of `BINS`, all images weighing the same."""
     found = []

@@ -18,11 +18,12 @@ from darnet import __version__
 from darnet.errors import ConfigurationError
 from darnet.health.checks import check_content, check_detail, check_facts, check_styles
 from darnet.health.findings import Finding
-from darnet.health.measure import TranslationFacts, measure, spread
+from darnet.health.measure import TranslationFacts, measure
 from darnet.health.probe import Recovered, recover_labels
 from darnet.io import CaseStore, read_json, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.plans import Plans
+from darnet.spread import spread
 from darnet.synthesis import STYLE_BANK, StyleBank
 
 HEALTH = "health.json"

@@ -175,7 +175,7 @@ def _remove_left_over(folder: Path, stem: str) -> None:
     """Remove temporary files of this host's processes that are gone."""
     for path in folder.glob(f"{stem}*.tmp"):
         process = path.name[len(stem) :].split(".")[0]
-        if process.isdecimal() and not is_running(int(process)):
+        if process.isdecimal() and not _is_running(int(process)):
             with contextlib.suppress(OSError):
                 path.unlink()
 
@@ -201,12 +201,11 @@ def remove_left_over_folders(parent: Path, work: str) -> None:
     """Remove what `temporary_folder` made for this host's processes that are gone, this process's own included."""
     for folder in parent.glob(f".{work}.{_HOST}-*"):
         process = folder.name.rpartition("-")[2]
-        if process.isdecimal() and (int(process) == os.getpid() or not is_running(int(process))):
+        if process.isdecimal() and (int(process) == os.getpid() or not _is_running(int(process))):
             shutil.rmtree(folder, ignore_errors=True)
 
 
-def is_running(process: int) -> bool:
-    """Whether this machine has a process of this number; always true where the system does not tell."""
+def _is_running(process: int) -> bool:
     if os.name != "posix":  # where signal 0 would end the process
         return True
     try:

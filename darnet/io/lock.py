@@ -13,7 +13,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from darnet.errors import ConfigurationError
-from darnet.io.files import is_running, read_json, write_json
+from darnet.io.files import read_json, write_json
 
 
 @contextmanager
@@ -62,13 +62,18 @@ def only_one(
 
 
 def is_held(path: Path) -> bool:
-    """Whether a living process of this machine holds a lock, as far as its record tells. The lock is not touched."""
-    try:
-        values = read_json(path.with_name(path.name + ".holder"))
-        process, host = int(values["process"]), values["host"]
-    except (ConfigurationError, OSError, KeyError, TypeError, ValueError):
+    """Whether another process, or another part of this one, holds a lock; false where the file system does not tell."""
+    if not path.exists():
         return False
-    return bool(host == socket.gethostname()) and process > 0 and is_running(process)
+    lock = FileLock(path)
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        return True
+    except (NotImplementedError, OSError):
+        return False
+    lock.release()
+    return False
 
 
 def _acquire(lock: FileLock, record: Path, work: str, wait: bool, notice: Callable[[str], None]) -> None:

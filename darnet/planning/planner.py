@@ -93,7 +93,7 @@ def make_plans(
         self_training=plan_self_training(segmentation, preset),
         inference=plan_inference(fingerprint, info),
         seed=seed,
-        most_scans=plan_most_scans(fingerprint, preset, shape),
+        most_scans=plan_most_scans(fingerprint, preset, preprocessing),
         memory_target_gb=memory_gb,
         predicted_memory_gb=round(memory / 2**30, 2),
     )
@@ -318,7 +318,7 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
     )
 
 
-def plan_most_scans(fingerprint: Fingerprint, preset: Preset, shape: tuple[int, int, int]) -> int | None:
+def plan_most_scans(fingerprint: Fingerprint, preset: Preset, preprocessing: PreprocessingPlan) -> int | None:
     """How many scans training may segment at once, or None where it may segment all.
 
     On a CPU a pass over many large scans would take longer than the training that it serves.
@@ -326,11 +326,15 @@ def plan_most_scans(fingerprint: Fingerprint, preset: Preset, shape: tuple[int, 
     Args:
         fingerprint: Of the data set.
         preset: How much computing to spend.
-        shape: Voxels of a scan on the planned grid.
+        preprocessing: The planned grid.
     """
     if preset.scan_voxels is None:
         return None
-    most = max(int(preset.scan_voxels / math.prod(shape)), LEAST_SCANS)
+    depths = [fingerprint.median(domain, "field_of_view")[0] for domain in ("source", "target")]
+    depths[0] = min(depths[0], preprocessing.source_depth or math.inf)
+    planes = [math.prod(fingerprint.median(domain, "body_extent")[1:]) for domain in ("source", "target")]
+    largest = max(depth * plane for depth, plane in zip(depths, planes, strict=True))  # mm3
+    most = max(int(preset.scan_voxels * math.prod(preprocessing.spacing) / largest), LEAST_SCANS)
     there = max(len(fingerprint.of(domain)) for domain in ("source", "target"))
     return None if most >= max(there, LARGEST_COMPARISON * COMPARED_SHARE) else most
 

@@ -73,7 +73,9 @@ def determine_window(slice_size: tuple[int, int], limit: int | None) -> tuple[tu
         slice_size: Pixels of a slice.
         limit: Most pixels along an axis, or None.
     """
-    if limit is None or max(slice_size) <= limit:
+    if limit is None:
+        return None, "whole slices, as in the paper"
+    if max(slice_size) <= limit:
         return None, "whole slices are small enough"
     window = (min(slice_size[0], limit), min(slice_size[1], limit))
     return window, f"at most {limit} pixels along an axis, so that a CPU sees many of them in its time"

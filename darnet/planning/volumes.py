@@ -34,7 +34,7 @@ def _odd_volumes(cases: tuple[CaseFingerprint, ...], name: str) -> list[str]:
     median = float(np.median(logs))
     deviation = TO_DEVIATION * float(np.median(np.abs(logs - median)))
     limit = max(math.log(FAR), DEVIATIONS * deviation)
-    usual = f"{number(float(np.exp(median)))} ml in the middle one of {len(found)} scans"
+    usual = f"the median of {len(found)} scans is {number(float(np.median(list(found.values()))))} ml"
     return [
         f"{case}: {name} has {number(ml)} ml, but {usual}; look whether the scan cuts it off or its label is another's"
         for case, ml in found.items()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from darnet.plans.parse import wrong_value
 
 if TYPE_CHECKING:
+    from darnet.plans.parts import TranslationPlan
     from darnet.plans.schema import Plans
 
 
@@ -61,6 +62,13 @@ def _of_translation(plans: Plans) -> list[Rule]:
             all(16 <= w <= s and w % 4 == 0 for w, s in zip(window, size, strict=True)),
             "null, or multiples of 4 from 16 to translation.slice_size",
         ),
+        (
+            "translation.window" if plan.window else "translation.slice_size",
+            window,
+            plan.method == "entangled" or min(window) >= _least_side(plan),
+            f"at least {_least_side(plan)} pixels on each axis, or fewer translation.discriminator_layers or "
+            "content_discriminator_layers",
+        ),
         _positive("translation.width", plan.width),
         _one_of("translation.method", plan.method, "disentangled", "entangled"),
         _one_of("translation.style_norm", plan.style_norm, "none", "instance"),
@@ -75,6 +83,11 @@ def _of_translation(plans: Plans) -> list[Rule]:
         _positive("synthesis.number_of_styles", synthesis.number_of_styles),
         _one_of("synthesis.choice", synthesis.choice, "random", "medoid", "mean"),
     ]
+
+
+def _least_side(plan: TranslationPlan) -> int:
+    """Pixels of which 2 x 2 verdicts are left by the image discriminators, and by that of contents (a quarter)."""
+    return max(2 << plan.discriminator_layers, 8 << plan.content_discriminator_layers)
 
 
 def _of_segmentation(plans: Plans) -> list[Rule]:

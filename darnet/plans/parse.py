@@ -22,13 +22,16 @@ def wrong_value(key: str, where: str, found: object, expected: str) -> Configura
 
 
 def build(kind: Any, values: Any, where: str, key: str) -> Any:
-    """Turn a JSON value into the type that a field declares, naming the key where that fails."""
+    """Turn a JSON value into the type that a field declares, naming the key where that fails.
+
+    A key that is null where nothing else is said may be missing.
+    """
     if dataclasses.is_dataclass(kind):
         if not isinstance(values, dict):
             raise wrong_value(key or "the whole", where, values, "an object")
         fields = {f.name: f for f in dataclasses.fields(kind)}
         unknown = sorted(set(values) - set(fields))
-        missing = sorted(set(fields) - set(values))
+        missing = sorted(name for name in set(fields) - set(values) if fields[name].default is not None)
         if unknown or missing:
             raise ConfigurationError(
                 f"the plan has unknown or missing keys in {key or 'its top level'}",
@@ -39,7 +42,7 @@ def build(kind: Any, values: Any, where: str, key: str) -> Any:
         hints = typing.get_type_hints(kind)
         prefix = f"{key}." if key else ""
         make: Any = kind
-        return make(**{name: build(hints[name], values[name], where, prefix + name) for name in fields})
+        return make(**{name: build(hints[name], values[name], where, prefix + name) for name in values})
     origin, arguments = typing.get_origin(kind), typing.get_args(kind)
     if origin in (typing.Union, types.UnionType):
         if values is None:

@@ -22,6 +22,7 @@ from darnet.plans.parts import (
     SynthesisPlan,
     TranslationPlan,
 )
+from darnet.spread import spread
 
 SCHEMA_VERSION = 1
 LEAST_COMPARISON, LARGEST_COMPARISON = 2, 6  # target scans that rounds are compared on
@@ -46,7 +47,8 @@ class Plans:
         inference: Prediction.
         seed: Of all that is random.
         most_scans: Scans that training segments at once at most, evenly among all: target scans that a round labels,
-            held-out source scans of a validation; a third of it, at least two, to compare rounds on. null segments all.
+            held-out source scans of a validation; a third of it, two to six, to compare rounds on. null segments all,
+            and compares on six.
         memory_target_gb: What --memory said, in GB of 2^30 bytes; a step of the segmentation may take nine tenths.
         predicted_memory_gb: What such a step is expected to take, without Python and the scans.
         schema_version: Of this file's form.
@@ -71,10 +73,7 @@ class Plans:
 
     def some_of(self, names: Sequence[str]) -> list[str]:
         """Names of scans, `most_scans` of them at most, evenly from the first to the last."""
-        most, last = self.most_scans, len(names) - 1
-        if most is None or most > last:
-            return list(names)
-        return [names[n * last // max(most - 1, 1)] for n in range(most)]
+        return list(names) if self.most_scans is None else spread(names, self.most_scans)
 
     @property
     def most_compared(self) -> int:

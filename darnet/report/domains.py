@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.health import BINS, MOST_TARGETS, histogram, spread
+from darnet.health import BINS, MOST_TARGETS, histogram
 from darnet.io import CaseStore
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import CaseFingerprint, Fingerprint
@@ -16,6 +16,7 @@ from darnet.plans import Plans
 from darnet.report.charts import line_chart
 from darnet.report.images import Volume, middle_plane, plane_stack
 from darnet.report.records import Picture, Stack, Table
+from darnet.spread import spread
 from darnet.words import cross, number
 
 PLANES = ("axial", "coronal", "sagittal")

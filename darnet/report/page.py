@@ -76,7 +76,7 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
         "training": training,
         "predictions": predictions,
         "scores": scores,
-        "references": inputs.references is not None,
+        "references": any(case.reference is not None for case in predictions.cases),
         "planes": PLANES,
         "domains": [(d, f"{plans.domain(d).modality} ({d})" if plans else d) for d in DOMAINS],
         "classes": [] if plans is None else [(n.replace("_", " "), colour_of(v)) for n, v in plans.foreground.items()],

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError, DataError
-from darnet.health import spread
 from darnet.imaging import body_axes, determine_orientation, plane_of_most_labels, spacing_of, to_canonical
 from darnet.io import Scan, list_labels, read_json, read_scan
 from darnet.layout import DatasetLayout
@@ -21,6 +20,7 @@ from darnet.report.domains import PLANES
 from darnet.report.images import Volume, middle_plane, plane_picture, plane_stack, surface_pictures
 from darnet.report.records import Picture, Stack, Table
 from darnet.report.trained import BASELINES, go_on
+from darnet.spread import spread
 from darnet.words import number
 
 RECORD = "prediction.json"
@@ -106,9 +106,15 @@ def gather_predictions(
         worst: Case ids that come first.
 
     Raises:
-        ConfigurationError: The folder has no predictions.
+        ConfigurationError: The folder has no predictions, or there is none and reference labels are given.
         DataError: A file is damaged, or labels and scan lie on different grids, or no reference has a case's name.
     """
+    if folder is None and references is not None:
+        raise ConfigurationError(
+            "there are no predictions to show reference labels with",
+            where=layout.results,
+            remedy="name the folder of the predicted labels with -p",
+        )
     if folder is None:
         return PredictionsSection(
             missing=(
@@ -119,9 +125,9 @@ def gather_predictions(
         return PredictionsSection(missing=("Predictions cannot be shown without a plan that names the classes.",))
     _refuse_other_labels(folder, plans)
     paths = _list(folder)
-    first = [case for case in worst if case in paths]
-    shown = (first + [c for c in spread(sorted(paths), MOST_SHOWN) if c not in first])[:MOST_SHOWN]
     true = {} if references is None else _references(references, paths)
+    order = (*worst, *sorted(set(true) & set(paths)), *spread(sorted(paths), MOST_SHOWN))
+    shown = [case for case in dict.fromkeys(order) if case in paths][:MOST_SHOWN]
     cases = tuple(_read_case(c, paths[c], _find_scan(c, layout, scans), true.get(c), plans) for c in shown)
     missing = _unfinished(folder / RECORD, layout.name)
     if any(case.without_scan for case in cases):
@@ -216,7 +222,7 @@ def _read_case(
         case_id, canonical, spacing, body_axes(mask.affine, orientation), (float(low), float(high)),
         to_canonical(mask.array, orientation),
     )  # fmt: skip
-    shown, beside = [volume], None
+    shown, thumbnail, beside = [volume], middle_plane(volume, "axial"), None
     if reference_path is not None:
         remedy = "name the folder of the right reference labels with -r"
         true = _read_labels(reference_path, "reference", remedy, plans)
@@ -226,13 +232,13 @@ def _read_case(
             dataclasses.replace(volume, name=f"{case_id}, predicted"),
             dataclasses.replace(volume, name=f"{case_id}, reference", labels=labels),
         ]
-        index = plane_of_most_labels(to_canonical(mask.array, orientation), volume.view("axial"))
-        beside = plane_picture(shown[1], "axial", index)
+        best = plane_of_most_labels(to_canonical(mask.array, orientation) + labels, volume.view("axial"))
+        thumbnail, beside = (plane_picture(one, "axial", best) for one in shown)
     voxel_ml = float(np.prod(spacing)) / 1000
     counts = {name: int(np.count_nonzero(mask.array == value)) for name, value in plans.foreground.items()}
     return PredictedCase(
         case_id,
-        middle_plane(shown[0], "axial"),
+        thumbnail,
         beside,
         {plane: plane_stack(shown, plane, STEPS) for plane in PLANES},
         surface_pictures(volume, [name.replace("_", " ") for name, count in counts.items() if count]),

@@ -12,6 +12,7 @@ from typing import Any
 from darnet.baselines import NO_ADAPTATION, NO_TRANSLATION, SUPERVISED
 from darnet.io import CaseStore, is_held, read_json
 from darnet.layout import DatasetLayout
+from darnet.pipeline import fold_lock, translation_lock
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
 from darnet.report.chosen import Choice, gather_choices, round_in_words
@@ -183,15 +184,12 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         dice=_read_dice(log.parent / "validation.json"),
         baseline=baseline,
         fold=fold,
-        running=not baseline and is_held(_lock(results, fold)),
+        running=is_held(
+            fold_lock(results / parts[0] if baseline else results, fold) if fold else translation_lock(results)
+        ),
         network="" if baseline else network,
         go_on="" if parts[0] == SUPERVISED else go_on(results.name, fold or "0", parts[0] if baseline else ""),
     )
-
-
-def _lock(results: Path, fold: str) -> Path:
-    """The lock of a fold's training, or for no fold of the translator's."""
-    return results / (f".fold_{fold}.lock" if fold else ".translation.lock")
 
 
 def go_on(dataset: str, fold: str, baseline: str = "") -> str:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.health import Finding, TranslationFacts, assess_translation, spread
+from darnet.health import Finding, TranslationFacts, assess_translation
 from darnet.imaging import BODY_ABOVE, differences_along
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
@@ -17,6 +17,7 @@ from darnet.report.charts import line_chart, scatter_chart
 from darnet.report.domains import PLANES, draw_histograms, load_volume
 from darnet.report.images import Volume, picture_file, plane_stack
 from darnet.report.records import Stack, Table
+from darnet.spread import spread
 from darnet.synthesis import STYLE_BANK, StyleBank, choose_styles, variant_name
 from darnet.synthesis.pictures import project
 from darnet.training.seeds import generator_for
@@ -105,7 +106,7 @@ def _previews(layout: DatasetLayout) -> Stack | None:
     paths = sorted((layout.translation / "previews").glob("*.png"))
     if not paths:
         return None
-    chosen = [paths[int(name)] for name in spread([str(n) for n in range(len(paths))], MOST_PREVIEWS)]
+    chosen = spread(paths, MOST_PREVIEWS)
     steps = []
     for path in chosen:
         iteration = path.stem.lstrip("0") or "0"

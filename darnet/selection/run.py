@@ -18,13 +18,13 @@ import torch
 from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError
-from darnet.health import spread
 from darnet.inference import CHOICE, Predictor, candidates, load_network
 from darnet.io import CaseStore, only_one, read_json, sha256_of, write_json
 from darnet.plans import Plans
 from darnet.progress import track
 from darnet.selection.criteria import Criteria, agreement, certainty, change_contrast, choose
 from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility
+from darnet.spread import spread
 
 
 def choose_round(

@@ -5,6 +5,7 @@ from darnet.training.expected import ExpectedTime, measure_time, memory_here
 from darnet.training.folds import fold_notes, read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
+from darnet.training.other_work import cores_here
 from darnet.training.preprocessed import check_preprocessed, refuse_unfinished
 from darnet.training.run import (
     CHECKPOINT,
@@ -24,6 +25,7 @@ from darnet.training.translation import TranslationStep
 from darnet.training.validation import validate
 
 __all__ = [
+    "cores_here",
     "CHECKPOINT",
     "AdaBelief",
     "ExpectedTime",

@@ -8,8 +8,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 STAT = Path("/proc/stat")
-IDLE = (3, 4)  # idle and waiting for disks, among the times of the first line
-COUNTED = 8  # user, nice, system, idle, iowait, irq, softirq, steal; what follows is counted in user
+WORK = (
+    0,
+    1,
+    2,
+    5,
+    6,
+)  # user, nice, system and interrupts, among the times of a core; the rest is idle or another machine's
 
 
 @dataclass(frozen=True)
@@ -18,7 +23,7 @@ class Moment:
 
     Attributes:
         clock: Of a clock on the wall.
-        machine: That all cores have worked, for any program.
+        machine: That the cores open to this process have worked, for any program.
         own: That they have worked for this process.
     """
 
@@ -30,13 +35,21 @@ class Moment:
 def this_moment(stat: Path = STAT) -> Moment | None:
     """Times until now; None where the system does not tell, as on macOS and Windows."""
     try:
-        ticks = [int(n) for n in stat.read_text().split("\n", 1)[0].split()[1 : 1 + COUNTED]]
-        if len(ticks) <= max(IDLE):
-            return None
-        worked = sum(n for place, n in enumerate(ticks) if place not in IDLE) / os.sysconf("SC_CLK_TCK")
-    except (OSError, ValueError):
+        own = {f"cpu{core}" for core in os.sched_getaffinity(0)}
+        rows = [line.split() for line in stat.read_text().splitlines()]
+        ticks = [int(row[1 + place]) for row in rows if row and row[0] in own for place in WORK]
+        tick = 1 / os.sysconf("SC_CLK_TCK")
+    except (AttributeError, IndexError, OSError, ValueError):
         return None
-    return Moment(time.perf_counter(), worked, time.process_time())
+    return Moment(time.perf_counter(), sum(ticks) * tick, time.process_time()) if ticks else None
+
+
+def cores_here() -> int:
+    """Cores that are open to this process."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # not on macOS and Windows
+        return os.cpu_count() or 1
 
 
 def cores_of_others(before: Moment | None, after: Moment | None) -> float:

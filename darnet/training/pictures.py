@@ -73,7 +73,8 @@ def draw_grid(
         for j, image in enumerate(row):
             axis = axes[i, j]
             axis.imshow(image, cmap="gray", vmin=-1, vmax=1, interpolation="nearest")
-            for value in np.unique(labels[i][labels[i] > 0]) if labels else ():
+            # A label that fills its plane has no outline.
+            for value in np.unique(labels[i][labels[i] > 0]) if labels and not labels[i].all() else ():
                 axis.contour(labels[i] == value, levels=[0.5], colors=[colour_of(int(value))], linewidths=0.7)
             axis.set_xticks([])
             axis.set_yticks([])

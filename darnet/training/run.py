@@ -158,10 +158,11 @@ def _compare_data(path: Path, found: Mapping[str, Any], meta: Mapping[str, Any],
         return
     if int(found["iteration"]) < int(meta["iterations"]):
         raise ConfigurationError(
-            "cases have changed since the training of this checkpoint began",
+            "other cases are trained on than when the training of this checkpoint began",
             where=path,
-            found=", ".join(changed),
-            remedy="put back their files, or move the folder away to start afresh",
+            found=f"changed, new or gone: {', '.join(changed)}",
+            remedy="put back their files (and most_scans in plans.json, if that was changed), or move the folder away "
+            "to start afresh",
         )
     options.notice(f"{path} was trained before these cases changed: {', '.join(changed)}; move it away to train again")
 

@@ -49,7 +49,7 @@ def test_both_are_done_when_the_body_is_left(tmp_path):
     ("kind", "error", "match"),
     [
         ("data", DataError, "this scan is broken\n.*case 7"),
-        ("killed", ResourceError, "was killed"),
+        ("killed", ResourceError, "ended without a word"),
         ("other", DarnetError, "ZeroDivisionError: by 0"),
     ],
 )

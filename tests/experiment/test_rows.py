@@ -184,6 +184,15 @@ def test_seeds_data_and_thresholds_are_part_of_the_keys(plans):
     assert (changed.training, changed.scores == keys.scores) == (keys.training, False)
 
 
+def test_scans_that_are_labelled_are_part_of_the_keys_of_rows_with_rounds(plans):
+    limited = dataclasses.replace(plans, most_scans=6)
+    for name, same in (("multi_style", True), ("self_training", False)):
+        row = row_of(name)
+        keys = [keys_of(row, plans_of(row, given), "data") for given in (plans, limited)]
+        assert (keys[0].training == keys[1].training) is same
+        assert keys[0].synthesis == keys[1].synthesis
+
+
 def test_a_field_that_a_new_row_changes_is_at_its_default_in_all_others(plans, monkeypatch):
     changed = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, elastic=0.9))
     assert plans_of(row_of("multi_style"), changed).segmentation.elastic == 0.9

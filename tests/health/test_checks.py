@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 from pathlib import Path
 
@@ -89,6 +90,13 @@ def test_classes_that_the_probe_never_knew_are_not_judged():
     assert list(check_content(Recovered({"liver": 0.6}, ({"liver": 0.5},)))) == []
 
 
+def test_what_is_not_judged_is_said_beside_a_warning_and_beside_praise():
+    known = {"liver": 0.9, "spleen": 0.6}
+    for found in (0.9, 0.5):
+        (finding,) = check_content(Recovered(known, ({"liver": found, "spleen": 0.5},)))
+        assert "Not judged, as it fails in source volumes too: spleen." in finding.found
+
+
 def test_what_is_expected_of_the_content_is_in_the_unit_of_what_was_found():
     (finding,) = check_content(recovered_of(0.9, 0.7))
     assert finding.expected == "left kidney at least 78 %."  # 0.5 + 0.7 * (0.9 - 0.5)
@@ -99,6 +107,9 @@ def test_a_finding_in_one_line():
     assert str(finding) == "Content: It is lost. Expected: that it is there. Look at it."
     assert str(Finding("good", "Content", "It is there.")) == "Content: It is there."
     assert Finding.from_json(finding.to_json()) == finding
+    *_, single = check_styles(bank_of((50, 50), (9, 1)))
+    assert single.cases == ("t0",)
+    assert Finding.from_json(json.loads(json.dumps(single.to_json()))) == single
 
 
 @pytest.mark.parametrize(

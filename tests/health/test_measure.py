@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from scipy.stats import wasserstein_distance
 
-from darnet.health import BINS, histogram, histogram_distance, measure, spread
+from darnet.health import BINS, histogram, histogram_distance, measure
+from darnet.spread import spread
 
 
 def test_spread():

@@ -92,7 +92,7 @@ def test_progress_bar_can_be_switched_off(tasks, capfd):
 def test_killed_worker_names_its_case(tasks):
     with pytest.raises(ResourceError) as caught:
         run(tasks.die, {"fine": "lives", "large": "dies"}, 2)
-    assert "a worker process was killed" in caught.value.what
+    assert "a worker process ended without a word, most likely killed" in caught.value.what
     assert "case large" in str(caught.value.where)
     assert "memory" in caught.value.remedy
     assert caught.value.exit_code == 4
@@ -120,7 +120,7 @@ def test_a_worker_killed_while_cases_are_handed_over(monkeypatch, handed_over):
     tasks = {"a": "1", "b": "2", "c": "3"}
     assert dict(run_cases(int, tasks, 2, "count", quiet=True)) == {"a": 1, "b": 2, "c": 3}
     monkeypatch.setattr(ProcessPoolExecutor, "submit", lambda *_: (_ for _ in ()).throw(BrokenProcessPool()))
-    with pytest.raises(ResourceError, match="a worker process was killed"):
+    with pytest.raises(ResourceError, match="a worker process ended without a word, most likely killed"):
         list(run_cases(int, tasks, 2, "count", quiet=True))
 
 

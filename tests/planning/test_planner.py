@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 
@@ -260,20 +261,27 @@ def test_memory_bounds_the_patch(fingerprint_of):
 
 
 @pytest.mark.parametrize(
-    ("preset", "shape", "most"),
+    ("preset", "planes", "most"),
     [
-        ("paper", (200, 400, 400), None),
-        ("fast", (36, 80, 96), None),  # 144 scans of 276,480 voxels have 4e7
-        ("fast", (94, 272, 224), 6),  # 6.98
-        ("fast", (50, 300, 200), 13),  # 13.3
-        ("fast", (400, 400, 400), 6),  # never fewer
-        ("fast", (10, 400, 500), None),  # 20 scans, as many as there are
-        ("fast", (10, 400, 476), None),  # 21
+        ("paper", 300, None),
+        ("fast", 36, None),  # 4e7 voxels are 144 scans of 36 x 80 x 96
+        ("fast", 300, 17),  # 17.4
+        ("fast", 270, 19),  # 19.3
+        ("fast", 250, None),  # 20.8, and there are 20
+        ("fast", 4000, 6),  # never fewer
     ],
 )
-def test_scans_that_are_segmented_at_once(case_fingerprint, preset, shape, most):
-    cases = [case_fingerprint(d, f"{d}{n}", class_ml={"liver": 1.0}) for d in ("source", "target") for n in range(20)]
-    assert plan_most_scans(Fingerprint(tuple(cases)), PRESETS[preset], shape) == most
-    # Of few large scans all are segmented, but rounds are compared on less than six of them.
-    few = Fingerprint(tuple(cases[:4] + cases[20:24]))
-    assert plan_most_scans(few, PRESETS["fast"], (94, 272, 224)) == 6
+def test_scans_that_are_segmented_at_once(fingerprint_of, preset, planes, most):
+    """The deeper scans count, as those of the target may be."""
+    shallow = {"spacing": (3.0, 2.0, 2.0), "extent": (30.0, 160.0, 192.0), "class_ml": {"liver": 900.0}}
+    deep = shallow | {"extent": (3.0 * planes, 160.0, 192.0)}
+    fingerprint = fingerprint_of(shallow, deep, count=20)
+    plan = dataclasses.replace(plan_preprocessing(fingerprint, PRESETS[preset]), spacing=(3.0, 2.0, 2.0))
+    assert plan_most_scans(fingerprint, PRESETS[preset], plan) == most
+
+
+def test_few_large_scans_are_all_segmented_but_not_all_compared(fingerprint_of):
+    fields = {"spacing": (3.0, 2.0, 2.0), "extent": (900.0, 160.0, 192.0), "class_ml": {"liver": 900.0}}
+    fingerprint = fingerprint_of(fields, fields, count=4)
+    plan = dataclasses.replace(plan_preprocessing(fingerprint, PRESETS["fast"]), spacing=(3.0, 2.0, 2.0))
+    assert plan_most_scans(fingerprint, PRESETS["fast"], plan) == 17

@@ -42,7 +42,7 @@ def test_volumes(kidney, odd):
 
 def test_the_sentence_names_case_class_and_volumes():
     (found,) = odd_volumes(fingerprint_of(liver=(*USUAL, 160), left_kidney=(*USUAL, 8)))
-    assert found.startswith("ct_6: left_kidney has 8 ml, but 160 ml in the middle one of 7 scans")
+    assert found.startswith("ct_6: left_kidney has 8 ml, but the median of 7 scans is 160 ml")
 
 
 def test_without_labelled_cases():

@@ -12,7 +12,9 @@ import numpy as np
 import pytest
 
 from darnet.cli.report import main
+from darnet.io import only_one
 from darnet.layout import DatasetLayout
+from darnet.pipeline import fold_lock
 from darnet.report.domains import gather_domains
 
 NAME = "Dataset007_Small"
@@ -205,6 +207,26 @@ def change_values(array, affine):
 def change_grid(array, affine):
     affine[0, 3] += 5
     return array, affine
+
+
+def test_references_without_predictions_or_beside_others(whole_run, command, capsys):
+    references = whole_run.root / "references"
+    copy_masks(whole_run, references)
+    undo(whole_run, "prediction")
+    assert command("-r", references) == 2
+    assert "there are no predictions to show reference labels with" in capsys.readouterr().err
+
+
+def test_a_training_that_runs_is_no_doubt(whole_run, command, capsys):
+    log = whole_run.segmentation(0) / "log.jsonl"
+    rows = [json.loads(line) for line in log.read_text().splitlines()]
+    log.write_text("".join(json.dumps(row) + "\n" for row in rows[: len(rows) // 2]))
+    assert command() == 0
+    assert "iterations are done" in capsys.readouterr().out
+    with only_one(fold_lock(whole_run.results, 0), "trains fold 0"):
+        assert command() == 0
+    assert "iterations are done" not in capsys.readouterr().out
+    assert "it is running now" in (whole_run.results / "report.html").read_text("utf-8")
 
 
 def test_a_scan_that_a_check_names_is_shown(whole_run, make_small_plans):

@@ -12,7 +12,8 @@ import torch
 from darnet.inference import CHOICE, Predictor, candidates, chosen_checkpoint, last_checkpoint
 from darnet.io import CaseRecord, CaseStore, load_checkpoint, save_checkpoint, write_json
 from darnet.selection import choose_round
-from darnet.training import stage_hash
+from darnet.training import RunOptions, stage_hash
+from darnet.training import run as training
 
 SHAPE = (8, 32, 32)
 CPU = torch.device("cpu")
@@ -127,6 +128,28 @@ def test_target_labels_are_not_needed_and_source_labels_are(plans, results, stor
     source, target = stores
     assert not any(target.record(case).has_labels for case in target.case_ids())
     assert choose_round(plans, results, 0, source, target, CPU, quiet=True) == "round_1"
+
+
+@pytest.mark.parametrize(("most", "scans"), [(None, 4), (18, 4), (9, 3), (6, 2), (1, 2)])
+def test_rounds_are_compared_on_as_many_scans_as_the_plan_allows(most, scans, plans, results, stores, predict_as):
+    predict_as(segmentation="specks", round_1="good", round_2="specks")
+    choose_round(dataclasses.replace(plans, most_scans=most), results, 0, *stores, CPU, quiet=True)
+    compared = json.loads((results / CHOICE).read_text())["folds"]["0"]["scans"]
+    assert len(compared) == scans
+    assert {"t0", "t3"} <= set(compared)
+
+
+def test_a_validation_takes_as_many_held_out_scans_as_the_plan_allows(plans, stores, tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(training, "fit", lambda *args: None)
+    monkeypatch.setattr(training, "validate", lambda *args: seen.append(sorted(args[4])) or {})
+    source, variants = stores[0], {f"s{n}": (f"s{n}",) for n in range(4)}
+    for most in (None, 2):
+        limited, folder = dataclasses.replace(plans, most_scans=most), tmp_path / str(most)
+        folder.mkdir()
+        fold = (("s0",), ("s3", "s2", "s1"))
+        training.train_segmentation(limited, source, source, variants, fold, "0", folder, RunOptions(CPU, quiet=True))
+    assert seen == [["s1", "s2", "s3"], ["s1", "s3"]]
 
 
 def test_the_same_choice_is_not_made_twice(plans, results, stores, predict_as, monkeypatch):

@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from darnet.training.other_work import STAT, Moment, cores_of_others, this_moment
+from darnet.training.other_work import STAT, Moment, cores_here, cores_of_others, this_moment
 
 
 @pytest.mark.parametrize(
@@ -32,15 +32,22 @@ def test_not_known():
     assert cores_of_others(Moment(1.0, 1.0, 1.0), None) == 0
 
 
-def test_time_of_the_first_line(tmp_path, monkeypatch):
-    monkeypatch.setattr("os.sysconf", lambda name: 100)
+def test_work_of_the_cores_that_are_open_here(tmp_path, monkeypatch):
+    """What is idle, waits for disks, or was taken by another machine is no work; nor do other cores count."""
+    monkeypatch.setattr("os.sysconf", lambda name: 100, raising=False)
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {1, 10}, raising=False)
     stat = tmp_path / "stat"
-    stat.write_text("cpu  100 20 30 9000 4000 5 6 7 50 60\ncpu0 1 1 1 1 1 1 1 1 1 1\n")
-    assert this_moment(stat).machine == pytest.approx(1.68)
+    stat.write_text(
+        "cpu  1 1 1 1 1 1 1 1 1 1\ncpu0 900 1 1 1 1 1 1 1 1 1\ncpu1 100 20 30 9000 4000 5 6 7 50 60\n"
+        "cpu10 1 1 1 0 0 1 1 0 0 0\nintr 5\n"
+    )
+    assert this_moment(stat).machine == pytest.approx(1.61 + 0.05)
+    assert cores_here() == 2
 
 
-@pytest.mark.parametrize("text", [None, "", "cpu a b c"])
-def test_a_system_that_does_not_tell(tmp_path, text):
+@pytest.mark.parametrize("text", [None, "", "cpu0 a b c", "cpu0 1 2", "cpu 1 1 1 1 1 1 1 1"])
+def test_a_system_that_does_not_tell(tmp_path, monkeypatch, text):
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0}, raising=False)
     stat = tmp_path / "stat"
     if text is not None:
         stat.write_text(text)
