@@ -120,6 +120,11 @@ def _summary(plans: Plans) -> tuple[str, ...]:
     styles = plans.translations_a_case
     classes = ", ".join(name.replace("_", " ") for name in plans.foreground)
     rounds = f", then {own.rounds} × {own.iterations} iterations of self-training on target scans" if own.rounds else ""
+    most = plans.most_scans
+    some = "" if most is None else (
+        f" It segments at most {most} scans at once, for labels of a round or a validation: more of them would take "
+        "longer than the training."
+    )  # fmt: skip
     return (
         f"Find {classes} in {plans.target.modality} scans, learning from labelled {plans.source.modality} scans.",
         f"All scans are brought to voxels of {cross(pre.spacing)} mm (through plane × in plane).",
@@ -127,7 +132,7 @@ def _summary(plans: Plans) -> tuple[str, ...]:
         f"{plans.target.modality}, in {styles} style{'s' if styles > 1 else ''}.",
         f"A 3D network of {len(seg.channels)} levels learns on patches of {cross(seg.patch_size)} voxels for "
         f"{seg.iterations} iterations{rounds}. A step needs about {number(plans.predicted_memory_gb)} GB of memory, "
-        "besides Python and the scans.",
+        f"besides Python and the scans.{some}",
         f"The preset is “{plans.preset}”.",
     )
 

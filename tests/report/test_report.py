@@ -447,3 +447,13 @@ def test_an_earlier_report_is_replaced_and_the_same(small_run, command, tmp_path
     first = page.read_bytes()
     assert command("-o", page, "--quiet") == 0
     assert page.read_bytes() == first
+
+
+def test_how_many_scans_are_segmented_at_once_is_told(small_run, command):
+    path = small_run.results / "report.html"
+    assert command("--quiet") == 0
+    assert "scans at once" not in path.read_text("utf-8")
+    values = json.loads(small_run.plans.read_text())
+    small_run.plans.write_text(json.dumps(values | {"most_scans": 7}))
+    assert command("--quiet") == 0
+    assert "at most 7 scans at once" in path.read_text("utf-8")
