@@ -63,7 +63,10 @@ def run(args: Namespace) -> None:
         train(layout, plans, args.fold, options, args.stage, notice=warn)
     say(args, f"results are in {layout.results}")
     if args.stage in ("all", "self_training") and not (args.no_adaptation or args.no_translation):
-        say(args, f"next: darnet_predict -i FOLDER_OF_SCANS -o FOLDER_FOR_MASKS -d {args.dataset} -f {args.fold}")
+        say(
+            args,
+            f"next: darnet_predict -i FOLDER_OF_SCANS -o FOLDER_FOR_MASKS -d {args.dataset} -f {args.fold} --preview",
+        )
 
 
 def without_flag(argv: Sequence[str]) -> list[str]:

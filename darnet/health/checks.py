@@ -141,7 +141,8 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
                       f"A quick probe tells these classes from what surrounds them less well after translation than "
                       f"before: {several(lost)} (100 % always, 50 % by guessing).{rest}",
                       "Labels may no longer fit. Look in synthetic/styles.png whether organs vanish or move: if so, "
-                      "train the translator longer, or crop both kinds of scan to the same part of the body.",
+                      "and if masks come out badly, train the translator longer, or crop both kinds of scan to the "
+                      "same part of the body.",
                       f"{several(expected)}.")  # fmt: skip
     else:
         yield Finding("good", title, f"A quick probe tells {several([n.replace('_', ' ') for n in known])} from what "

@@ -175,10 +175,17 @@ def _check_scores(scores: ScoresSection) -> Iterator[Finding]:
                       "Their distance is infinite. Look at the worst cases below.")  # fmt: skip
     low = {name: value for name, value in scores.class_dice.items() if value < LOW_DICE}
     listed = several([f"{name.replace('_', ' ')} {dice_text(value)}" for name, value in low.items()])
+    single = [(value, name, case.case_id) for case in scores.cases for name, value in case.classes.items()
+              if value is not None and value == value]  # fmt: skip
+    lowest = ""
+    if single:
+        value, name, case_id = min(single)
+        lowest = f" The lowest of one scan is {dice_text(value)}: {name.replace('_', ' ')} in {case_id}."
     if low:
         level: Level = "bad" if min(low.values()) < POOR_DICE else "doubtful"
-        yield Finding(level, "Dice against the reference", f"Low on target scans: {listed} (mean, 1 is perfect).",
+        yield Finding(level, "Dice against the reference",
+                      f"Low on target scans: {listed} (mean, 1 is perfect).{lowest}",
                       "Look at the worst cases, then at the translation of what goes wrong there.")  # fmt: skip
     else:
         yield Finding("good", "Dice against the reference",
-                      f"{LOW_DICE} or more for every class on target scans (mean, 1 is perfect).")  # fmt: skip
+                      f"{LOW_DICE} or more for every class on target scans (mean, 1 is perfect).{lowest}")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,6 +69,7 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     content = {
         "name": layout.name,
         "version": __version__,
+        "date": time.strftime("%d %B %Y, %H:%M"),
         "plans": plans,
         "findings": findings,
         "data": domains,

@@ -42,6 +42,7 @@ class PredictedCase:
         stacks: Planes with a slider, by plane; those with the reference labels beside them.
         surfaces: From four sides; empty where nothing was found.
         volumes_ml: Volume of each class in ml.
+        reference_ml: The same of the reference labels; empty where there are none.
         without_scan: Whether its scan was not found, so that labels are shown on black.
     """
 
@@ -52,6 +53,7 @@ class PredictedCase:
     surfaces: tuple[Picture, ...]
     volumes_ml: Mapping[str, float]
     without_scan: bool
+    reference_ml: Mapping[str, float] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -135,8 +137,9 @@ def gather_predictions(
             "Some scans were not found; their labels are shown on black. Name the folder of the scans with -i."
         )
     names = list(plans.foreground)
-    rows = tuple((c.case_id, *(f"{number(c.volumes_ml[n])} ml" for n in names)) for c in cases)
-    table = Table(("case", *(n.replace("_", " ") for n in names)), rows, "Volume of each predicted class.")
+    rows = tuple((c.case_id, *(_volume_text(c, n) for n in names)) for c in cases)
+    caption = "Volume of each predicted class" + (", and of its reference in brackets." if true else ".")
+    table = Table(("case", *(n.replace("_", " ") for n in names)), rows, caption)
     return PredictionsSection(
         tuple(missing), folder.name, cases, len(paths), table, {case.case_id: case for case in cases}
     )
@@ -178,6 +181,11 @@ def _unfinished(record: Path, dataset: str) -> list[str]:
         f"These masks come from a network that was not trained to its end ({listed}): do not judge the method by them. "
         f"Train on with {commands}, if it is not running now, then predict again."
     ]
+
+
+def _volume_text(case: PredictedCase, name: str) -> str:
+    reference = f" ({number(case.reference_ml[name])} ml)" if case.reference_ml else ""
+    return f"{number(case.volumes_ml[name])} ml{reference}"
 
 
 def _references(folder: Path, predicted: Mapping[str, Path]) -> dict[str, Path]:
@@ -222,7 +230,7 @@ def _read_case(
         case_id, canonical, spacing, body_axes(mask.affine, orientation), (float(low), float(high)),
         to_canonical(mask.array, orientation),
     )  # fmt: skip
-    shown, thumbnail, beside = [volume], middle_plane(volume, "axial"), None
+    shown, thumbnail, beside, true = [volume], middle_plane(volume, "axial"), None, None
     if reference_path is not None:
         remedy = "name the folder of the right reference labels with -r"
         true = _read_labels(reference_path, "reference", remedy, plans)
@@ -235,15 +243,20 @@ def _read_case(
         best = plane_of_most_labels(to_canonical(mask.array, orientation) + labels, volume.view("axial"))
         thumbnail, beside = (plane_picture(one, "axial", best) for one in shown)
     voxel_ml = float(np.prod(spacing)) / 1000
-    counts = {name: int(np.count_nonzero(mask.array == value)) for name, value in plans.foreground.items()}
+
+    def volumes(array: NDArray[Any]) -> dict[str, float]:
+        return {name: int(np.count_nonzero(array == value)) * voxel_ml for name, value in plans.foreground.items()}
+
+    found = volumes(mask.array)
     return PredictedCase(
         case_id,
         thumbnail,
         beside,
         {plane: plane_stack(shown, plane, STEPS) for plane in PLANES},
-        surface_pictures(volume, [name.replace("_", " ") for name, count in counts.items() if count]),
-        {name: count * voxel_ml for name, count in counts.items()},
+        surface_pictures(volume, [name.replace("_", " ") for name, ml in found.items() if ml]),
+        found,
         scan_path is None,
+        {} if true is None else volumes(true.array),
     )
 
 

@@ -100,7 +100,7 @@ def predicted_of(**volumes):
 
 
 def scores_of(failures=0, missing=False, **dice):
-    case = CaseScore("t1", 0.9, 1.0, {}, missing)
+    case = CaseScore("t1", 0.9, 1.0, {"cube": 0.95, "rod": 0.85, "ring": None}, missing)
     return ScoresSection(cases=(case,), class_dice={"cube": 0.9, "rod": 0.9} | dice, failures=failures)
 
 
@@ -122,10 +122,10 @@ CHECKS = [
     ({"predictions": predicted_of(rod=0.0)}, "doubtful", "rod in t1"),
     ({"predictions": predicted_of(cube=20.0)}, "doubtful", "cube in t1, 20 ml (source 4 to 4 ml)"),
     ({"predictions": predicted_of(cube=0.5)}, "doubtful", "cube in t1, 0.5 ml"),
-    ({"scores": scores_of()}, None, None),
+    ({"scores": scores_of()}, "good", "The lowest of one scan is 0.850: rod in t1."),
     ({"scores": scores_of(failures=2)}, "doubtful", "2 times a class"),
     ({"scores": scores_of(missing=True)}, "bad", "t1: counted as predicted empty"),
-    ({"scores": scores_of(rod=0.7)}, "doubtful", "rod 0.700"),
+    ({"scores": scores_of(rod=0.7)}, "doubtful", "rod 0.700 (mean, 1 is perfect). The lowest of one scan is 0.850"),
     ({"scores": scores_of(rod=0.2)}, "bad", "rod 0.200"),
     ({"source": {"spacing": (12.0, 1.0, 1.0)}}, "doubtful", "up to 3 times apart"),
     ({"source": {"extent": (512.0, 200.0, 240.0)}}, "doubtful", "up to 4 times apart"),

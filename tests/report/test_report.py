@@ -160,11 +160,13 @@ def test_reference_labels_stand_beside_the_predicted_ones(whole_run, command):
     (references / "t2.nii.gz").unlink()
     assert command("--quiet") == 0
     before = (whole_run.results / "report.html").read_text("utf-8")
-    assert "With -r FOLDER, darnet_report shows the reference labels" in before
+    assert "With -r FOLDER, darnet_report shows the\n  reference labels beside them." in before
     assert "reference</th>" not in before
     assert command("--quiet", "-r", references) == 0
     text = (whole_run.results / "report.html").read_text("utf-8")
-    assert "Reference labels\n  stand beside them." in text
+    assert "Colours are what the network found; reference labels stand beside them." in text
+    assert "and of its reference in brackets" in text
+    assert re.search(r"<td>([\d.]+) ml \(\1 ml\)</td>", text)  # the mask is its own reference
     assert '<p class="title">t1, predicted</p>' in text
     assert '<p class="title">t1, reference</p>' in text
     assert "t2, reference" not in text
