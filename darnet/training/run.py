@@ -158,7 +158,7 @@ def _compare_data(path: Path, found: Mapping[str, Any], meta: Mapping[str, Any],
         return
     if int(found["iteration"]) < int(meta["iterations"]):
         raise ConfigurationError(
-            "other cases are trained on than when the training of this checkpoint began",
+            "cases have changed since the training of this checkpoint began",
             where=path,
             found=f"changed, new or gone: {', '.join(changed)}",
             remedy="put back their files (and most_scans in plans.json, if that was changed), or move the folder away "
