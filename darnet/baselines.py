@@ -9,8 +9,8 @@ import dataclasses
 from pathlib import Path
 
 from darnet.io import CaseStore, only_one, require_writable
-from darnet.layout import DatasetLayout
-from darnet.pipeline import fold_lock, preprocess, publish_plans, write_splits
+from darnet.layout import DatasetLayout, fold_lock
+from darnet.pipeline import preprocess, publish_plans, write_splits
 from darnet.planning import CaseFiles, VerifiedDataset
 from darnet.plans import Plans
 from darnet.training import RunOptions, check_preprocessed, read_fold, train_segmentation

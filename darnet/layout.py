@@ -165,3 +165,13 @@ class _ExternalLayout(DatasetLayout):
     @property
     def raw(self) -> Path:
         return self.raw_folder
+
+
+def fold_lock(results: Path, fold: str | int) -> Path:
+    """The lock of a fold: one process trains it at a time."""
+    return results / f".fold_{fold}.lock"
+
+
+def translation_lock(results: Path) -> Path:
+    """The lock of the translator and its volumes, which folds share."""
+    return results / ".translation.lock"

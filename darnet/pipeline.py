@@ -20,7 +20,7 @@ from darnet.io import (
     sha256_of,
     write_json,
 )
-from darnet.layout import DOMAINS, DatasetLayout
+from darnet.layout import DOMAINS, DatasetLayout, fold_lock, translation_lock
 from darnet.networks import AnyTranslator
 from darnet.planning import (
     MEMORY_TARGET_GB,
@@ -207,16 +207,6 @@ def _checkpoints(layout: DatasetLayout, fold: str | int) -> list[Path]:
     """Checkpoints of the translator and of the fold's network, as far as there are any."""
     paths = (folder / CHECKPOINT for folder in (layout.translation, layout.segmentation(fold)))
     return [path for path in paths if path.exists()]
-
-
-def fold_lock(results: Path, fold: str | int) -> Path:
-    """The lock of a fold: one process trains it at a time."""
-    return results / f".fold_{fold}.lock"
-
-
-def translation_lock(results: Path) -> Path:
-    """The lock of the translator and its volumes, which folds share."""
-    return results / ".translation.lock"
 
 
 def _train_fold(

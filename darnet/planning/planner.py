@@ -10,7 +10,7 @@ import numpy as np
 from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
 from darnet.planning.fingerprint import Fingerprint, Triple
-from darnet.planning.kinds import HOUNSFIELD, has_hounsfield_units, is_ct
+from darnet.planning.intensities import intensity_rule
 from darnet.planning.memory import largest_patch, predict_memory
 from darnet.planning.presets import Preset
 from darnet.planning.spacing import determine_source_depth, determine_spacing, determine_through_plane
@@ -20,7 +20,6 @@ from darnet.plans import (
     LARGEST_COMPARISON,
     DomainPlan,
     InferencePlan,
-    IntensityPlan,
     Plans,
     PreprocessingPlan,
     SegmentationPlan,
@@ -30,8 +29,6 @@ from darnet.plans import (
     check_plans,
 )
 
-CT_WINDOW = (-125.0, 275.0)  # HU: soft tissue
-PERCENTILE_RULE = (0.5, 99.5)
 ANISOTROPIC_PLANES = 1.5  # through-plane over in-plane spacing from which planes are interpolated linearly
 SINGLE_COMPONENT = 0.95
 MEMORY_TARGET_GB = 24.0
@@ -133,31 +130,6 @@ def median_shape(fingerprint: Fingerprint, plan: PreprocessingPlan) -> tuple[int
     extent = (extents[:, 0].min(), extents[:, 1].max(), extents[:, 2].max())
     d, h, w = (max(round(e / s), 1) for e, s in zip(extent, plan.spacing, strict=True))
     return d, h, w
-
-
-def intensity_rule(fingerprint: Fingerprint, domain: str, modality: str) -> IntensityPlan:
-    """A fixed window for CT, percentiles of each scan for everything else."""
-    cases = fingerprint.of(domain)
-    median = float(np.median([case.percentiles[2] for case in cases]))
-    if not is_ct(modality):
-        return IntensityPlan(
-            "percentile", *PERCENTILE_RULE, why=f"{modality} has no unit: percentiles of each scan's body"
-        )
-    if not has_hounsfield_units(median):
-        return IntensityPlan(
-            "percentile",
-            *PERCENTILE_RULE,
-            why=f"CT, but the median within the body is {median:.0f}: no Hounsfield units",
-        )
-    low, high = CT_WINDOW
-    labelled = [case.labelled_percentiles for case in cases if case.labelled_percentiles]
-    why = "CT: a window of soft tissue in Hounsfield units"
-    if labelled:
-        # The window must show what is labelled, as far as half of the cases have it.
-        low = max(min(low, 5 * math.floor(float(np.median([p[0] for p in labelled])) / 5)), HOUNSFIELD[0])
-        high = min(max(high, 5 * math.ceil(float(np.median([p[-1] for p in labelled])) / 5)), HOUNSFIELD[1])
-        why += ", wide enough for the labelled classes"
-    return IntensityPlan("window", low, high, why=why)
 
 
 def mirror_axes(fingerprint: Fingerprint, info: DatasetInfo, preset: Preset) -> tuple[tuple[int, ...], str]:

@@ -11,8 +11,7 @@ from typing import Any
 
 from darnet.baselines import NO_ADAPTATION, NO_TRANSLATION, SUPERVISED
 from darnet.io import CaseStore, is_held, read_json
-from darnet.layout import DatasetLayout
-from darnet.pipeline import fold_lock, translation_lock
+from darnet.layout import DatasetLayout, fold_lock, translation_lock
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
 from darnet.report.chosen import Choice, gather_choices, round_in_words

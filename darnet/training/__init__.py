@@ -25,7 +25,6 @@ from darnet.training.translation import TranslationStep
 from darnet.training.validation import validate
 
 __all__ = [
-    "cores_here",
     "CHECKPOINT",
     "AdaBelief",
     "ExpectedTime",
@@ -35,6 +34,7 @@ __all__ = [
     "TranslationStep",
     "autocast",
     "check_preprocessed",
+    "cores_here",
     "cosine_learning_rate",
     "data_of",
     "fit",

@@ -11,8 +11,8 @@ from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
 from darnet.networks import build_discriminators, build_segmentation, build_translator
 from darnet.planning import PRESETS, Fingerprint, find_preset, make_plans
+from darnet.planning.intensities import intensity_rule
 from darnet.planning.planner import (
-    intensity_rule,
     median_shape,
     mirror_axes,
     plan_inference,

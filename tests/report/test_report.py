@@ -13,8 +13,7 @@ import pytest
 
 from darnet.cli.report import main
 from darnet.io import only_one
-from darnet.layout import DatasetLayout
-from darnet.pipeline import fold_lock
+from darnet.layout import DatasetLayout, fold_lock
 from darnet.report.domains import gather_domains
 
 NAME = "Dataset007_Small"

@@ -1,0 +1,39 @@
+"""Which intensities of a kind of scan become black and white."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from darnet.planning.fingerprint import Fingerprint
+from darnet.planning.kinds import HOUNSFIELD, has_hounsfield_units, is_ct
+from darnet.plans import IntensityPlan
+
+CT_WINDOW = (-125.0, 275.0)  # HU: soft tissue
+PERCENTILE_RULE = (0.5, 99.5)
+
+
+def intensity_rule(fingerprint: Fingerprint, domain: str, modality: str) -> IntensityPlan:
+    """A fixed window for CT, percentiles of each scan for everything else."""
+    cases = fingerprint.of(domain)
+    median = float(np.median([case.percentiles[2] for case in cases]))
+    if not is_ct(modality):
+        return IntensityPlan(
+            "percentile", *PERCENTILE_RULE, why=f"{modality} has no unit: percentiles of each scan's body"
+        )
+    if not has_hounsfield_units(median):
+        return IntensityPlan(
+            "percentile",
+            *PERCENTILE_RULE,
+            why=f"CT, but the median within the body is {median:.0f}: no Hounsfield units",
+        )
+    low, high = CT_WINDOW
+    labelled = [case.labelled_percentiles for case in cases if case.labelled_percentiles]
+    why = "CT: a window of soft tissue in Hounsfield units"
+    if labelled:
+        # The window must show what is labelled, as far as half of the cases have it.
+        low = max(min(low, 5 * math.floor(float(np.median([p[0] for p in labelled])) / 5)), HOUNSFIELD[0])
+        high = min(max(high, 5 * math.ceil(float(np.median([p[-1] for p in labelled])) / 5)), HOUNSFIELD[1])
+        why += ", wide enough for the labelled classes"
+    return IntensityPlan("window", low, high, why=why)
