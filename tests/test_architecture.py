@@ -16,7 +16,8 @@ PACKAGE = Path(darnet.__file__).parent
 # A package may import those above it; those in one line stand side by side and may import each other.
 ORDER = (
     ("errors", "spread"),
-    ("plans", "layout", "progress", "words"),
+    ("plans", "layout", "progress", "words", "fork_server"),
+    ("workers",),
     ("imaging",),
     ("io",),
     ("convert",),

@@ -51,14 +51,23 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Carry out darnet_plan_and_preprocess."""
+    from darnet.workers import start_server
+
+    layout = find_dataset(args.dataset, args.root)
+    if args.processes > 1:  # before this process imports: both take seconds
+        start_server("darnet.preprocessing.dataset")
+    if args.verify:
+        verify(args, layout)
+    else:
+        plan_and_preprocess(args, layout)
+
+
+def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
+    """Plan a data set, fill its case stores and tell of it, as far as the flags ask for it."""
     from darnet import pipeline
     from darnet.planning import find_preset, verify_dataset
     from darnet.training import fold_notes, resolve_device
 
-    layout = find_dataset(args.dataset, args.root)
-    if args.verify:
-        verify(args, layout)
-        return
     pipeline.require_room_for(layout, "preprocessed")
     device = resolve_device(args.device)
     preset = find_preset(args.preset or ("paper" if device.type == "cuda" else "fast"))

@@ -23,9 +23,9 @@ from darnet.imaging import (
     to_canonical,
 )
 from darnet.io import read_json
-from darnet.io.workers import run_cases
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
 from darnet.planning.verify import CaseFiles, VerifiedDataset
+from darnet.workers import run_cases
 
 Triple: TypeAlias = tuple[float, float, float]
 

@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from darnet.errors import DarnetError, raise_together
 from darnet.imaging import body_axes
 from darnet.io import CaseRecord, CaseStore
-from darnet.io.workers import run_cases
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import VerifiedDataset, hash_of_files, read_case
 from darnet.planning.verify import CaseFiles
 from darnet.plans import Plans
 from darnet.preprocessing.case import PreprocessedCase, preprocess_arrays
+from darnet.workers import run_cases
 
 LOCATIONS_A_CLASS = 300
 

@@ -10,7 +10,7 @@ from concurrent.futures.process import BrokenProcessPool
 import pytest
 
 from darnet.errors import DataError, ResourceError
-from darnet.io.workers import run_cases
+from darnet.workers import START_METHOD, run_cases
 
 # Worker processes must find the functions, which they could not in a test module.
 TASKS = """
@@ -126,10 +126,27 @@ def test_a_worker_killed_while_cases_are_handed_over(monkeypatch, handed_over):
 
 @pytest.mark.parametrize(("error", "said"), [("FileNotFoundError(2, 'gone')", False), ("ValueError('wrong')", True)])
 def test_a_worker_whose_command_has_ended_is_silent(error, said):
-    code = f"import darnet.io.fork_server; raise {error}"
+    code = f"import darnet.fork_server; raise {error}"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == said
+
+
+@pytest.mark.skipif(START_METHOD != "forkserver" or sys.version_info < (3, 11), reason="nothing is imported beforehand")
+def test_workers_have_what_their_server_imported(tmp_path):
+    (tmp_path / "seen.py").write_text("import sys\ndef seen(name):\n    return name in sys.modules\n")
+    script = tmp_path / "command.py"
+    script.write_text(
+        "from darnet.workers import run_cases, start_server\n"
+        "if __name__ == '__main__':\n"
+        "    start_server('wave')\n"
+        "    from seen import seen\n"
+        "    print(sorted(run_cases(seen, {'a': 'wave', 'b': 'tomllib'}, 2, 'work', True)))\n"
+    )
+    path = os.environ | {"PYTHONPATH": str(tmp_path)}
+    done = subprocess.run([sys.executable, str(script)], env=path, capture_output=True, text=True, timeout=100)
+    assert "('a', True)" in done.stdout, done.stderr
+    assert "('b', False)" in done.stdout
 
 
 def test_modules_of_the_current_folder_are_not_imported(tmp_path):
@@ -138,7 +155,7 @@ def test_modules_of_the_current_folder_are_not_imported(tmp_path):
     (here / "numpy.py").write_text("raise SystemExit('imported')")
     script.parent.mkdir()
     script.write_text(
-        "from darnet.io.workers import run_cases\n"
+        "from darnet.workers import run_cases\n"
         "from darnet.imaging import box_of\n"
         "import numpy as np\n"
         "if __name__ == '__main__':\n"

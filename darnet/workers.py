@@ -10,7 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, get_all_start_methods, get_context, parent_process
+from multiprocessing import connection, forkserver, get_all_start_methods, get_context, parent_process
 from typing import TypeVar
 
 from darnet.errors import DarnetError, ResourceError, is_out_of_memory, out_of_memory
@@ -21,6 +21,21 @@ START_METHOD = "forkserver" if "forkserver" in get_all_start_methods() else "spa
 
 Task = TypeVar("Task")
 Result = TypeVar("Result")
+
+
+def start_server(module: str) -> None:
+    """Let the server that workers are forked from import a module while this process goes on.
+
+    Without it the server starts with the first workers, which then wait until it has imported.
+
+    Args:
+        module: Its name; best one that imports the functions of all later calls of `run_cases`.
+    """
+    if START_METHOD != "forkserver":
+        return
+    _set_preload(module)
+    with contextlib.suppress(OSError), _interrupts_held():  # `run_cases` tells what is wrong, if it still is
+        forkserver.ensure_running()
 
 
 def run_cases(
@@ -88,11 +103,7 @@ def _pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
     """
     context = get_context(START_METHOD)
     if START_METHOD == "forkserver":
-        # The server would look for modules in the current folder first: one that holds a folder "darnet" or a file
-        # "numpy.py" must not stand in their place. Before Python 3.11 workers import them themselves, which is slower.
-        os.environ["PYTHONSAFEPATH"] = "1"
-        safe = sys.version_info >= (3, 11)
-        context.set_forkserver_preload([module, "darnet.io.fork_server"] if safe else [])
+        _set_preload(module)
     receiver, sender = context.Pipe(duplex=False)
     with contextlib.closing(receiver), contextlib.closing(sender):
         try:
@@ -108,26 +119,39 @@ def _pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
             pool.shutdown(cancel_futures=True)
 
 
-def _submit(
-    pool: ProcessPoolExecutor, function: Callable[[Task], Result], tasks: Mapping[str, Task], work: str
-) -> dict[Future[Result | DarnetError], str]:
-    """Hand over all cases, or those before a worker was killed.
+def _set_preload(module: str) -> None:
+    """Have the server import a module, if it does not run yet."""
+    # It would look for modules in the current folder first: one that holds a folder "darnet" or a file "numpy.py"
+    # must not stand in their place. Before Python 3.11 workers import them themselves, which is slower.
+    os.environ["PYTHONSAFEPATH"] = "1"
+    safe = sys.version_info >= (3, 11)
+    get_context("forkserver").set_forkserver_preload([module, "darnet.fork_server"] if safe else [])
 
-    Workers start here, with Ctrl-C held back for good: this process decides when they end.
-    """
+
+@contextlib.contextmanager
+def _interrupts_held() -> Iterator[None]:
+    """Processes that start here never see Ctrl-C: this process decides when they end."""
     held = {signal.SIGINT} if hasattr(signal, "pthread_sigmask") else set()
     former = signal.pthread_sigmask(signal.SIG_BLOCK, held) if held else None
     try:
-        futures: dict[Future[Result | DarnetError], str] = {}
-        with contextlib.suppress(BrokenProcessPool):
-            for case, task in tasks.items():
-                futures[pool.submit(_guarded, function, task, case, work)] = case
-        return futures
-    except OSError as error:
-        raise _no_shared_memory(error) from error
+        yield
     finally:
         if former is not None:
             signal.pthread_sigmask(signal.SIG_SETMASK, former)
+
+
+def _submit(
+    pool: ProcessPoolExecutor, function: Callable[[Task], Result], tasks: Mapping[str, Task], work: str
+) -> dict[Future[Result | DarnetError], str]:
+    """Hand over all cases, or those before a worker was killed; workers start here."""
+    futures: dict[Future[Result | DarnetError], str] = {}
+    try:
+        with _interrupts_held(), contextlib.suppress(BrokenProcessPool):
+            for case, task in tasks.items():
+                futures[pool.submit(_guarded, function, task, case, work)] = case
+    except OSError as error:
+        raise _no_shared_memory(error) from error
+    return futures
 
 
 def _no_shared_memory(error: OSError) -> ResourceError:
