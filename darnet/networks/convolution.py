@@ -19,8 +19,15 @@ class Conv3d(nn.Conv3d):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, D, H, W) -> (N, Cout, ...)."""
+        return self._convolve(x, self.weight, self.bias)
+
+    def share(self, x: Tensor, channels: slice) -> Tensor:
+        """What some of the input channels contribute to the output; the bias comes with the first of them."""
+        return self._convolve(x, self.weight[:, channels], None if channels.start else self.bias)
+
+    def _convolve(self, x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         alone = len(x) == 1 and x.device.type == "cpu" and x.dtype == torch.float32
         if not alone or torch.is_grad_enabled() or not _HAS_ONEDNN:
-            return super().forward(x)
+            return cast(Tensor, self._conv_forward(x, weight, bias))
         padding = cast(tuple[int, ...], self.padding)
-        return torch.mkldnn_convolution(x, self.weight, self.bias, padding, self.stride, self.dilation, self.groups)
+        return torch.mkldnn_convolution(x, weight, bias, padding, self.stride, self.dilation, self.groups)

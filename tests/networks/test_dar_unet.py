@@ -306,11 +306,22 @@ def test_convolution_of_a_single_sample_is_that_of_pytorch(stride, bias):
     assert expected.requires_grad
 
 
-def test_a_block_that_uses_up_its_input_gives_the_same():
+@pytest.mark.parametrize("channels", [(16, 8), (8, 8, 8), (24,), (12, 12)])  # the last: a group of both parts
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
+def test_joined_parts_give_what_their_concatenation_gives(channels, layout):
     block, x = ResidualBlock(24, 8), unet_input(2, 24, 4, 6, 8)
     jitter_buffers_and_norms(block.eval())
+    weights = torch.randn(2, 8, 4, 6, 8, generator=torch.Generator().manual_seed(3))
+    x.requires_grad_()
     expected = block(x)
-    for layout in (torch.contiguous_format, torch.channels_last_3d):
-        with torch.inference_mode():
-            found = block.use_up(x.clone(memory_format=layout))
-        torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    expected_gradients = torch.autograd.grad((expected * weights).sum(), [x, *block.parameters()])
+
+    parts = [part.contiguous(memory_format=layout) for part in x.split(channels, dim=1)]
+    found = block.join(parts)
+    assert parts == []
+    torch.testing.assert_close(found, expected, atol=1e-5, rtol=1e-5)
+    gradients = torch.autograd.grad((found * weights).sum(), [x, *block.parameters()])
+    torch.testing.assert_close(gradients, expected_gradients, atol=1e-3, rtol=1e-4)
+    with torch.inference_mode():
+        parts = [part.clone(memory_format=layout) for part in x.split(channels, dim=1)]
+        torch.testing.assert_close(block.join(parts), expected, atol=1e-5, rtol=1e-5)
