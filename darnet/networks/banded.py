@@ -49,7 +49,7 @@ def convolve_rows(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tens
     half, height = weight.shape[2] // 2, x.shape[2]
     block = min(AT_ONCE, height)
     missing = -height % block
-    padded = F.pad(x, (0, 0, half, half + missing))
+    padded = F.pad(x, (0, 0, 0, missing)) if missing else x
     banded = torch.cat([F.pad(weight, (0, 0, i, block - 1 - i)) for i in range(block)])
-    out = F.conv2d(padded, banded, None if bias is None else bias.expand(block), stride=(block, 1), padding=(0, half))
+    out = F.conv2d(padded, banded, None if bias is None else bias.expand(block), stride=(block, 1), padding=half)
     return out.transpose(1, 2).reshape(len(x), 1, height + missing, x.shape[3])[:, :, :height]

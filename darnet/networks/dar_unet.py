@@ -56,7 +56,7 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, D, H, W) -> (N, Cout, D / stride, ...)."""
-        return self.attention(self.body(x) + self.skip(x))  # type: ignore[no-any-return]
+        return self.attention(self.body(x).add_(self.skip(x)))  # type: ignore[no-any-return]
 
     def join(self, parts: list[Tensor]) -> Tensor:
         """As `forward` of the parts' concatenation along the channels. A CPU needs less time and memory without it.
