@@ -10,9 +10,6 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-# The remedy after any interruption.
-GO_ON = "run the command again, with --continue where it has that: what is done is kept"
-
 
 class ExitCode(IntEnum):
     """Exit codes shared by all commands."""

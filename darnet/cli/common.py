@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import math
+import shlex
 import signal
 import sys
 import threading
@@ -18,7 +19,7 @@ from types import FrameType
 from typing import Any
 
 from darnet import __version__
-from darnet.errors import GO_ON, ConfigurationError, DarnetError, ExitCode, is_out_of_memory
+from darnet.errors import ConfigurationError, DarnetError, ExitCode, Interrupted, Terminated, is_out_of_memory
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -171,7 +172,7 @@ def entry(
     except (Exception, KeyboardInterrupt) as error:
         if getattr(args, "debug", False):
             traceback.print_exc()
-        code, message = explain(error)
+        code, message = explain(error, _to_go_on(command, args, argv))
         with contextlib.suppress(OSError):
             print(f"{command.prog}: {message}", file=sys.stderr, flush=True)
         return code
@@ -199,13 +200,24 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, former)
 
 
-def explain(error: BaseException) -> tuple[int, str]:
-    """Exit code and message for an exception."""
+def _to_go_on(command: ArgumentParser, args: Namespace, argv: Sequence[str] | None) -> str:
+    """What to type after an interruption."""
+    flags = list(sys.argv[1:] if argv is None else argv)
+    if getattr(args, "resume", None) is False:
+        flags.append("--continue")
+    return shlex.join([command.prog, *flags])
+
+
+def explain(error: BaseException, to_go_on: str) -> tuple[int, str]:
+    """Exit code and message for an exception; `to_go_on` is the command to give after an interruption."""
+    if isinstance(error, KeyboardInterrupt):
+        error = (
+            Terminated("terminated (SIGTERM)") if isinstance(error, _SigTerm) else Interrupted("interrupted (Ctrl-C)")
+        )
+    if isinstance(error, Interrupted):
+        error = type(error)(error.what, remedy=f"what is done is kept; to go on: {to_go_on}")
     if isinstance(error, DarnetError):
         return int(error.exit_code), str(error)
-    if isinstance(error, KeyboardInterrupt):
-        code, what = (143, "terminated") if isinstance(error, _SigTerm) else (130, "interrupted")
-        return code, f"{what}\n  remedy:   {GO_ON}"
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
         place = f" while writing {error.filename}" if error.filename else ""
         return int(ExitCode.RESOURCES), f"the disk is full{place}; free some space and run the command again"

@@ -6,7 +6,7 @@ import signal
 import threading
 from types import FrameType, TracebackType
 
-from darnet.errors import GO_ON, Interrupted, Terminated
+from darnet.errors import Interrupted, Terminated
 
 
 class InterruptGuard:
@@ -33,8 +33,8 @@ class InterruptGuard:
 
     def error(self, stage: str, iteration: int) -> Interrupted:
         """The error to raise once a checkpoint is written."""
-        kind = Terminated if self.requested == signal.SIGTERM else Interrupted
+        kind, by = (Terminated, "SIGTERM") if self.requested == signal.SIGTERM else (Interrupted, "Ctrl-C")
         return kind(
-            f"{stage} was stopped after iteration {iteration}; its checkpoint is written",
-            remedy=GO_ON,
+            f"{stage} was stopped by {by} after iteration {iteration}; its checkpoint is written",
+            remedy="go on with the same call, or --continue of the command",
         )

@@ -95,7 +95,10 @@ class TrainingLines(Hook):
         parts = [f"{self.stage}: iteration {done} of {self.iterations}"]
         parts += [f"{name.replace('_', ' ')} {value:.3g}" for name, value in means.items()]
         parts += [f"{counted(skipped, 'iteration')} skipped"] if skipped else []
-        parts += [f"{seconds:.2g} s an iteration", f"about {duration(seconds * (self.iterations - done))} left"]
+        parts += [
+            f"{seconds:.2g} s an iteration",
+            f"about {duration(seconds * (self.iterations - done))} left in this stage",
+        ]
         memory = peak_memory_gb(self.device)
         parts += [] if memory is None else [f"{memory:.1f} GB at most"]
         self.say(", ".join(parts))

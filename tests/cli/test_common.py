@@ -46,7 +46,8 @@ class OutOfMemoryError(RuntimeError):
         (SomeCasesFailed("1 of 2 failed"), 5, "1 of 2"),
         (Interrupted("stopped"), 130, "stopped"),
         (Terminated("stopped"), 143, "stopped"),
-        (KeyboardInterrupt(), 130, "interrupted"),
+        (Interrupted("stopped"), 130, "to go on: darnet_try\n"),
+        (KeyboardInterrupt(), 130, "interrupted (Ctrl-C)\n  remedy:   what is done is kept; to go on: darnet_try\n"),
         (OSError(errno.ENOSPC, "no space", "out.nii.gz"), 4, "out.nii.gz"),
         (OSError(errno.ENOSPC, "no space"), 4, "disk is full"),
         (PermissionError(errno.EACCES, "denied", "there"), 2, "there"),
@@ -63,6 +64,18 @@ def test_exit_code_and_message(error, code, message, capsys):
     assert shown.err.startswith("darnet_try: ")
     assert "Traceback" not in shown.err
     assert not shown.out
+
+
+def test_to_go_on_takes_the_same_flags(capsys):
+    def continuing():
+        command = build()
+        command.add_argument("folder")
+        command.add_argument("--continue", dest="resume", action="store_true")
+        return command
+
+    for flags in (["a folder", "--number", "5"], ["a folder", "--number", "5", "--continue"]):
+        assert entry(continuing, raising(Terminated("stopped by SIGTERM")), flags) == 143
+        assert "; to go on: darnet_try 'a folder' --number 5 --continue\n" in capsys.readouterr().err
 
 
 def test_debug_shows_where(capsys):
@@ -129,4 +142,4 @@ def test_quiet_says_nothing(capsys):
 
 
 def test_unknown_errors_get_code_one():
-    assert explain(RuntimeError("x"))[0] == 1
+    assert explain(RuntimeError("x"), "darnet_try")[0] == 1

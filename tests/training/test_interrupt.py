@@ -35,16 +35,19 @@ def test_former_handlers_come_back_even_after_an_error():
 
 
 @pytest.mark.parametrize(
-    ("number", "kind", "code"),
-    [(signal.SIGINT, Interrupted, ExitCode.INTERRUPTED), (signal.SIGTERM, Terminated, ExitCode.TERMINATED)],
+    ("number", "kind", "code", "name"),
+    [
+        (signal.SIGINT, Interrupted, ExitCode.INTERRUPTED, "Ctrl-C"),
+        (signal.SIGTERM, Terminated, ExitCode.TERMINATED, "SIGTERM"),
+    ],
 )
-def test_error_of_each_signal(number, kind, code):
+def test_error_of_each_signal(number, kind, code, name):
     with InterruptGuard() as guard:
         signal.raise_signal(number)
     error = guard.error("segmentation", 12)
     assert type(error) is kind
     assert error.exit_code == code
-    assert "segmentation was stopped after iteration 12" in str(error)
+    assert f"segmentation was stopped by {name} after iteration 12" in str(error)
     assert "--continue" in error.remedy
 
 

@@ -61,7 +61,7 @@ def test_a_line_tells_means_time_and_memory():
     memory = r"\d+\.\d GB at most"
     assert re.fullmatch(
         "translation: iteration 10 of 100, total 4.67, adversarial image 0.5, 1 iteration skipped, "
-        f"2 s an iteration, about 3 min left, {memory}",
+        f"2 s an iteration, about 3 min left in this stage, {memory}",
         said[0],
     )
     assert said[1].startswith("translation: iteration 20 of 100, total 14.5,")
@@ -83,7 +83,7 @@ def test_after_a_resume_the_time_counts_from_there():
     for iteration in range(85, 90):
         now[0] += 2.0
         lines.after_update(iteration, PlainLosses(1.0))
-    assert "2 s an iteration, about 20 s left" in said[0]
+    assert "2 s an iteration, about 20 s left in this stage" in said[0]
 
 
 def test_means_start_anew():
