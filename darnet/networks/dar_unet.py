@@ -61,8 +61,7 @@ class ResidualBlock(nn.Module):
     def join(self, parts: list[Tensor]) -> Tensor:
         """As `forward` of the parts' concatenation along the channels. A CPU needs less time and memory without it.
 
-        Only for a block with a leading norm. The list is emptied on the way, so that no part is held longer than it is
-        needed; without gradients the parts are overwritten.
+        Only for a block with a leading norm. The list is emptied: without gradients no part is held longer than needed.
         """
         norm, activation, conv = cast(nn.GroupNorm, self.body[0]), self.body[1], cast(Conv3d, self.body[2])
         size = norm.num_channels // norm.num_groups
@@ -73,22 +72,17 @@ class ResidualBlock(nn.Module):
         spans = [slice(end - part.shape[1], end) for end, part in zip(ends, parts, strict=True)]
         shares = (cast(Conv3d, self.skip[0]).share(part, span) for part, span in zip(parts, spans, strict=True))
         skip = self.skip[1](reduce(Tensor.add_, shares))
-        x = reduce(Tensor.add_, (conv.share(activation(_normalize(parts.pop(0), norm, span)), span) for span in spans))
+        spans.reverse()
+        x = reduce(Tensor.add_, (conv.share(activation(_normalize(parts.pop(), norm, span)), span) for span in spans))
         for layer in cast(nn.Sequential, self.body[3:]):
             x = layer(x)
         return self.attention(x.add_(skip))  # type: ignore[no-any-return]
 
 
 def _normalize(part: Tensor, norm: nn.GroupNorm, channels: slice) -> Tensor:
-    """Group norm of some channels, whole groups of them; without gradients in the memory of the part."""
+    """Group norm of some channels, whole groups of them."""
     size = norm.num_channels // norm.num_groups
-    weight, bias = norm.weight[channels], norm.bias[channels]
-    if torch.is_grad_enabled():
-        return F.group_norm(part, part.shape[1] // size, weight, bias, norm.eps)
-    for start in range(0, part.shape[1], size):
-        group = slice(start, start + size)
-        part[:, group] = F.group_norm(part[:, group], 1, weight[group], bias[group], norm.eps)
-    return part
+    return F.group_norm(part, part.shape[1] // size, norm.weight[channels], norm.bias[channels], norm.eps)
 
 
 class UpBlock(nn.Module):
@@ -123,11 +117,13 @@ class UpBlock(nn.Module):
             quartet_norm=quartet_norm,
         )
 
-    def forward(self, decoder: Tensor, encoder: Tensor) -> Tensor:
-        """X_d and X_e, which is overwritten without gradients -> X_d of the level above, (N, Ce, D, H, W)."""
-        weighted = decoder if self.attention is None else self.attention(encoder, decoder)
-        parts = [self.upsample(weighted), encoder]
-        del weighted
+    def forward(self, decoder: Tensor, features: list[Tensor]) -> Tensor:
+        """X_d and the encoder's features, of which X_e, the last, is taken -> X_d one level higher (N, Ce, D, H, W)."""
+        encoder = features.pop()
+        if self.attention is not None:
+            decoder = self.attention(encoder, decoder)
+        parts = [self.upsample(decoder), encoder]
+        del decoder, encoder  # so that nothing but the list holds them
         return self.block.join(parts)
 
 
@@ -211,7 +207,7 @@ class DARUNet(nn.Module):
             features.append(x)
         levels = [features.pop()]
         for up in self.decoder:
-            levels.append(up(levels[-1], features.pop()))
+            levels.append(up(levels[-1], features))
         levels.reverse()
         if not self.deep_supervision:
             return self.heads[0](levels[0])  # type: ignore[no-any-return]
