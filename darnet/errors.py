@@ -88,13 +88,13 @@ class SomeCasesFailed(DarnetError):
 
 
 class Interrupted(DarnetError):
-    """Stopped by a signal after a checkpoint was written; `--continue` goes on from there."""
+    """Stopped by a signal."""
 
     exit_code = ExitCode.INTERRUPTED
 
 
 class Terminated(Interrupted):
-    """Stopped by SIGTERM after a checkpoint was written."""
+    """Stopped by SIGTERM."""
 
     exit_code = ExitCode.TERMINATED
 

@@ -10,7 +10,14 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import connection, forkserver, get_all_start_methods, get_context, parent_process
+from multiprocessing import (
+    connection,
+    forkserver,
+    get_all_start_methods,
+    get_context,
+    parent_process,
+    resource_tracker,
+)
 from typing import TypeVar
 
 from darnet.errors import DarnetError, ResourceError, is_out_of_memory, out_of_memory
@@ -34,8 +41,10 @@ def start_server(module: str) -> None:
     if START_METHOD != "forkserver":
         return
     _set_preload(module)
-    with contextlib.suppress(OSError), _interrupts_held():  # `run_cases` tells what is wrong, if it still is
-        forkserver.ensure_running()
+    with contextlib.suppress(OSError):  # `run_cases` tells what is wrong, if it still is
+        resource_tracker.ensure_running()  # the server would start it, and its start lets interrupts through again
+        with _interrupts_held():
+            forkserver.ensure_running()
 
 
 def run_cases(
@@ -99,7 +108,7 @@ def _results(
 def _pool(workers: int, module: str) -> Iterator[ProcessPoolExecutor]:
     """A pool whose processes end at once when the body is left by an exception, or when this process dies.
 
-    Workers are forked, now and for later pools, from a server that has imported `module` once and runs no thread.
+    Workers are forked, now and for later pools, from a server that has imported `module` once.
     """
     context = get_context(START_METHOD)
     if START_METHOD == "forkserver":
@@ -157,7 +166,7 @@ def _submit(
 def _no_shared_memory(error: OSError) -> ResourceError:
     return ResourceError(
         "worker processes cannot be started",
-        where="/dev/shm, where processes keep what they share",
+        where="/dev/shm and the folder for temporary files, where processes keep what they share",
         found=error,
         remedy="make /dev/shm larger (docker run --shm-size=1g), or use one process with -np 1",
     )

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import os
+import signal
 import subprocess
 import sys
 from concurrent.futures import ProcessPoolExecutor
@@ -130,6 +131,19 @@ def test_a_worker_whose_command_has_ended_is_silent(error, said):
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 1
     assert ("Traceback" in done.stderr) == said
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_interrupts_do_not_reach_the_server():
+    code = (
+        "from multiprocessing import forkserver\n"
+        "from darnet.workers import start_server\n"
+        "start_server('wave')\n"
+        "print(open(f'/proc/{forkserver._forkserver._forkserver_pid}/status').read())\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=100)
+    blocked = next(line for line in done.stdout.splitlines() if line.startswith("SigBlk:"))
+    assert int(blocked.split()[1], 16) >> (signal.SIGINT - 1) & 1, done.stderr
 
 
 @pytest.mark.skipif(START_METHOD != "forkserver" or sys.version_info < (3, 11), reason="nothing is imported beforehand")

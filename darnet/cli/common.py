@@ -6,8 +6,10 @@ import argparse
 import contextlib
 import errno
 import math
+import os
 import shlex
 import signal
+import subprocess
 import sys
 import threading
 import traceback
@@ -172,7 +174,7 @@ def entry(
     except (Exception, KeyboardInterrupt) as error:
         if getattr(args, "debug", False):
             traceback.print_exc()
-        code, message = explain(error, _to_go_on(command, args, argv))
+        code, message = explain(error, _to_go_on(error, command, args, argv))
         with contextlib.suppress(OSError):
             print(f"{command.prog}: {message}", file=sys.stderr, flush=True)
         return code
@@ -200,12 +202,14 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, former)
 
 
-def _to_go_on(command: ArgumentParser, args: Namespace, argv: Sequence[str] | None) -> str:
+def _to_go_on(error: BaseException, command: ArgumentParser, args: Namespace, argv: Sequence[str] | None) -> str:
     """What to type after an interruption."""
-    flags = list(sys.argv[1:] if argv is None else argv)
-    if getattr(args, "resume", None) is False:
-        flags.append("--continue")
-    return shlex.join([command.prog, *flags])
+    words = [command.prog, *(sys.argv[1:] if argv is None else argv)]
+    typed = subprocess.list2cmdline(words) if os.name == "nt" else shlex.join(words)
+    if getattr(args, "resume", True):
+        return typed
+    unsure = "" if isinstance(error, Interrupted) else "; without --continue where that finds nothing to go on from"
+    return f"{typed} --continue{unsure}"
 
 
 def explain(error: BaseException, to_go_on: str) -> tuple[int, str]:
@@ -215,7 +219,7 @@ def explain(error: BaseException, to_go_on: str) -> tuple[int, str]:
             Terminated("terminated (SIGTERM)") if isinstance(error, _SigTerm) else Interrupted("interrupted (Ctrl-C)")
         )
     if isinstance(error, Interrupted):
-        error = type(error)(error.what, remedy=f"what is done is kept; to go on: {to_go_on}")
+        error = type(error)(error.what, remedy=f"to go on: {to_go_on}")
     if isinstance(error, DarnetError):
         return int(error.exit_code), str(error)
     if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import reduce
-from itertools import accumulate
+from itertools import accumulate, pairwise
 from typing import cast
 
 import torch
@@ -56,7 +56,8 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, D, H, W) -> (N, Cout, D / stride, ...)."""
-        return self.attention(self.body(x).add_(self.skip(x)))  # type: ignore[no-any-return]
+        # Under autocast the norm of the skip is single precision, and so is the sum.
+        return self.attention(self.skip(x).add_(self.body(x)))  # type: ignore[no-any-return]
 
     def join(self, parts: list[Tensor]) -> Tensor:
         """As `forward` of the parts' concatenation along the channels. A CPU needs less time and memory without it.
@@ -68,15 +69,18 @@ class ResidualBlock(nn.Module):
         if parts[0].device.type != "cpu" or any(part.shape[1] % size for part in parts):
             parts[:] = [torch.cat(parts, dim=1)]
             return self(parts.pop())  # type: ignore[no-any-return]
-        ends = list(accumulate(part.shape[1] for part in parts))
-        spans = [slice(end - part.shape[1], end) for end, part in zip(ends, parts, strict=True)]
-        shares = (cast(Conv3d, self.skip[0]).share(part, span) for part, span in zip(parts, spans, strict=True))
-        skip = self.skip[1](reduce(Tensor.add_, shares))
-        spans.reverse()
-        x = reduce(Tensor.add_, (conv.share(activation(_normalize(parts.pop(), norm, span)), span) for span in spans))
+        spans = [slice(*ends) for ends in pairwise(accumulate((part.shape[1] for part in parts), initial=0))]
+        skip = self.skip[1](_sum(map(cast(Conv3d, self.skip[0]).share, parts, spans)))
+        # Each part goes out of the list before the next one is normalised.
+        x = _sum(conv.share(activation(_normalize(parts.pop(), norm, span)), span) for span in reversed(spans))
         for layer in cast(nn.Sequential, self.body[3:]):
             x = layer(x)
-        return self.attention(x.add_(skip))  # type: ignore[no-any-return]
+        return self.attention(skip.add_(x))  # type: ignore[no-any-return]
+
+
+def _sum(parts: Iterable[Tensor]) -> Tensor:
+    """Sum of tensors in the memory of the first."""
+    return reduce(Tensor.add_, parts)
 
 
 def _normalize(part: Tensor, norm: nn.GroupNorm, channels: slice) -> Tensor:

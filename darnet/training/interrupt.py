@@ -27,14 +27,18 @@ class InterruptGuard:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _note(self, number: int, frame: FrameType | None) -> None:
-        if self.requested is not None:
-            raise KeyboardInterrupt
-        self.requested = number
+        if self.requested is None:
+            self.requested = number
+            return
+        former = self._former.get(number)
+        if callable(former):
+            former(number, frame)
+        raise KeyboardInterrupt
 
     def error(self, stage: str, iteration: int) -> Interrupted:
-        """The error to raise once a checkpoint is written."""
+        """The error to raise once a checkpoint is written; commands put their own flags in place of its remedy."""
         kind, by = (Terminated, "SIGTERM") if self.requested == signal.SIGTERM else (Interrupted, "Ctrl-C")
         return kind(
             f"{stage} was stopped by {by} after iteration {iteration}; its checkpoint is written",
-            remedy="go on with the same call, or --continue of the command",
+            remedy="go on from it with RunOptions(resume=True)",
         )

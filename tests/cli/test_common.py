@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import signal
 
 import pytest
 
@@ -17,6 +20,7 @@ from darnet.errors import (
     SomeCasesFailed,
     Terminated,
 )
+from darnet.training.interrupt import InterruptGuard
 
 
 def build():
@@ -47,7 +51,7 @@ class OutOfMemoryError(RuntimeError):
         (Interrupted("stopped"), 130, "stopped"),
         (Terminated("stopped"), 143, "stopped"),
         (Interrupted("stopped"), 130, "to go on: darnet_try\n"),
-        (KeyboardInterrupt(), 130, "interrupted (Ctrl-C)\n  remedy:   what is done is kept; to go on: darnet_try\n"),
+        (KeyboardInterrupt(), 130, "interrupted (Ctrl-C)\n  remedy:   to go on: darnet_try\n"),
         (OSError(errno.ENOSPC, "no space", "out.nii.gz"), 4, "out.nii.gz"),
         (OSError(errno.ENOSPC, "no space"), 4, "disk is full"),
         (PermissionError(errno.EACCES, "denied", "there"), 2, "there"),
@@ -75,7 +79,21 @@ def test_to_go_on_takes_the_same_flags(capsys):
 
     for flags in (["a folder", "--number", "5"], ["a folder", "--number", "5", "--continue"]):
         assert entry(continuing, raising(Terminated("stopped by SIGTERM")), flags) == 143
-        assert "; to go on: darnet_try 'a folder' --number 5 --continue\n" in capsys.readouterr().err
+        assert "to go on: darnet_try 'a folder' --number 5 --continue\n" in capsys.readouterr().err
+    assert entry(continuing, raising(KeyboardInterrupt()), ["a"]) == 130  # a checkpoint may be there or not
+    assert "to go on: darnet_try a --continue; without --continue where" in capsys.readouterr().err
+
+
+@pytest.mark.skipif(os.name != "posix", reason="needs SIGTERM")
+@pytest.mark.parametrize("signals", [1, 2])  # training obeys the first at its next iteration, the second at once
+def test_terminated(signals, capsys):
+    def run(args):
+        with InterruptGuard() if signals == 2 else contextlib.nullcontext():
+            for _ in range(signals):
+                signal.raise_signal(signal.SIGTERM)
+
+    assert entry(build, run, []) == 143
+    assert "darnet_try: terminated (SIGTERM)\n  remedy:   to go on: darnet_try\n" in capsys.readouterr().err
 
 
 def test_debug_shows_where(capsys):

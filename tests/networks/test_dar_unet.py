@@ -308,10 +308,11 @@ def test_convolution_of_a_single_sample_is_that_of_pytorch(stride, bias):
 
 @pytest.mark.parametrize("channels", [(16, 8), (8, 8, 8), (24,), (12, 12)])  # the last: a group of both parts
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last_3d])
-def test_joined_parts_give_what_their_concatenation_gives(channels, layout):
-    block, x = ResidualBlock(24, 8), unet_input(2, 24, 4, 6, 8)
+@pytest.mark.parametrize("batch", [1, 2])
+def test_joined_parts_give_what_their_concatenation_gives(channels, layout, batch):
+    block, x = ResidualBlock(24, 8), unet_input(batch, 24, 4, 6, 8)
     jitter_buffers_and_norms(block.eval())
-    weights = torch.randn(2, 8, 4, 6, 8, generator=torch.Generator().manual_seed(3))
+    weights = torch.randn(batch, 8, 4, 6, 8, generator=torch.Generator().manual_seed(3))
     x.requires_grad_()
     expected = block(x)
     expected_gradients = torch.autograd.grad((expected * weights).sum(), [x, *block.parameters()])

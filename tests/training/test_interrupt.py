@@ -48,7 +48,7 @@ def test_error_of_each_signal(number, kind, code, name):
     assert type(error) is kind
     assert error.exit_code == code
     assert f"segmentation was stopped by {name} after iteration 12" in str(error)
-    assert "--continue" in error.remedy
+    assert "RunOptions(resume=True)" in error.remedy
 
 
 def test_guard_in_another_thread_leaves_the_handlers():
