@@ -135,7 +135,7 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
             lost.append(f"{name.replace('_', ' ')} {percent(value)} → {percent(found[worst])} in style {worst + 1}")
             expected.append(f"{name.replace('_', ' ')} at least {least}")
     others = [name.replace("_", " ") for name in recovered.source if name not in known]
-    rest = f" Not judged, as it fails in source volumes too: {several(others)}." if others else ""
+    rest = f" It is too simple to judge {several(others)}, whatever the labels are like." if others else ""
     if lost:
         yield Finding(_level(level), title,
                       f"A quick probe tells these classes from what surrounds them less well after translation than "

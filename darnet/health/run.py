@@ -154,7 +154,7 @@ def tell_health(
         notice(f"{finding.level}: {finding}")
     if unsure:
         notice(
-            "training goes on; only what is bad is a reason to stop it (Ctrl-C). Pictures are in "
+            "training goes on; stop it (Ctrl-C) only where a check says bad and the pictures show it. They are in "
             f"{layout.synthetic} and {layout.translation / 'previews'}; darnet_report -d {layout.name} shows all of "
             "it under Translation"
         )
