@@ -96,12 +96,15 @@ def test_38_stopped_workers_are_reaped(server, campaign, before, run, number, co
     assert wait_until(lambda: len(running.workers()) == 2, 300)
     workers = running.children()
     for worker in running.workers():
+        os.kill(worker, signal.SIGSTOP)  # so that the command does not end before it is stopped
         os.kill(worker, signal.SIGINT)  # as Ctrl-C in a terminal, which reaches all
     running.kill(number)
+    for worker in running.workers():
+        os.kill(worker, signal.SIGCONT)
     outcome = running.wait()
     assert outcome.code == code
     assert "Traceback" not in outcome.err
-    assert "what is done is kept" in outcome.err
+    assert "to go on: darnet_plan_and_preprocess -d 7" in outcome.err
     assert wait_until(lambda: not any(map(is_running, workers)), 60)
     assert run(PREPROCESSING, root).code == 0
     compare(hashes(root), campaign.reference[PREPROCESSING.name])
