@@ -31,6 +31,13 @@ def adaptive_instance_norm(x: Tensor, weight: Tensor, bias: Tensor, eps: float =
 
 
 def _normalize(x: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float) -> Tensor:
+    if x.device.type == "cpu" and x.is_contiguous(memory_format=torch.channels_last) and not x.is_contiguous():
+        # Channels last in memory, as the convolutions by tiles leave them, would be copied by what is below.
+        y = F.group_norm(x, x.shape[1], eps=eps)
+        if scale is None or shift is None:
+            return y
+        sizes = (*x.shape[:2], 1, 1)
+        return torch.addcmul(shift.view(sizes), y, scale.view(sizes))
     # As one sample of N * C channels, so that the scale and shift of each are part of the same pass. Group norm of one
     # channel a group is twice as quick on a CPU as batch norm, which is what PyTorch's own instance norm calls.
     channels = x.reshape(1, -1, *x.shape[2:])

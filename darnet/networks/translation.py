@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from darnet.networks.banded import convolve_rows
 from darnet.networks.instance_norm import adaptive_instance_norm, instance_norm
+from darnet.networks.winograd import convolve_3x3
 
 DOWNSAMPLING = 4  # content maps are a quarter of the slice in each direction
 
@@ -20,13 +21,24 @@ def _pad_image(x: Tensor) -> Tensor:
     return F.pad(x, (3, 3, 3, 3), mode="replicate")
 
 
+class Conv3x3(nn.Conv2d):
+    """As `torch.nn.Conv2d` with a kernel of 3x3 and zeros around the input, with the same parameters."""
+
+    def __init__(self, in_channels: int, out_channels: int) -> None:
+        super().__init__(in_channels, out_channels, 3, padding=1)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(N, Cin, H, W) -> (N, Cout, H, W)."""
+        return convolve_3x3(x, self.weight, self.bias)
+
+
 class PreActivationBlock(nn.Module):
     """Two instance-norm, ReLU, 3x3 convolution steps added to the input; the sum is divided by sqrt 2."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.conv_0 = nn.Conv2d(channels, channels, 3, padding=1)
-        self.conv_1 = nn.Conv2d(channels, channels, 3, padding=1)
+        self.conv_0 = Conv3x3(channels, channels)
+        self.conv_1 = Conv3x3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
         y = self.conv_0(F.relu(instance_norm(x)))
@@ -104,7 +116,7 @@ class UpsampleConv(nn.Module):
         weight = weight.reshape(4 * out_channels, in_channels, 3, 3)
         assert self.conv.bias is not None
         bias = self.conv.bias.repeat_interleave(4)
-        return F.pixel_shuffle(F.conv2d(x, weight, bias, padding=1), 2)
+        return F.pixel_shuffle(convolve_3x3(x, weight, bias), 2)
 
 
 class Decoder(nn.Module):
@@ -116,7 +128,7 @@ class Decoder(nn.Module):
     def __init__(self, width: int = 32, style_dim: int = 8, residual_blocks: int = 4) -> None:
         super().__init__()
         channels = 4 * width
-        self.blocks = nn.ModuleList(nn.Conv2d(channels, channels, 3, padding=1) for _ in range(2 * residual_blocks))
+        self.blocks = nn.ModuleList(Conv3x3(channels, channels) for _ in range(2 * residual_blocks))
         self.up_0 = UpsampleConv(channels, channels // 2)
         self.up_1 = UpsampleConv(channels // 2, channels // 4)
         self.head = nn.Conv2d(channels // 4, 1, 7, padding=3)
