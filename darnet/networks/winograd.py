@@ -3,18 +3,17 @@
 Four output values along a line are the product of two polynomials, found from their values at six points. In a plane
 that makes 36 products for 4 x 4 output pixels instead of 144; all products of one point are one matrix product over the
 channels. The result differs from the sum of products by rounding, about 1e-5 of its size in single precision. GPU
-libraries choose such ways by themselves; PyTorch on a CPU does not.
+libraries choose such ways by themselves; PyTorch on a CPU does not. With gradients the gain is lost in the transforms
+of what they need, and memory with it, so training takes the plain convolution.
 """
 
 from __future__ import annotations
 
 import math
-from typing import Any, cast
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 TILE = 4  # output pixels of a tile in each direction
@@ -43,7 +42,7 @@ _DATA, _KERNEL, _OUTPUT = _transforms()
 
 
 def convolve_3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
-    """A zero-padded 3x3 convolution; on a CPU by tiles where that is quicker.
+    """A zero-padded 3x3 convolution; on a CPU by tiles where that is quicker and no gradient is wanted.
 
     Args:
         x: (N, Cin, H, W).
@@ -55,37 +54,14 @@ def convolve_3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
     """
     if not _worthwhile(x, weight):
         return F.conv2d(x, weight, bias, padding=1)
-    return cast(Tensor, cast(Any, _Tiled).apply(x, weight, weight.new_zeros(len(weight)) if bias is None else bias))
+    return _by_tiles(x, weight, weight.new_zeros(len(weight)) if bias is None else bias)
 
 
 def _worthwhile(x: Tensor, weight: Tensor) -> bool:
+    if torch.is_grad_enabled() or x.device.type != "cpu":
+        return False
     single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
-    return x.device.type == "cpu" and single and min(weight.shape[:2]) >= MIN_CHANNELS and min(x.shape[2:]) >= MIN_SIZE
-
-
-class _Tiled(torch.autograd.Function):
-    """The convolution and its gradients: that of the input by tiles too, that of the weight as PyTorch does it."""
-
-    @staticmethod
-    def forward(ctx: Any, x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
-        ctx.save_for_backward(x, weight)
-        return _by_tiles(x, weight, bias)
-
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor | None, Tensor | None, Tensor | None]:
-        x, weight = ctx.saved_tensors
-        of_x = of_weight = of_bias = None
-        if ctx.needs_input_grad[0]:
-            turned = weight.flip(2, 3).transpose(0, 1)
-            of_x = _by_tiles(gradient, turned, weight.new_zeros(len(turned)))
-        if ctx.needs_input_grad[1] or ctx.needs_input_grad[2]:
-            one, none = [1, 1], [0, 0]
-            wanted = [False, *ctx.needs_input_grad[1:]]
-            _, of_weight, of_bias = torch.ops.aten.convolution_backward(
-                gradient, x, weight, [len(weight)], one, one, one, False, none, 1, wanted
-            )
-        return of_x, of_weight, of_bias
+    return single and min(weight.shape[:2]) >= MIN_CHANNELS and min(x.shape[2:]) >= MIN_SIZE
 
 
 def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:

@@ -39,28 +39,24 @@ def test_tiles_equal_the_sum_of_products(height, width):
 
 
 @pytest.mark.parametrize("shape", [(3, 32, 64, 9, 18), (1, 64, 32, 24, 24), (50, 32, 32, 33, 8), (2, 16, 32, 9, 9)])
-def test_values_and_gradients_are_those_of_the_plain_convolution(shape):
-    tensors = [tensor.requires_grad_() for tensor in inputs(*shape)]
-    exact = [tensor.detach().double().requires_grad_() for tensor in tensors]
-    found, expected = convolve_3x3(*tensors), F.conv2d(*exact, padding=1)
-    torch.testing.assert_close(found.double(), expected, atol=2e-5, rtol=0)
-    factor = random_tensor(*expected.shape, seed=3)
-    of_found = torch.autograd.grad(found, tensors, factor)
-    of_expected = torch.autograd.grad(expected, exact, factor.double())
-    for one, other in zip(of_found, of_expected, strict=True):
-        torch.testing.assert_close(one.double(), other, atol=2e-5 * float(other.abs().max()), rtol=0)
+@pytest.mark.parametrize("biased", [True, False])
+def test_values_are_those_of_the_plain_convolution(shape, biased):
+    x, weight, bias = inputs(*shape)
+    added = bias if biased else None
+    expected = F.conv2d(x.double(), weight.double(), None if added is None else added.double(), padding=1)
+    with torch.no_grad():
+        torch.testing.assert_close(convolve_3x3(x, weight, added).double(), expected, atol=2e-5, rtol=0)
 
 
-def test_gradients_of_single_inputs_and_without_bias():
-    x, weight, _ = inputs(1, MIN_CHANNELS, MIN_CHANNELS, 8, 8)
-    for tensor in (x, weight):
-        tensor.requires_grad_()
-        (found,) = torch.autograd.grad(convolve_3x3(x, weight, None).square().sum(), tensor)
-        (expected,) = torch.autograd.grad(F.conv2d(x, weight, padding=1).square().sum(), tensor)
-        torch.testing.assert_close(found, expected, atol=1e-3, rtol=1e-4)
-        tensor.requires_grad_(False)
+def test_training_takes_the_plain_convolution():
+    x, weight, bias = inputs(2, MIN_CHANNELS, MIN_CHANNELS, 8, 8)
+    plain = F.conv2d(x, weight, bias, padding=1)
+    assert torch.equal(convolve_3x3(x, weight, bias), plain)
+    with torch.no_grad():
+        assert not torch.equal(convolve_3x3(x, weight, bias), plain)
 
 
+@torch.no_grad()
 def test_other_precisions_and_small_inputs_take_the_plain_convolution():
     x, weight, bias = inputs(2, MIN_CHANNELS, MIN_CHANNELS, 8, 8)
     double = [tensor.double() for tensor in (x, weight, bias)]
