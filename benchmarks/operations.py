@@ -162,7 +162,8 @@ def distance_from_limit(operations: float, times: Times, threads: int) -> str:
     limit, reached = operations / rate, statistics.median(times.darnet)
     return (
         f"{operations / 1e9:.0f} GFLOP of plain convolutions take {limit:.3g} s at the "
-        f"{rate / 1e9:.0f} GFLOP/s of a matrix product with {threads} threads; darnet takes {reached / limit:.2f} times that"
+        f"{rate / 1e9:.0f} GFLOP/s of a matrix product with {threads} threads; "
+        f"darnet takes {reached / limit:.2f} times that"
     )
 
 
