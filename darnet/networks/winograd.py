@@ -3,8 +3,8 @@
 Four output values along a line are the product of two polynomials, found from their values at six points. In a plane
 that makes 36 products for 4 x 4 output pixels instead of 144; all products of one point are one matrix product over the
 channels. The result differs from the sum of products by rounding, about 1e-5 of its size in single precision. GPU
-libraries choose such ways by themselves; PyTorch on a CPU does not. With gradients the gain is lost in the transforms
-of what they need, and memory with it, so training takes the plain convolution.
+libraries choose such ways by themselves; PyTorch on a CPU does not. A training step would be no quicker and need more
+memory, so where gradients are wanted the plain convolution stays.
 """
 
 from __future__ import annotations
@@ -75,10 +75,17 @@ def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         edge.zero_()
     tiles = padded.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE).permute(4, 5, 0, 1, 2, 3)
     out = x.new_empty(n, rows, TILE, columns, TILE, len(weight))
-    slices = max(1, _IN_CACHE // (SEEN * SEEN * rows * columns * max(channels, len(weight))))
+    at_once = max(1, _IN_CACHE // (SEEN * SEEN * columns * max(channels, len(weight))))  # rows of tiles
+    slices = max(1, at_once // rows)
+    band = -(-rows // -(-rows // at_once))
+    parts = [
+        part
+        for some, result in zip(torch.split(tiles, slices, 2), torch.split(out, slices), strict=True)
+        for part in zip(torch.split(some, band, 3), torch.split(result, band, 1), strict=True)
+    ]
     memory: list[Tensor] = []
-    for some, result in zip(torch.split(tiles, slices, 2), torch.split(out, slices), strict=True):
-        count = len(result) * rows * columns
+    for some, result in parts:
+        count = len(result) * result.shape[1] * columns
         if not memory or memory[0].shape[1] != count:
             # Kept from one part to the next: fresh pages cost a CPU as much as the transforms.
             sizes = [(SEEN**2, channels), (SEEN**2, channels), (SEEN**2, len(weight)), (TILE**2, len(weight))]
@@ -89,6 +96,6 @@ def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         torch.bmm(values, kernel, out=products)
         torch.mm(_OUTPUT, products.flatten(1), out=pixels.view(TILE**2, -1))
         pixels.add_(bias)
-        result.copy_(pixels.view(TILE, TILE, len(result), rows, columns, -1).permute(2, 3, 0, 4, 1, 5))
+        result.copy_(pixels.view(TILE, TILE, *result.shape[:2], columns, -1).permute(2, 3, 0, 4, 1, 5))
     plane = out.view(n, rows * TILE, columns * TILE, -1)[:, :height, :width].permute(0, 3, 1, 2)
     return plane.contiguous(memory_format=torch.channels_last)

@@ -38,7 +38,9 @@ def test_tiles_equal_the_sum_of_products(height, width):
     np.testing.assert_allclose(_by_tiles(x, weight, bias).numpy(), correlate(x, weight, bias), atol=1e-5)
 
 
-@pytest.mark.parametrize("shape", [(3, 32, 64, 9, 18), (1, 64, 32, 24, 24), (50, 32, 32, 33, 8), (2, 16, 32, 9, 9)])
+@pytest.mark.parametrize(
+    "shape", [(3, 32, 64, 9, 18), (1, 64, 32, 24, 24), (50, 32, 32, 33, 8), (2, 32, 32, 300, 260), (2, 16, 32, 9, 9)]
+)
 @pytest.mark.parametrize("biased", [True, False])
 def test_values_are_those_of_the_plain_convolution(shape, biased):
     x, weight, bias = inputs(*shape)
