@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import nibabel as nib
 import numpy as np
 import torch
 
+from darnet.allocator import freed_memory_kept
 from darnet.io import save_checkpoint, write_json
 from darnet.networks import build_segmentation
 from darnet.planning import find_preset
@@ -29,6 +31,14 @@ from darnet.training.state import module_tensors
 
 Shape = tuple[int, int, int]
 Spacing = tuple[float, float, float]
+
+
+_OPEN = contextlib.ExitStack()  # a block that nobody holds would end at once
+
+
+def keep_freed_memory() -> None:
+    """What prediction and synthesis do on a CPU, for as long as this process runs."""
+    _OPEN.enter_context(freed_memory_kept())
 
 
 def plans_of(preset: str, classes: int, spacing: Spacing, patch_size: Shape) -> Plans:

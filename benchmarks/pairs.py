@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import functools
 import json
 import multiprocessing
 import os
 import platform
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -106,6 +107,40 @@ def time_pairs(
             function()
             times[side].append(time.perf_counter() - start)
     return Times(tuple(times[DARNET]), tuple(times[OTHER]))
+
+
+@contextlib.contextmanager
+def sides_apart(prepare: Prepare, threads: int) -> Iterator[tuple[Callable[[], None], Callable[[], None]]]:
+    """Both sides for `time_pairs`, each in a process of its own that stays, so that neither finds the other's memory.
+
+    Args:
+        prepare: Of the row; a function of a module, so that the processes can import it.
+        threads: For the computation.
+    """
+    with contextlib.ExitStack() as stack:
+        calls = []
+        for side in (DARNET, OTHER):
+            executor = ProcessPoolExecutor(1, mp_context=multiprocessing.get_context("spawn"))
+            stack.enter_context(executor)
+            executor.submit(_prepare_here, prepare, side, threads).result()
+            calls.append(functools.partial(_call_there, executor))
+        yield calls[0], calls[1]
+
+
+_PREPARED: list[Callable[[], object]] = []
+
+
+def _prepare_here(prepare: Prepare, side: str, threads: int) -> None:
+    use_threads(threads)
+    _PREPARED[:] = [prepare(side, threads)]
+
+
+def _call_here() -> None:
+    _PREPARED[0]()
+
+
+def _call_there(executor: ProcessPoolExecutor) -> None:
+    executor.submit(_call_here).result()
 
 
 def peak_memory(prepare: Prepare, side: str, threads: int, runs: int = 1) -> float:

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 
+from darnet.allocator import freed_memory_kept
 from darnet.errors import ConfigurationError, raise_together
 from darnet.health import tell_health
 from darnet.inference import Predictor, load_network
@@ -255,7 +256,8 @@ def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice
     translator = _finished_translator(layout, plans, options)
     source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
     origin = synthesis_hash(plans, layout.translation / CHECKPOINT, target)
-    return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
+    with freed_memory_kept(options.device.type == "cpu"):
+        return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
 
 
 def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> AnyTranslator:

@@ -15,7 +15,7 @@ import darnet
 PACKAGE = Path(darnet.__file__).parent
 # A package may import those above it; those in one line stand side by side and may import each other.
 ORDER = (
-    ("errors", "spread"),
+    ("errors", "spread", "allocator"),
     ("plans", "layout", "progress", "words", "fork_server"),
     ("workers",),
     ("imaging",),

@@ -66,6 +66,7 @@ def build_parser() -> ArgumentParser:
 
 def run(args: Namespace) -> None:
     """Check input and output, load the networks, segment."""
+    from darnet.allocator import freed_memory_kept
     from darnet.inference import FolderOptions, Predictor, check_output, find_inputs, predict_folder, select_part
 
     options = FolderOptions(
@@ -95,7 +96,8 @@ def run(args: Namespace) -> None:
     if args.chosen and not any(folder.glob("self_training/round_*/fold_*")):
         warn(f"--chosen changes nothing: there is no round of self-training in {folder} to choose")
     say(args, f"{counted(len(predictor.networks), 'network')} of {folder} on {predictor.device}")
-    predict_folder(args.input, args.output, predictor, options, notice=lambda text: say(args, text))
+    with freed_memory_kept(predictor.device.type == "cpu"):
+        predict_folder(args.input, args.output, predictor, options, notice=lambda text: say(args, text))
 
 
 def main(argv: Sequence[str] | None = None) -> int:
