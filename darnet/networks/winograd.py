@@ -1,4 +1,4 @@
-"""3x3 convolutions with a quarter of the products (Winograd's minimal filtering; Lavin and Gray 2016, section 4).
+"""3x3 convolutions of planes with a quarter of the products (Winograd's minimal filtering; Lavin and Gray 2016).
 
 Four output values along a line are the product of two polynomials, found from their values at six points. In a plane
 that makes 36 products for 4 x 4 output pixels instead of 144; all products of one point are one matrix product over the
@@ -21,6 +21,7 @@ SEEN = TILE + 2  # input pixels of a tile in each direction
 MIN_CHANNELS = 32  # with fewer the transforms cost more than the products that they save
 MIN_SIZE = 8  # pixels; smaller planes are mostly padding
 _IN_CACHE = 2**20  # transformed values at a time
+_LEAST_PLANES = 4
 # Finite points; the sixth is infinity. Pairs of reciprocals keep the transforms' entries, and so rounding, small.
 _POINTS = (0.0, math.sqrt(2.0), -math.sqrt(2.0), math.sqrt(0.5), -math.sqrt(0.5))
 
@@ -99,3 +100,37 @@ def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         result.copy_(pixels.view(TILE, TILE, *result.shape[:2], columns, -1).permute(2, 3, 0, 4, 1, 5))
     plane = out.view(n, rows * TILE, columns * TILE, -1)[:, :height, :width].permute(0, 3, 1, 2)
     return plane.contiguous(memory_format=torch.channels_last)
+
+
+def convolve_3x3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+    """A zero-padded 3x3x3 convolution of one sample by tiles in the plane, the products summed over three planes.
+
+    Args:
+        x: (1, Cin, D, H, W), single precision, on a CPU.
+        weight: (Cout, Cin, 3, 3, 3).
+        bias: (Cout,), or None.
+
+    Returns:
+        (1, Cout, D, H, W) with the channels last in memory.
+    """
+    _, channels, depth, height, width = x.shape
+    rows, columns = -(-height // TILE), -(-width // TILE)
+    kernel = (_KERNEL @ weight.permute(3, 4, 2, 1, 0).reshape(9, -1)).view(SEEN * SEEN, 3, channels, -1)
+    padded = x.new_zeros(depth + 2, rows * TILE + 2, columns * TILE + 2, channels)
+    padded[1 : depth + 1, 1 : height + 1, 1 : width + 1] = x[0].permute(1, 2, 3, 0)
+    tiles = padded.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE).permute(4, 5, 0, 1, 2, 3)
+    out = x.new_empty(depth, rows, TILE, columns, TILE, len(weight))
+    # Planes; each time two more are transformed, so at least a few.
+    at_once = max(_LEAST_PLANES, _IN_CACHE // (SEEN * SEEN * rows * columns * max(channels, len(weight))))
+    for first in range(0, depth, at_once):
+        result = out[first : first + at_once]
+        count = len(result)
+        seen = tiles[:, :, first : first + count + 2].reshape(SEEN * SEEN, -1)
+        values = (_DATA @ seen).view(SEEN * SEEN, count + 2, rows * columns, channels)
+        products = torch.bmm(values[:, :count].flatten(1, 2), kernel[:, 0])
+        for tap in (1, 2):
+            products.baddbmm_(values[:, tap : tap + count].flatten(1, 2), kernel[:, tap])
+        pixels = (_OUTPUT @ products.flatten(1)).view(TILE, TILE, count, rows, columns, -1)
+        result.copy_((pixels if bias is None else pixels.add_(bias)).permute(2, 3, 0, 4, 1, 5))
+    volume = out.view(depth, rows * TILE, columns * TILE, -1)[:, :height, :width].permute(3, 0, 1, 2)
+    return volume[None].contiguous(memory_format=torch.channels_last_3d)

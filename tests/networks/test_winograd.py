@@ -6,8 +6,9 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
+from darnet.networks.convolution import LEAST_BY_TILES, Conv3d
 from darnet.networks.instance_norm import adaptive_instance_norm, instance_norm
-from darnet.networks.winograd import MIN_CHANNELS, _by_tiles, convolve_3x3
+from darnet.networks.winograd import MIN_CHANNELS, _by_tiles, convolve_3x3, convolve_3x3x3
 
 
 def random_tensor(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -76,3 +77,58 @@ def test_norms_do_not_depend_on_the_order_in_memory():
     found = adaptive_instance_norm(last, scale, shift)
     torch.testing.assert_close(found, adaptive_instance_norm(x, scale, shift))
     assert found.is_contiguous(memory_format=torch.channels_last)
+
+
+@pytest.mark.parametrize("shape", [(1, 4, 4), (2, 5, 7), (7, 8, 3), (9, 1, 6)])
+@pytest.mark.parametrize("biased", [True, False])
+def test_tiles_of_volumes_equal_the_sum_of_products(shape, biased):
+    x, weight = random_tensor(1, 3, *shape), random_tensor(5, 3, 3, 3, 3, seed=1) / 9
+    bias = random_tensor(5, seed=2)
+    expected = [
+        sum(ndimage.correlate(v, k, mode="constant") for v, k in zip(x[0].double().numpy(), kernel, strict=True))
+        for kernel in weight.double().numpy()
+    ]
+    expected = np.array(expected) + (bias.double().numpy()[:, None, None, None] if biased else 0)
+    found = convolve_3x3x3(x, weight, bias if biased else None)
+    assert found.is_contiguous(memory_format=torch.channels_last_3d)
+    np.testing.assert_allclose(found[0].numpy(), expected, atol=1e-5)
+
+
+def layer(channels: int, out: int, **options: int) -> Conv3d:
+    torch.manual_seed(0)
+    return Conv3d(channels, out, 3, **{"padding": 1, **options}).to(memory_format=torch.channels_last_3d)
+
+
+@pytest.mark.parametrize(("channels", "size"), [(64, (9, 16, 16)), (96, (6, 18, 21)), (64, (5, 70, 66))])
+def test_a_layer_with_many_channels_gives_the_plain_values_by_tiles(channels, size):
+    conv, x = layer(channels, 64), random_tensor(1, channels, *size)
+    plain = F.conv3d(x.double(), conv.weight.double(), conv.bias.double(), padding=1)
+    with torch.no_grad():
+        assert conv._by_tiles(x, conv.weight)
+        torch.testing.assert_close(conv(x).double(), plain, atol=2e-5, rtol=0)
+        parts = [slice(0, 64)] if channels == 64 else [slice(0, 32), slice(32, 96)]
+        shares = sum(conv.share(x[:, part], part) for part in parts)
+        torch.testing.assert_close(shares.double(), plain, atol=2e-5, rtol=0)
+
+
+@pytest.mark.parametrize(
+    ("channels", "options", "size"),
+    [
+        (LEAST_BY_TILES[0] - 1, {}, (4, 16, 16)),
+        (64, {}, (16, 16, LEAST_BY_TILES[1] - 1)),
+        (64, {"stride": 2}, (4, 32, 32)),
+        (64, {"padding": 0}, (4, 32, 32)),
+    ],
+)
+def test_other_layers_take_the_plain_convolution(channels, options, size):
+    conv, x = layer(channels, 64, **options), random_tensor(1, channels, *size)
+    with torch.no_grad():
+        assert not conv._by_tiles(x, conv.weight)
+        torch.testing.assert_close(conv(x), F.conv3d(x, conv.weight, conv.bias, conv.stride, conv.padding))
+
+
+def test_training_takes_the_plain_convolution_of_volumes():
+    conv, x = layer(64, 64), random_tensor(1, 64, 4, 16, 16)
+    assert torch.equal(conv(x), F.conv3d(x, conv.weight, conv.bias, padding=1))
+    with torch.no_grad():
+        assert not torch.equal(conv(x), F.conv3d(x, conv.weight, conv.bias, padding=1))
