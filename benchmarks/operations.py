@@ -24,7 +24,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from benchmarks.pairs import Times
 from benchmarks.tables import replace_between
 from darnet.losses import segmentation_loss
-from darnet.networks import DARUNet, ImageDiscriminator, Translator, winograd
+from darnet.networks import DARUNet, ImageDiscriminator, Translator, convolution, winograd
 
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -69,7 +69,8 @@ def cost(function: Callable[[], object], voxels: int) -> Cost:
     """Count what a function does; convolutions as sums of products, whatever way a CPU takes."""
     counter = FlopCounterMode(display=False)
     plain = mock.patch.object(winograd, "MIN_CHANNELS", math.inf)
-    with plain, counter, _Traffic() as traffic:
+    volumes = mock.patch.object(convolution, "MOST_BY_TILES", 0)
+    with plain, volumes, counter, _Traffic() as traffic:
         function()
     return Cost(float(counter.get_total_flops()), traffic.bytes, voxels)
 

@@ -23,9 +23,10 @@ _USUAL = ((_MMAP_THRESHOLD, 32 * _MB), (_TRIM_THRESHOLD, 64 * _MB), (_TOP_PAD, 1
 
 @contextmanager
 def freed_memory_kept(wanted: bool = True) -> Iterator[None]:
-    """Keep freed memory of up to 1 GB while the block runs; then give it back.
+    """Keep freed memory, about 1 GB at most, while the block runs; then give it back.
 
-    Changes nothing where the C library is not glibc, or where the user has set its parameters by the environment.
+    Changes nothing where the C library is not glibc or refuses (some versions do), or where the user has set its
+    parameters by the environment. One block at a time: the first that ends sets the usual values.
 
     Args:
         wanted: Off for a network that computes elsewhere than on the CPU.
@@ -45,8 +46,12 @@ def _glibc() -> Any:
     """The C library, if it is glibc and its parameters are not the user's."""
     if os.name != "posix" or any(name.startswith(("MALLOC_", "GLIBC_TUNABLES")) for name in os.environ):
         return None
-    library = ctypes.CDLL(None)
-    return library if hasattr(library, "gnu_get_libc_version") else None
+    try:
+        library = ctypes.CDLL(None)
+    except OSError:
+        return None
+    names = ("gnu_get_libc_version", "mallopt", "malloc_trim")
+    return library if all(hasattr(library, name) for name in names) else None
 
 
 def _set(library: Any, values: tuple[tuple[int, int], ...]) -> bool:

@@ -11,6 +11,7 @@ from darnet.networks.winograd import convolve_3x3x3
 
 # Channels and pixels along each side of a plane from which on tiles are quicker than oneDNN.
 LEAST_BY_TILES = (64, 16)
+MOST_BY_TILES = 96 * 96  # pixels of a plane: tiles need memory for several planes, nine times their size each
 
 _HAS_ONEDNN: bool = cast(Any, torch.backends.mkldnn).is_available()
 
@@ -42,4 +43,6 @@ class Conv3d(nn.Conv3d):
 
     def _by_tiles(self, x: Tensor, weight: Tensor) -> bool:
         plain = self.kernel_size == (3, 3, 3) and self.stride == self.padding == self.dilation == (1, 1, 1)
-        return plain and min(weight.shape[:2]) >= LEAST_BY_TILES[0] and min(x.shape[3:]) >= LEAST_BY_TILES[1]
+        plain = plain and self.groups == 1 and self.padding_mode == "zeros" and not torch.is_autocast_enabled("cpu")
+        fits = LEAST_BY_TILES[1] <= min(x.shape[3:]) and x.shape[3] * x.shape[4] <= MOST_BY_TILES
+        return plain and fits and min(weight.shape[:2]) >= LEAST_BY_TILES[0]

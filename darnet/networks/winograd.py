@@ -132,5 +132,6 @@ def convolve_3x3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
             products.baddbmm_(values[:, tap : tap + count].flatten(1, 2), kernel[:, tap])
         pixels = (_OUTPUT @ products.flatten(1)).view(TILE, TILE, count, rows, columns, -1)
         result.copy_((pixels if bias is None else pixels.add_(bias)).permute(2, 3, 0, 4, 1, 5))
+        del seen, values, products, pixels  # before the next are made
     volume = out.view(depth, rows * TILE, columns * TILE, -1)[:, :height, :width].permute(3, 0, 1, 2)
     return volume[None].contiguous(memory_format=torch.channels_last_3d)

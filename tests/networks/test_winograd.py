@@ -118,13 +118,17 @@ def test_a_layer_with_many_channels_gives_the_plain_values_by_tiles(channels, si
         (64, {}, (16, 16, LEAST_BY_TILES[1] - 1)),
         (64, {"stride": 2}, (4, 32, 32)),
         (64, {"padding": 0}, (4, 32, 32)),
+        (128, {"groups": 2}, (4, 16, 16)),
+        (64, {}, (2, 96, 97)),
     ],
 )
 def test_other_layers_take_the_plain_convolution(channels, options, size):
     conv, x = layer(channels, 64, **options), random_tensor(1, channels, *size)
     with torch.no_grad():
         assert not conv._by_tiles(x, conv.weight)
-        torch.testing.assert_close(conv(x), F.conv3d(x, conv.weight, conv.bias, conv.stride, conv.padding))
+        torch.testing.assert_close(
+            conv(x), F.conv3d(x, conv.weight, conv.bias, conv.stride, conv.padding, groups=conv.groups)
+        )
 
 
 def test_training_takes_the_plain_convolution_of_volumes():
@@ -132,3 +136,9 @@ def test_training_takes_the_plain_convolution_of_volumes():
     assert torch.equal(conv(x), F.conv3d(x, conv.weight, conv.bias, padding=1))
     with torch.no_grad():
         assert not torch.equal(conv(x), F.conv3d(x, conv.weight, conv.bias, padding=1))
+
+
+def test_half_precision_takes_the_plain_convolution_of_volumes():
+    conv, x = layer(64, 64), random_tensor(1, 64, 4, 16, 16)
+    with torch.no_grad(), torch.autocast("cpu", torch.bfloat16):
+        assert not conv._by_tiles(x, conv.weight)
