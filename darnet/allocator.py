@@ -1,7 +1,7 @@
 """Freed memory kept for the next array instead of being given back to the system.
 
 The C library of Linux maps every large array anew and hands it back when it is freed, so a network on a CPU waits for
-fresh pages at every layer: a third of the time of inference with large patches. Kept memory is used again at once.
+fresh pages at every layer. Kept memory is used again at once.
 """
 
 from __future__ import annotations

@@ -65,16 +65,29 @@ def _worthwhile(x: Tensor, weight: Tensor) -> bool:
     return single and min(weight.shape[:2]) >= MIN_CHANNELS and min(x.shape[2:]) >= MIN_SIZE
 
 
+def _tiles(planes: Tensor, around: int = 0) -> Tensor:
+    """Overlapping tiles (6, 6, N, rows, columns, C) of zero-padded planes (N, H, W, C).
+
+    Args:
+        planes: As above.
+        around: Planes of zeros before the first and after the last.
+    """
+    n, height, width, channels = planes.shape
+    rows, columns = -(-height // TILE), -(-width // TILE)
+    padded = planes.new_empty(n + 2 * around, rows * TILE + 2, columns * TILE + 2, channels)
+    padded[around : around + n, 1 : height + 1, 1 : width + 1] = planes
+    beside = (padded[:, 0], padded[:, height + 1 :], padded[:, :, 0], padded[:, :, width + 1 :])
+    for edge in (padded[:around], padded[around + n :], *beside):
+        edge.zero_()
+    return padded.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE).permute(4, 5, 0, 1, 2, 3)
+
+
 def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
     n, channels, height, width = x.shape
-    rows, columns = -(-height // TILE), -(-width // TILE)
     kernel = _KERNEL @ weight.permute(2, 3, 1, 0).reshape(9, -1)
     kernel = kernel.view(SEEN * SEEN, channels, -1)
-    padded = x.new_empty(n, rows * TILE + 2, columns * TILE + 2, channels)
-    padded[:, 1 : height + 1, 1 : width + 1] = x.permute(0, 2, 3, 1)
-    for edge in (padded[:, 0], padded[:, height + 1 :], padded[:, :, 0], padded[:, :, width + 1 :]):
-        edge.zero_()
-    tiles = padded.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE).permute(4, 5, 0, 1, 2, 3)
+    tiles = _tiles(x.permute(0, 2, 3, 1))
+    rows, columns = tiles.shape[3:5]
     out = x.new_empty(n, rows, TILE, columns, TILE, len(weight))
     at_once = max(1, _IN_CACHE // (SEEN * SEEN * columns * max(channels, len(weight))))  # rows of tiles
     slices = max(1, at_once // rows)
@@ -114,11 +127,9 @@ def convolve_3x3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
         (1, Cout, D, H, W) with the channels last in memory.
     """
     _, channels, depth, height, width = x.shape
-    rows, columns = -(-height // TILE), -(-width // TILE)
     kernel = (_KERNEL @ weight.permute(3, 4, 2, 1, 0).reshape(9, -1)).view(SEEN * SEEN, 3, channels, -1)
-    padded = x.new_zeros(depth + 2, rows * TILE + 2, columns * TILE + 2, channels)
-    padded[1 : depth + 1, 1 : height + 1, 1 : width + 1] = x[0].permute(1, 2, 3, 0)
-    tiles = padded.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE).permute(4, 5, 0, 1, 2, 3)
+    tiles = _tiles(x[0].permute(1, 2, 3, 0), around=1)
+    rows, columns = tiles.shape[3:5]
     out = x.new_empty(depth, rows, TILE, columns, TILE, len(weight))
     # Planes; each time two more are transformed, so at least a few.
     at_once = max(_LEAST_PLANES, _IN_CACHE // (SEEN * SEEN * rows * columns * max(channels, len(weight))))
