@@ -8,11 +8,7 @@ from torch import Tensor, nn
 from darnet.networks.banded import convolve_planes
 from darnet.networks.convolution import Conv3d
 from darnet.networks.gating import POOLED_AXES, multiply_by_gates, z_pools
-
-
-def group_norm(channels: int) -> nn.GroupNorm:
-    """Group norm of 8 channels a group, or of one group where the channels do not divide by 8."""
-    return nn.GroupNorm(max(channels // 8, 1) if channels % 8 == 0 else 1, channels)
+from darnet.networks.group_norm import group_norm, run_layers
 
 
 class AttentionGate(nn.Module):
@@ -79,5 +75,6 @@ class VoxelAttention(nn.Module):
 
     def forward(self, encoder: Tensor, decoder: Tensor) -> Tensor:
         """X_e (N, Ce, D, H, W) and X_d (N, Cd, D', H', W') -> weighted X_d."""
-        attention = self.map(self.encoder(encoder) + self.decoder(decoder))
+        both = run_layers(self.encoder, encoder).add_(run_layers(self.decoder, decoder))
+        attention = run_layers(self.map, both, own=True)
         return decoder * (torch.sigmoid(attention) if self.sigmoid else attention)

@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from darnet.networks.winograd import convolve_3x3x3
+from darnet.networks.winograd import PAYS, convolve_3x3x3
 
 # Channels and pixels along each side of a plane from which on tiles are quicker than oneDNN.
 LEAST_BY_TILES = (64, 16)
@@ -38,6 +38,8 @@ class Conv3d(nn.Conv3d):
             return cast(Tensor, self._conv_forward(x, weight, bias))
         if self._by_tiles(x, weight):
             return convolve_3x3x3(x, weight, bias)
+        # With a kernel that lies channels last the output does so too, even that of an image of one channel.
+        weight = weight.contiguous(memory_format=torch.channels_last_3d)
         padding = cast(tuple[int, ...], self.padding)
         return torch.mkldnn_convolution(x, weight, bias, padding, self.stride, self.dilation, self.groups)
 
@@ -45,4 +47,4 @@ class Conv3d(nn.Conv3d):
         plain = self.kernel_size == (3, 3, 3) and self.stride == self.padding == self.dilation == (1, 1, 1)
         plain = plain and self.groups == 1 and self.padding_mode == "zeros" and not torch.is_autocast_enabled("cpu")
         fits = LEAST_BY_TILES[1] <= min(x.shape[3:]) and x.shape[3] * x.shape[4] <= MOST_BY_TILES
-        return plain and fits and min(weight.shape[:2]) >= LEAST_BY_TILES[0]
+        return PAYS and plain and fits and min(weight.shape[:2]) >= LEAST_BY_TILES[0]

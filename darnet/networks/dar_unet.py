@@ -12,8 +12,9 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darnet.networks.attention import QuartetAttention, VoxelAttention, group_norm
+from darnet.networks.attention import QuartetAttention, VoxelAttention
 from darnet.networks.convolution import Conv3d
+from darnet.networks.group_norm import group_norm, normalize, run_layers
 
 Stride = tuple[int, int, int]
 
@@ -56,8 +57,9 @@ class ResidualBlock(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(N, Cin, D, H, W) -> (N, Cout, D / stride, ...)."""
+        skip = run_layers(self.skip, x)
         # Under autocast the norm of the skip is single precision, and so is the sum.
-        return self.attention(self.skip(x).add_(self.body(x)))  # type: ignore[no-any-return]
+        return self.attention(skip.add_(run_layers(self.body, x)))  # type: ignore[no-any-return]
 
     def join(self, parts: list[Tensor]) -> Tensor:
         """As `forward` of the parts' concatenation along the channels. A CPU needs less time and memory without it.
@@ -70,23 +72,16 @@ class ResidualBlock(nn.Module):
             parts[:] = [torch.cat(parts, dim=1)]
             return self(parts.pop())  # type: ignore[no-any-return]
         spans = [slice(*ends) for ends in pairwise(accumulate((part.shape[1] for part in parts), initial=0))]
-        skip = self.skip[1](_sum(map(cast(Conv3d, self.skip[0]).share, parts, spans)))
+        shares = map(cast(Conv3d, self.skip[0]).share, parts, spans)
+        skip = normalize(_sum(shares), cast(nn.GroupNorm, self.skip[1]))
         # Each part goes out of the list before the next one is normalised.
-        x = _sum(conv.share(activation(_normalize(parts.pop(), norm, span)), span) for span in reversed(spans))
-        for layer in cast(nn.Sequential, self.body[3:]):
-            x = layer(x)
-        return self.attention(skip.add_(x))  # type: ignore[no-any-return]
+        x = _sum(conv.share(activation(normalize(parts.pop(), norm, span)), span) for span in reversed(spans))
+        return self.attention(skip.add_(run_layers(cast(nn.Sequential, self.body[3:]), x, own=True)))  # type: ignore[no-any-return]
 
 
 def _sum(parts: Iterable[Tensor]) -> Tensor:
     """Sum of tensors in the memory of the first."""
     return reduce(Tensor.add_, parts)
-
-
-def _normalize(part: Tensor, norm: nn.GroupNorm, channels: slice) -> Tensor:
-    """Group norm of some channels, whole groups of them."""
-    size = norm.num_channels // norm.num_groups
-    return F.group_norm(part, part.shape[1] // size, norm.weight[channels], norm.bias[channels], norm.eps)
 
 
 class UpBlock(nn.Module):
@@ -205,6 +200,8 @@ class DARUNet(nn.Module):
         if len(x) > 1 and not self.training and x.device.type == "cpu":
             # One after the other a CPU is as fast, and needs memory for one.
             return torch.cat([cast(Tensor, self(sample)) for sample in torch.split(x, 1)])
+        if x.device.type == "cpu" and not torch.is_grad_enabled():
+            x = x.contiguous(memory_format=torch.channels_last_3d)  # features stay so: convolutions need no copies
         features: list[Tensor] = []
         for block in self.encoder:
             x = block(x)

@@ -10,6 +10,8 @@ memory, so where gradients are wanted the plain convolution stays.
 from __future__ import annotations
 
 import math
+import platform
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -24,6 +26,18 @@ _IN_CACHE = 2**20  # transformed values at a time
 _LEAST_PLANES = 4
 # Finite points; the sixth is infinity. Pairs of reciprocals keep the transforms' entries, and so rounding, small.
 _POINTS = (0.0, math.sqrt(2.0), -math.sqrt(2.0), math.sqrt(0.5), -math.sqrt(0.5))
+
+
+def _products_are_quick() -> bool:
+    """Whether matrix products are as quick as convolutions: MKL knows all instructions of Intel's processors alone."""
+    try:
+        with Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as file:
+            return "GenuineIntel" in file.read(1000)
+    except OSError:
+        return "GenuineIntel" in platform.processor()
+
+
+PAYS = _products_are_quick()
 
 
 def _transforms() -> tuple[Tensor, Tensor, Tensor]:
@@ -62,7 +76,7 @@ def _worthwhile(x: Tensor, weight: Tensor) -> bool:
     if torch.is_grad_enabled() or x.device.type != "cpu":
         return False
     single = x.dtype == weight.dtype == torch.float32 and not torch.is_autocast_enabled(x.device.type)
-    return single and min(weight.shape[:2]) >= MIN_CHANNELS and min(x.shape[2:]) >= MIN_SIZE
+    return PAYS and single and min(weight.shape[:2]) >= MIN_CHANNELS and min(x.shape[2:]) >= MIN_SIZE
 
 
 def _tiles(planes: Tensor, around: int = 0) -> Tensor:

@@ -1,14 +1,23 @@
 from __future__ import annotations
 
+import io
+
 import numpy as np
 import pytest
 import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
+from darnet.networks import convolution, winograd
 from darnet.networks.convolution import LEAST_BY_TILES, Conv3d
 from darnet.networks.instance_norm import adaptive_instance_norm, instance_norm
 from darnet.networks.winograd import MIN_CHANNELS, _by_tiles, convolve_3x3, convolve_3x3x3
+
+
+@pytest.fixture(autouse=True)
+def tiles_pay(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (winograd, convolution):
+        monkeypatch.setattr(module, "PAYS", True)
 
 
 def random_tensor(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -57,6 +66,31 @@ def test_training_takes_the_plain_convolution():
     assert torch.equal(convolve_3x3(x, weight, bias), plain)
     with torch.no_grad():
         assert not torch.equal(convolve_3x3(x, weight, bias), plain)
+
+
+@torch.no_grad()
+def test_where_tiles_do_not_pay_the_plain_convolution_is_taken(monkeypatch):
+    for module in (winograd, convolution):
+        monkeypatch.setattr(module, "PAYS", False)
+    x, weight, bias = inputs(2, MIN_CHANNELS, MIN_CHANNELS, 8, 8)
+    assert torch.equal(convolve_3x3(x, weight, bias), F.conv2d(x, weight, bias, padding=1))
+    assert not layer(64, 64)._by_tiles(random_tensor(1, 64, 4, 16, 16), layer(64, 64).weight)
+
+
+@pytest.mark.parametrize(("vendor", "pays"), [("GenuineIntel", True), ("AuthenticAMD", False)])
+def test_tiles_pay_on_processors_of_intel(monkeypatch, vendor, pays):
+    text = f"processor\t: 0\nvendor_id\t: {vendor}\n"
+    monkeypatch.setattr(winograd.Path, "open", lambda *_, **__: io.StringIO(text))
+    assert winograd._products_are_quick() is pays
+
+
+def test_without_proc_the_processor_is_asked_of_the_system(monkeypatch):
+    def missing(*_: object, **__: object) -> None:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(winograd.Path, "open", missing)
+    monkeypatch.setattr(winograd.platform, "processor", lambda: "Intel64 Family 6 Model 85 Stepping 7, GenuineIntel")
+    assert winograd._products_are_quick()
 
 
 @torch.no_grad()
