@@ -38,8 +38,6 @@ class Conv3d(nn.Conv3d):
             return cast(Tensor, self._conv_forward(x, weight, bias))
         if self._by_tiles(x, weight):
             return convolve_3x3x3(x, weight, bias)
-        # With a kernel that lies channels last the output does so too, even that of an image of one channel.
-        weight = weight.contiguous(memory_format=torch.channels_last_3d)
         padding = cast(tuple[int, ...], self.padding)
         return torch.mkldnn_convolution(x, weight, bias, padding, self.stride, self.dilation, self.groups)
 

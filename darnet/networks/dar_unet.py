@@ -200,8 +200,6 @@ class DARUNet(nn.Module):
         if len(x) > 1 and not self.training and x.device.type == "cpu":
             # One after the other a CPU is as fast, and needs memory for one.
             return torch.cat([cast(Tensor, self(sample)) for sample in torch.split(x, 1)])
-        if x.device.type == "cpu" and not torch.is_grad_enabled():
-            x = x.contiguous(memory_format=torch.channels_last_3d)  # features stay so: convolutions need no copies
         features: list[Tensor] = []
         for block in self.encoder:
             x = block(x)

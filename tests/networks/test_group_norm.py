@@ -119,6 +119,7 @@ def test_a_network_gives_the_same_with_and_without_gradients(voxel_attention, de
         voxel_attention=voxel_attention,
         deep_supervision=deep_supervision,
     ).eval()
+    network.to(memory_format=LAST)
     x = torch.randn(1, 1, 4, 16, 16)
     kept = x.clone()
     expected = network(x)
