@@ -7,7 +7,7 @@ from typing import Any, cast
 import torch
 from torch import Tensor, nn
 
-from darnet.networks.winograd import PAYS, convolve_3x3x3
+from darnet.networks import winograd
 
 # Channels and pixels along each side of a plane from which on tiles are quicker than oneDNN.
 LEAST_BY_TILES = (64, 16)
@@ -21,7 +21,8 @@ class Conv3d(nn.Conv3d):
 
     On a CPU PyTorch convolves a single sample of fewer than about 20,000 rows in a way that is several times slower
     than oneDNN's, which it takes for all others. Where no gradient is wanted, oneDNN is called for those too, or, with
-    many channels, tiles that need fewer products: then numbers differ by rounding, about 1e-5 of their size.
+    many channels on processors of Intel, tiles that need fewer products: then numbers differ by rounding, about 1e-5 of
+    their size.
     """
 
     def forward(self, x: Tensor) -> Tensor:
@@ -37,7 +38,7 @@ class Conv3d(nn.Conv3d):
         if not alone or torch.is_grad_enabled() or not _HAS_ONEDNN:
             return cast(Tensor, self._conv_forward(x, weight, bias))
         if self._by_tiles(x, weight):
-            return convolve_3x3x3(x, weight, bias)
+            return winograd.convolve_3x3x3(x, weight, bias)
         padding = cast(tuple[int, ...], self.padding)
         return torch.mkldnn_convolution(x, weight, bias, padding, self.stride, self.dilation, self.groups)
 
@@ -45,4 +46,4 @@ class Conv3d(nn.Conv3d):
         plain = self.kernel_size == (3, 3, 3) and self.stride == self.padding == self.dilation == (1, 1, 1)
         plain = plain and self.groups == 1 and self.padding_mode == "zeros" and not torch.is_autocast_enabled("cpu")
         fits = LEAST_BY_TILES[1] <= min(x.shape[3:]) and x.shape[3] * x.shape[4] <= MOST_BY_TILES
-        return PAYS and plain and fits and min(weight.shape[:2]) >= LEAST_BY_TILES[0]
+        return winograd.PAYS and plain and fits and min(weight.shape[:2]) >= LEAST_BY_TILES[0]

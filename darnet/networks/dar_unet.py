@@ -64,7 +64,8 @@ class ResidualBlock(nn.Module):
     def join(self, parts: list[Tensor]) -> Tensor:
         """As `forward` of the parts' concatenation along the channels. A CPU needs less time and memory without it.
 
-        Only for a block with a leading norm. The list is emptied: without gradients no part is held longer than needed.
+        Only for a block with a leading norm. The list is emptied: without gradients no part is held longer than needed,
+        and its memory may be used.
         """
         norm, activation, conv = cast(nn.GroupNorm, self.body[0]), self.body[1], cast(Conv3d, self.body[2])
         size = norm.num_channels // norm.num_groups
@@ -75,8 +76,10 @@ class ResidualBlock(nn.Module):
         shares = map(cast(Conv3d, self.skip[0]).share, parts, spans)
         skip = normalize(_sum(shares), cast(nn.GroupNorm, self.skip[1]))
         # Each part goes out of the list before the next one is normalised.
-        x = _sum(conv.share(activation(normalize(parts.pop(), norm, span)), span) for span in reversed(spans))
-        return self.attention(skip.add_(run_layers(cast(nn.Sequential, self.body[3:]), x, own=True)))  # type: ignore[no-any-return]
+        summed = (conv.share(activation(normalize(parts.pop(), norm, span)), span) for span in reversed(spans))
+        # The sum has no name here: it goes as soon as the first layer is done with it.
+        body = run_layers(cast(nn.Sequential, self.body[3:]), _sum(summed), own=True)
+        return self.attention(skip.add_(body))  # type: ignore[no-any-return]
 
 
 def _sum(parts: Iterable[Tensor]) -> Tensor:
@@ -117,7 +120,10 @@ class UpBlock(nn.Module):
         )
 
     def forward(self, decoder: Tensor, features: list[Tensor]) -> Tensor:
-        """X_d and the encoder's features, of which X_e, the last, is taken -> X_d one level higher (N, Ce, D, H, W)."""
+        """X_d and the encoder's features, of which X_e, the last, is taken -> X_d one level higher (N, Ce, D, H, W).
+
+        Without gradients the memory of X_e may be used.
+        """
         encoder = features.pop()
         if self.attention is not None:
             decoder = self.attention(encoder, decoder)

@@ -1,6 +1,7 @@
 """Group norm in the memory of its input where no gradient is wanted.
 
-A norm that makes a new feature holds two of the largest ones at once, which is the most that inference ever needs.
+A norm that makes a new feature holds it twice. In the last block of the decoder that decides how much memory inference
+needs.
 """
 
 from __future__ import annotations

@@ -29,7 +29,10 @@ _POINTS = (0.0, math.sqrt(2.0), -math.sqrt(2.0), math.sqrt(0.5), -math.sqrt(0.5)
 
 
 def _products_are_quick() -> bool:
-    """Whether matrix products are as quick as convolutions: MKL knows all instructions of Intel's processors alone."""
+    """Whether matrix products are as quick as convolutions.
+
+    PyTorch leaves them to MKL, which uses the widest instructions of Intel's processors and not those of others.
+    """
     try:
         with Path("/proc/cpuinfo").open(encoding="ascii", errors="replace") as file:
             return "GenuineIntel" in file.read(1000)

@@ -65,6 +65,19 @@ def test_a_feature_of_one_value_becomes_the_bias():
 
 
 @torch.no_grad()
+def test_a_large_mean_leaves_no_negative_variance():
+    for value in np.linspace(1000, 2000, 30):
+        x = torch.full((1, 16, 4, 5, 7), float(value)).contiguous(memory_format=LAST)
+        assert torch.isfinite(normalize(x, norm_of(16))).all()
+
+
+@torch.no_grad()
+def test_sums_of_many_values_are_double_precision():
+    x, norm = feature(8, 16, 64, 64, shift=100.0), norm_of(8)
+    np.testing.assert_allclose(normalize(x.clone(), norm).numpy(), normalised(x, norm), atol=1e-3)
+
+
+@torch.no_grad()
 def test_some_channels_are_normalised_with_their_own_scale():
     norm, x = norm_of(24), feature(16, 3, 5, 4)
     expected = normalised(x, norm, slice(8, 24))
@@ -111,19 +124,28 @@ def test_layers_lose_their_input_only_where_they_may():
 
 @pytest.mark.parametrize("voxel_attention", [True, False])
 @pytest.mark.parametrize("deep_supervision", [True, False])
-def test_a_network_gives_the_same_with_and_without_gradients(voxel_attention, deep_supervision):
+@pytest.mark.parametrize("quartet_attention", [True, False])
+def test_a_network_gives_the_same_with_and_without_gradients(
+    voxel_attention, deep_supervision, quartet_attention, monkeypatch
+):
+    in_place = []
+    rows = module._normalize_rows
+    monkeypatch.setattr(module, "_normalize_rows", lambda *args: in_place.append(rows(*args)))
     torch.manual_seed(0)
     network = DARUNet(
         channels=(8, 16, 24),
         strides=((1, 2, 2), (2, 2, 2)),
         voxel_attention=voxel_attention,
+        quartet_attention=quartet_attention,
         deep_supervision=deep_supervision,
     ).eval()
     network.to(memory_format=LAST)
     x = torch.randn(1, 1, 4, 16, 16)
     kept = x.clone()
     expected = network(x)
+    assert not in_place
     for _ in range(2):
         with torch.no_grad():
             torch.testing.assert_close(network(x), expected, atol=1e-5, rtol=1e-4)
+    assert len(in_place) >= 2 * 3 * 5  # skips, and two norms of each body, of five blocks
     assert torch.equal(x, kept)

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from darnet.networks import convolution, winograd
+from darnet.networks import winograd
 from darnet.networks.convolution import LEAST_BY_TILES, Conv3d
 from darnet.networks.instance_norm import adaptive_instance_norm, instance_norm
 from darnet.networks.winograd import MIN_CHANNELS, _by_tiles, convolve_3x3, convolve_3x3x3
@@ -16,8 +16,7 @@ from darnet.networks.winograd import MIN_CHANNELS, _by_tiles, convolve_3x3, conv
 
 @pytest.fixture(autouse=True)
 def tiles_pay(monkeypatch: pytest.MonkeyPatch) -> None:
-    for module in (winograd, convolution):
-        monkeypatch.setattr(module, "PAYS", True)
+    monkeypatch.setattr(winograd, "PAYS", True)
 
 
 def random_tensor(*shape: int, seed: int = 0) -> torch.Tensor:
@@ -70,8 +69,7 @@ def test_training_takes_the_plain_convolution():
 
 @torch.no_grad()
 def test_where_tiles_do_not_pay_the_plain_convolution_is_taken(monkeypatch):
-    for module in (winograd, convolution):
-        monkeypatch.setattr(module, "PAYS", False)
+    monkeypatch.setattr(winograd, "PAYS", False)
     x, weight, bias = inputs(2, MIN_CHANNELS, MIN_CHANNELS, 8, 8)
     assert torch.equal(convolve_3x3(x, weight, bias), F.conv2d(x, weight, bias, padding=1))
     assert not layer(64, 64)._by_tiles(random_tensor(1, 64, 4, 16, 16), layer(64, 64).weight)
