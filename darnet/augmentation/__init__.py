@@ -4,6 +4,7 @@ from darnet.augmentation.matching import (
     Appearance,
     draw_curve,
     fill_unseen,
+    keep_order,
     match_appearance,
     measure_appearance,
 )
@@ -24,6 +25,7 @@ __all__ = [
     "apply_slice_transform_to_labels",
     "draw_curve",
     "fill_unseen",
+    "keep_order",
     "match_appearance",
     "measure_appearance",
     "sample_patch_transform",

@@ -82,6 +82,11 @@ def draw_curve(rng: np.random.Generator) -> FloatArray:
     return rng.random(CURVE_KNOTS).astype(np.float32)
 
 
+def keep_order(rng: np.random.Generator) -> FloatArray:
+    """The map of ranks that leaves them as they are, in place of `draw_curve`'s."""
+    return np.linspace(0.0, 1.0, CURVE_KNOTS, dtype=np.float32)
+
+
 def match_appearance(
     image: FloatArray, labels: NDArray[np.integer], own: Appearance, other: Appearance, curve: FloatArray
 ) -> FloatArray:
@@ -95,7 +100,7 @@ def match_appearance(
         labels: (D, H, W).
         own: Of the volume that the image is cut out of.
         other: Of the volume to look like.
-        curve: From `draw_curve`.
+        curve: From `draw_curve` or `keep_order`.
 
     Returns:
         (1, D, H, W) in -1..1; air stays air, and a class that either volume does not show stays as it is.

@@ -91,6 +91,7 @@ def _upgrade(part: str, **fields: Value) -> Changes:
 _FAST = find_preset("fast")
 _ISOTROPIC = {"strides": _halved_everywhere}
 _SELF_TRAINING = _upgrade("self_training", rounds=_FAST.rounds)
+_MATCHED = merge(_SELF_TRAINING, _upgrade("self_training", matched_share=_FAST.matched_share))
 UPGRADES: dict[str, tuple[str, Changes]] = {
     "class_gain": ("+ gains of single classes", _upgrade("segmentation", class_gain=_FAST.class_gain)),
     "random_appearance": (
@@ -104,7 +105,11 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
     "self_training": ("+ rounds on pseudo-labelled target scans", _SELF_TRAINING),
     "matched_appearance": (
         "+ self-training with source patches in the appearance of target scans",
-        merge(_SELF_TRAINING, _upgrade("self_training", matched_share=_FAST.matched_share)),
+        _MATCHED,
+    ),
+    "matched_translated": (
+        "+ the same, part of the patches out of translated volumes",
+        merge(_MATCHED, _upgrade("self_training", matched_translated=_FAST.matched_translated)),
     ),
 }
 

@@ -278,6 +278,7 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
         learning_rate=segmentation.learning_rate,
         target_share=preset.target_share,
         matched_share=preset.matched_share,
+        matched_translated=preset.matched_translated,
         why={
             "rounds": why,
             "iterations": f"{preset.round_length:.0%} of the segmentation's",
@@ -285,6 +286,7 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
             "target_share": "source volumes have true labels, target scans the true appearance; none in the first "
             "round, since the network has not learnt from target scans before it",
             "matched_share": "true labels and borders in the intensities that the classes have in target scans",
+            "matched_translated": "source volumes have the sharper borders, translated ones the likelier surroundings",
             "kept": "the voxels that the network is less sure of are mostly at borders and in missed organs",
         },
     )

@@ -127,6 +127,12 @@ def _of_self_training(plans: Plans) -> list[Rule]:
         _positive("self_training.learning_rate", plan.learning_rate),
         ("self_training.target_share", plan.target_share, 0 <= plan.target_share <= 1, "between 0 and 1"),
         ("self_training.matched_share", plan.matched_share, 0 <= plan.matched_share <= 1, "between 0 and 1"),
+        (
+            "self_training.matched_translated",
+            plan.matched_translated,
+            0 <= plan.matched_translated <= 1,
+            "between 0 and 1",
+        ),
         ("self_training.kept", plan.kept, 0 < plan.kept <= 1, "above 0, at most 1"),
     ]
 

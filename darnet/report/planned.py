@@ -44,6 +44,7 @@ WORDS = {
     "kept": ("share of voxels kept of each class", ""),
     "target_share": ("share of patches of target scans", ""),
     "matched_share": ("share of source patches made to look like target scans", ""),
+    "matched_translated": ("share of those out of translated volumes", ""),
     "source_share": ("share of patches of untranslated scans", ""),
     "appearance": ("share of patches with a random intensity curve", ""),
     "random_convolution": ("share of patches with a made-up contrast", ""),

@@ -5,7 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from darnet.augmentation import Appearance, draw_curve, fill_unseen, match_appearance, measure_appearance
+from darnet.augmentation import (
+    Appearance,
+    draw_curve,
+    fill_unseen,
+    keep_order,
+    match_appearance,
+    measure_appearance,
+)
 from darnet.augmentation.matching import LEVELS
 
 RISING = np.array([0.0, 1.0], np.float32)
@@ -135,3 +142,16 @@ def test_curves_keep_within_the_ranks_and_half_of_them_rise():
     assert all(c.min() >= 0 and c.max() <= 1 + 1e-6 for c in curves)
     rising = sum(bool((np.diff(c) >= 0).all()) for c in curves)
     assert 70 < rising < 140
+
+
+def test_a_background_in_its_own_order_gets_the_other_volumes_quantiles():
+    image, labels = volume(background=(-0.6, -0.2))
+    other = measure_appearance(volume(1, background=(0.1, 0.5))[0], labels, 2)
+    own = measure_appearance(image, labels, 2)
+    same = match_appearance(image, labels, own, own, keep_order(np.random.default_rng(0)))
+    far = np.zeros_like(labels, bool)
+    far[:, 3:5, 3:21] = True  # away from the organ
+    np.testing.assert_allclose(same[0][far], image[0][far], atol=0.01)
+    matched = match_appearance(image, labels, own, other, keep_order(np.random.default_rng(0)))
+    expected = np.interp(image[0][far], own.quantiles, other.quantiles)
+    np.testing.assert_allclose(matched[0][far], expected, atol=1e-3)

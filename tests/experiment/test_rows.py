@@ -19,13 +19,15 @@ UPGRADED = {
     "source_share": 0.7,
     "iterations": 1000,
 }
+MATCHED = {"matched_share": 0.6, "matched_translated": 0.2}
+ROUNDS = {"self_training.rounds", "segmentation.iterations"}
 
 
 @pytest.fixture
 def plans(make_small_plans):
     """A plan with all upgrades on: 1000 iterations, then two rounds of 400."""
     small = make_small_plans()
-    rounds = dataclasses.replace(small.self_training, rounds=2, iterations=400, matched_share=0.6)
+    rounds = dataclasses.replace(small.self_training, rounds=2, iterations=400, **MATCHED)
     segmentation = dataclasses.replace(small.segmentation, **UPGRADED)
     return dataclasses.replace(small, segmentation=segmentation, self_training=rounds)
 
@@ -67,7 +69,8 @@ def test_no_adaptation_is_the_baseline(plans):
 def test_the_papers_method_has_no_upgrade(plans):
     paper = plans_of(row_of("multi_style"), plans)
     assert paper.segmentation == in_one_run(without_adaptation(plans)).segmentation
-    assert (paper.self_training.rounds, paper.self_training.matched_share) == (0, 0.0)
+    own = paper.self_training
+    assert (own.rounds, own.matched_share, own.matched_translated) == (0, 0.0, 0.0)
     assert paper.synthesis == plans.synthesis
     assert paper.translation == plans.translation
 
@@ -84,8 +87,9 @@ def test_the_papers_method_has_no_upgrade(plans):
         ("class_gain", {"segmentation.class_gain"}),
         ("random_appearance", {"segmentation.appearance", "segmentation.random_convolution"}),
         ("source_share", {"segmentation.source_share"}),
-        ("self_training", {"self_training.rounds", "segmentation.iterations"}),
-        ("matched_appearance", {"self_training.rounds", "segmentation.iterations", "self_training.matched_share"}),
+        ("self_training", ROUNDS),
+        ("matched_appearance", ROUNDS | {"self_training.matched_share"}),
+        ("matched_translated", ROUNDS | {f"self_training.{name}" for name in MATCHED}),
     ],
 )
 def test_a_row_changes_its_own_fields_alone(plans, name, changed):
@@ -102,7 +106,8 @@ def test_upgrades_that_a_plan_lacks_are_those_of_the_preset_fast(make_small_plan
     found = {name: getattr(own.segmentation, name) for name in UPGRADED if name != "iterations"}
     assert found == {name: getattr(fast, name) for name in found}
     assert own.self_training.rounds == fast.rounds
-    assert own.self_training.matched_share == fast.matched_share
+    for name in MATCHED:
+        assert getattr(own.self_training, name) == getattr(fast, name)
 
 
 @pytest.mark.parametrize("rounds", [0, 1, 2, 5])

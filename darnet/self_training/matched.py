@@ -1,0 +1,118 @@
+"""Patches of source volumes, as they are or translated, in the appearance of target scans."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from darnet.augmentation import (
+    Appearance,
+    draw_curve,
+    fill_unseen,
+    keep_order,
+    match_appearance,
+    measure_appearance,
+)
+from darnet.io import CaseStore
+from darnet.plans import SegmentationPlan
+from darnet.training.loaders import MixedLoader, PatchLoader, Restyle
+
+MATCHED_GAIN = 0.3  # of the gains of single classes: pseudo-labels tell their intensities only roughly
+
+DrawCurve = Callable[[np.random.Generator], np.ndarray]
+
+
+def as_scanned(plan: SegmentationPlan, class_gain: float) -> SegmentationPlan:
+    """Augmentation of patches that look like target scans already: no made-up contrasts.
+
+    The borders of pseudo-labels are not those of organs, so gains of single classes would draw false ones there.
+    """
+    return dataclasses.replace(plan, appearance=0.0, random_convolution=0.0, class_gain=class_gain)
+
+
+def target_appearances(pseudo: CaseStore, num_classes: int) -> list[Appearance]:
+    """How each target scan that can be measured shows each class.
+
+    Args:
+        pseudo: Store of target scans with pseudo-labels.
+        num_classes: With background.
+    """
+    measured = (measure_appearance(pseudo.image(c), pseudo.labels(c), num_classes) for c in pseudo.case_ids())
+    return fill_unseen([appearance for appearance in measured if appearance is not None])
+
+
+def matched_patches(
+    images: CaseStore,
+    labels: CaseStore,
+    variants: Mapping[str, Sequence[str]],
+    targets: Sequence[Appearance],
+    plan: SegmentationPlan,
+    translated: float = 0.0,
+) -> PatchLoader | MixedLoader | None:
+    """Patches of source volumes, each in the appearance of a random target scan.
+
+    The background of a source volume gets the target's intensities in a random order; in a translated volume they are
+    in the translator's order, which is nearer to the target's.
+
+    Args:
+        images: Store of translated source volumes.
+        labels: Store of the source volumes and their labels.
+        variants: Source case -> names under which `images` holds it.
+        targets: Of `target_appearances`.
+        plan: Patches and augmentation.
+        translated: Share of the patches out of translated volumes.
+
+    Returns:
+        None where no target scan or no volume can be measured.
+    """
+    kinds: list[tuple[CaseStore, Mapping[str, Sequence[str]], DrawCurve, float]] = [
+        (labels, {case: (case,) for case in variants}, draw_curve, 1.0 - translated),
+        (images, variants, keep_order, translated),
+    ]
+    loaders, shares = [], []
+    for store, names, draw, share in kinds:
+        own, restyle = looks_of_targets(store, labels, names, targets, draw) if share else ({}, None)
+        if restyle is not None:
+            augmented = as_scanned(plan, MATCHED_GAIN * plan.class_gain)
+            loaders.append(PatchLoader(store, labels, own, augmented, restyle))
+            shares.append(share)
+    if len(loaders) < 2:
+        return loaders[0] if loaders else None
+    return MixedLoader(loaders, shares)
+
+
+def looks_of_targets(
+    images: CaseStore,
+    labels: CaseStore,
+    variants: Mapping[str, Sequence[str]],
+    targets: Sequence[Appearance],
+    draw: DrawCurve = draw_curve,
+) -> tuple[dict[str, tuple[str, ...]], Restyle | None]:
+    """The volumes that can be measured, and what shows them as a random target scan does; None without either.
+
+    Args:
+        images: Store of the volumes.
+        labels: Store of their labels.
+        variants: Source case -> names under which `images` holds it.
+        targets: Of `target_appearances`.
+        draw: Gives the order of the background's intensities.
+
+    Returns:
+        Source case -> names of the volumes that can be measured, and the function.
+    """
+    looks: dict[str, Appearance] = {}
+    own: dict[str, tuple[str, ...]] = {}
+    for case, names in variants.items() if targets else ():
+        of_case = labels.labels(case)
+        for name in names:
+            appearance = measure_appearance(images.image(name), of_case, len(targets[0].medians))
+            if appearance is not None:
+                looks[name] = appearance
+                own[case] = (*own.get(case, ()), name)
+
+    def restyle(name: str, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return match_appearance(image, labels, looks[name], targets[int(rng.integers(len(targets)))], draw(rng))
+
+    return own, restyle if own else None
