@@ -170,23 +170,29 @@ def test_scans_that_training_segments(make_small_plans, names, most, expected, c
 def test_keys_that_are_null_by_default_may_be_missing(make_small_plans):
     plans = make_small_plans()
     values = plans.to_json()
-    del values["most_scans"], values["translation"]["window"]
+    del values["most_scans"], values["translation"]["window"], values["self_training"]["matched_translated"]
     assert Plans.from_json(values) == plans
     del values["translation"]["width"]
     with pytest.raises(ConfigurationError, match="missing: width"):
         Plans.from_json(values)
 
 
-def test_whole_slices_have_the_hash_of_a_plan_without_windows(make_small_plans):
-    """Weights of before there were windows can still be used."""
+@pytest.mark.parametrize(
+    ("stage", "field", "value"), [("translation", "window", (32, 32)), ("self_training", "matched_translated", 0.5)]
+)
+def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_plans, stage, field, value):
+    """Weights of a plan that lacks the key can still be used."""
     plans = make_small_plans()
-    windows = dataclasses.replace(plans, translation=dataclasses.replace(plans.translation, window=(32, 32)))
+    other = dataclasses.replace(plans, **{stage: dataclasses.replace(getattr(plans, stage), **{field: value})})
     values = plans.to_json()
-    parts = {key: values[key] for key in ("labels", "preprocessing", "translation")}
+    parts = {key: values[key] for key in ("labels", "preprocessing", stage)}
     parts |= {domain: values[domain]["intensity"] for domain in ("source", "target")}
-    del parts["translation"]["window"]
+    assert parts[stage].pop(field) is None
     for part in parts.values():
         part.pop("why", None)
+        part.pop("choose", None)
+        if part.get("window", ()) is None:
+            del part["window"]
     expected = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-    assert plan_hash(plans, "translation") == expected
-    assert plan_hash(windows, "translation") != expected
+    assert plan_hash(plans, stage) == expected
+    assert plan_hash(other, stage) != expected

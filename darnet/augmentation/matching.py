@@ -103,7 +103,7 @@ def match_appearance(
         curve: From `draw_curve` or `keep_order`.
 
     Returns:
-        (1, D, H, W) in -1..1; air stays air, and a class that either volume does not show stays as it is.
+        (1, D, H, W) in -1..1; air without a label stays air, a class that either volume does not show stays as it is.
     """
     x = image[0]
     ranks = np.interp(np.interp(x, own.quantiles, LEVELS), np.linspace(0, 1, len(curve)), curve)
@@ -117,5 +117,5 @@ def match_appearance(
             texture = np.clip((x - own.medians[k]) / own.deviations[k], -FARTHEST, FARTHEST)
             values = texture * other.deviations[k] + other.medians[k]
         out = out + weight * values
-    out = np.where(x > AIR, np.clip(out, -1.0, 1.0), BACKGROUND)
+    out = np.where((x > AIR) | (labels > 0), np.clip(out, -1.0, 1.0), BACKGROUND)  # a style may show an organ as black
     return out[None].astype(np.float32)

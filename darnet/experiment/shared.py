@@ -11,7 +11,7 @@ from pathlib import Path
 from darnet.experiment.rows import TRANSLATED, Row
 from darnet.io import CaseStore
 from darnet.layout import DOMAINS, DatasetLayout
-from darnet.plans import Plans
+from darnet.plans import NOTHING_IF_NULL, Plans
 from darnet.training import plan_hash
 
 FOLDER = "experiment"
@@ -118,7 +118,8 @@ class RunLayout(DatasetLayout):
 
 
 def _part(part: object) -> dict[str, object]:
-    return {k: v for k, v in dataclasses.asdict(part).items() if k != "why"}  # type: ignore[call-overload]
+    values = dataclasses.asdict(part)  # type: ignore[call-overload]
+    return {k: v for k, v in values.items() if k != "why" and not (k in NOTHING_IF_NULL and v is None)}
 
 
 def _digest(*values: object) -> str:

@@ -37,7 +37,7 @@ class Preset:
         round_length: Iterations of a round, as a share of the segmentation's.
         target_share: Share of patches out of pseudo-labelled target scans, from the second round on.
         matched_share: Share of source patches of a round in the appearance of target scans.
-        matched_translated: Share of those out of translated volumes.
+        matched_translated: Share of those out of translated volumes; None for none.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
         folds: Number of folds.
         scan_voxels: Voxels on the planned grid of the scans that training segments at once; None segments all.
@@ -68,7 +68,7 @@ class Preset:
     round_length: float
     target_share: float
     matched_share: float
-    matched_translated: float
+    matched_translated: float | None
     value_bytes: float
     scan_voxels: float | None
     folds: int = 5
@@ -101,7 +101,7 @@ PRESETS = {
         round_length=0.5,
         target_share=0.3,
         matched_share=0.0,
-        matched_translated=0.0,
+        matched_translated=None,
         value_bytes=MIXED_PRECISION,
         scan_voxels=None,
     ),

@@ -2,6 +2,7 @@
 
 from darnet.plans.checks import check_plans
 from darnet.plans.parts import (
+    NOTHING_IF_NULL,
     DomainPlan,
     InferencePlan,
     IntensityPlan,
@@ -16,6 +17,7 @@ from darnet.plans.schema import COMPARED_SHARE, LARGEST_COMPARISON, SCHEMA_VERSI
 __all__ = [
     "COMPARED_SHARE",
     "LARGEST_COMPARISON",
+    "NOTHING_IF_NULL",
     "SCHEMA_VERSION",
     "DomainPlan",
     "InferencePlan",

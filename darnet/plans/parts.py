@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+# Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
+NOTHING_IF_NULL = ("window", "matched_translated")
+
 
 @dataclass(frozen=True)
 class IntensityPlan:
@@ -229,8 +232,8 @@ class SelfTrainingPlan:
             count; the others have no say. As many voxels of background have no say as of all classes together.
         matched_share: Share of the patches of source volumes that get the appearance of a target scan, class by class,
             as the pseudo-labels tell it.
-        matched_translated: Share of these patches out of translated volumes; the others are of source volumes as they
-            are.
+        matched_translated: Share of these patches out of translated volumes, the others out of untranslated ones; null
+            for none.
         choose: Whether prediction takes the round that was chosen without labels of target scans (`choice.json`)
             instead of the last.
     """
@@ -241,7 +244,7 @@ class SelfTrainingPlan:
     target_share: float = 0.5
     kept: float = 0.8
     matched_share: float = 0.0
-    matched_translated: float = 0.0
+    matched_translated: float | None = None
     choose: bool = False
     why: dict[str, str] = field(default_factory=dict)
 

@@ -53,8 +53,8 @@ def matched_patches(
 ) -> PatchLoader | MixedLoader | None:
     """Patches of source volumes, each in the appearance of a random target scan.
 
-    The background of a source volume gets the target's intensities in a random order; in a translated volume they are
-    in the translator's order, which is nearer to the target's.
+    The background of a source volume gets the target's intensities in the order of `draw_curve`; in a translated volume
+    they are in the translator's order, which is nearer to the target's.
 
     Args:
         images: Store of translated source volumes.

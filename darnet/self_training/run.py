@@ -33,8 +33,8 @@ def train_student(
     folder: Path,
     options: RunOptions,
 ) -> None:
-    """Train the teacher's weights on, with translated source volumes, source volumes in the appearance of target scans
-    and, from the second round on, pseudo-labelled target scans.
+    """Train the teacher's weights on, with source and translated volumes, in their own appearance and in that of target
+    scans, and, from the second round on, pseudo-labelled target scans.
 
     Args:
         plans: The plan.
@@ -61,7 +61,7 @@ def train_student(
     matched = None
     if settings.matched_share:
         looks = target_appearances(pseudo, plans.num_classes)
-        matched = matched_patches(images, labels, of_train, looks, plan, settings.matched_translated)
+        matched = matched_patches(images, labels, of_train, looks, plan, settings.matched_translated or 0.0)
     shares = patch_shares(settings, round_number, matched is not None)
     if matched is not None:
         loaders.append(matched)
@@ -78,7 +78,7 @@ def train_student(
         "fold": fold_name,
         "cases": sorted(train),
         "teacher": sha256_of(teacher),
-        "data": data_of((labels, train), (pseudo, sorted(targets))),
+        "data": data_of((labels, train), *((images, of_train[case]) for case in train), (pseudo, sorted(targets))),
     }
     fit(step, plan.iterations, folder, meta, options)
     if held_out:
@@ -89,7 +89,7 @@ def train_student(
 
 
 def patch_shares(settings: SelfTrainingPlan, round_number: int, matched: bool = True) -> tuple[float, float, float]:
-    """Shares of the patches of a round: source and translated volumes, target scans, matched source volumes.
+    """Shares of a round's patches: volumes in their own appearance, target scans, volumes in that of a target scan.
 
     The first teacher has not seen a target scan: its pseudo-labels are good enough to measure how classes look, not to
     be copied. So target scans come in from the second round on.
@@ -97,7 +97,7 @@ def patch_shares(settings: SelfTrainingPlan, round_number: int, matched: bool = 
     Args:
         settings: The plan's.
         round_number: From 1.
-        matched: Whether there are source volumes in the appearance of target scans.
+        matched: Whether there are volumes in the appearance of target scans.
     """
     target = settings.target_share if round_number > 1 else 0.0
     share = settings.matched_share if matched else 0.0
@@ -114,7 +114,7 @@ def _validate(
     variants: Mapping[str, Sequence[str]],
     options: RunOptions,
 ) -> dict[str, Any]:
-    """Dice on held-out source volumes as the round's patches look: matched to target scans, else translated."""
+    """Dice on held-out source volumes: in the appearance of target scans where the round has such, else translated."""
     cases, restyle = looks_of_targets(
         source, source, {case: (case,) for case in held_out}, target_appearances(pseudo, plans.num_classes)
     )

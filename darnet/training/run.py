@@ -17,7 +17,7 @@ import torch
 from darnet.errors import ConfigurationError, ResourceError
 from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
 from darnet.networks import AnyTranslator
-from darnet.plans import Plans
+from darnet.plans import NOTHING_IF_NULL, Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.lines import TensorBoardLog, TrainingLines, tell_start
 from darnet.training.loaders import labelled_patches, list_slices, load_slice
@@ -72,8 +72,9 @@ def plan_hash(plans: Plans, *stages: str) -> str:
     for part in parts.values():
         for name in NOT_OF_WEIGHTS:
             part.pop(name, None)
-        if part.get("window", ()) is None:  # whole slices: as if there was no such key
-            del part["window"]
+        for name in NOTHING_IF_NULL:
+            if part.get(name, ()) is None:
+                del part[name]
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 

@@ -120,6 +120,18 @@ def test_air_stays_air_and_the_range_is_kept(seed):
     np.testing.assert_array_equal(image, before)
 
 
+def test_an_organ_that_is_as_black_as_air_gets_the_other_median():
+    """A style may draw it so; its voxels have a label and are not air."""
+    image, labels = volume(organ=-0.99, deviation=0.005)
+    own = measure_appearance(image, labels, 2)
+    bright = measure_appearance(*volume(1, organ=0.8), 2)
+    found = match_appearance(image, labels, own, bright, RISING)
+    middle = (0, slice(2, 4), slice(9, 15), slice(9, 15))
+    assert image[middle].max() < -0.95
+    assert np.median(found[middle]) == pytest.approx(0.8, abs=0.05)
+    assert found[middle].min() > 0.5
+
+
 def test_a_class_that_the_other_volumes_never_show_stays_as_it_is():
     image, labels = volume()
     own = measure_appearance(image, labels, 2)

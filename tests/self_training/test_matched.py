@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
+import torch
 
 from darnet.augmentation import keep_order, measure_appearance
 from darnet.io import CaseRecord, CaseStore
 from darnet.plans import SegmentationPlan
-from darnet.self_training.matched import looks_of_targets, matched_patches, target_appearances
-from darnet.training.loaders import MixedLoader
+from darnet.self_training import run
+from darnet.self_training.matched import MATCHED_GAIN, looks_of_targets, matched_patches, target_appearances
+from darnet.training import RunOptions
+from darnet.training.loaders import MixedLoader, PatchLoader
 
 SHAPE = (8, 24, 24)
 INSIDE = (slice(2, 6), slice(8, 16), slice(8, 16))
@@ -40,11 +45,11 @@ def organ_in_body(seed, organ, background=(-0.6, -0.2)):
     return image, labels
 
 
-def write(store: CaseStore, name: str, image: np.ndarray, labels: np.ndarray) -> None:
+def write(store: CaseStore, name: str, image: np.ndarray, labels: np.ndarray, content_hash: str = "0") -> None:
     d, h, w = SHAPE
     record = CaseRecord(
         case_id=name,
-        content_hash="0",
+        content_hash=content_hash,
         original_shape=(w, h, d),
         affine=tuple(tuple(row) for row in np.eye(4).tolist()),
         axes=(2, 1, 0),
@@ -134,7 +139,7 @@ def test_the_share_is_that_of_translated_volumes(source, translated, target, sha
     assert loader.loaders[1].variants == VARIANTS
 
 
-def test_cases_that_are_held_out_are_not_drawn(source, translated, target):
+def test_other_cases_are_not_drawn(source, translated, target):
     loader = matched_patches(translated, source, {"b": ("b_0",)}, target_appearances(target, 2), PLAN, 0.5)
     assert {name for _, _, name in drawn(loader, 12)} == {"b", "b_0"}
 
@@ -169,3 +174,80 @@ def test_a_volume_is_shown_in_the_medians_and_quantiles_of_a_target_scan(source,
     expected = measure_appearance(target.image("t"), target.labels("t"), 2).quantiles
     found = np.quantile(shown[0][BESIDE], [0.1, 0.5, 0.9])
     np.testing.assert_allclose(found, np.interp([0.1, 0.5, 0.9], np.linspace(0, 1, 33), expected), atol=0.03)
+
+
+def parts_of(loader, share=1.0):
+    """Each loader of patches within one that mixes, with its share of all patches."""
+    if isinstance(loader, PatchLoader):
+        return [(loader, share)]
+    return [part for one, own in zip(loader.loaders, loader.shares, strict=True) for part in parts_of(one, share * own)]
+
+
+@pytest.fixture
+def started(source, translated, target, make_small_plans, tmp_path, monkeypatch):
+    """What a round hands to the training: its step and what the checkpoint says."""
+
+    def start(round_number=2, train=("b",), **settings):
+        plans = make_small_plans()
+        plans = dataclasses.replace(
+            plans,
+            labels={"background": 0, "organ": 1},
+            segmentation=dataclasses.replace(plans.segmentation, class_gain=0.5, source_share=0.25),
+            self_training=dataclasses.replace(plans.self_training, rounds=2, target_share=0.5, **settings),
+        )
+        seen = []
+        monkeypatch.setattr(run, "fit", lambda step, iterations, folder, meta, options: seen.append((step, meta)))
+        monkeypatch.setattr(run, "load_checkpoint", lambda path: ({}, {}))
+        monkeypatch.setattr(run, "load_module", lambda *arguments: None)
+        monkeypatch.setattr(run, "sha256_of", lambda path: "0")
+        options = RunOptions(torch.device("cpu"), quiet=True)
+        run.train_student(
+            plans,
+            tmp_path / "teacher",
+            translated,
+            source,
+            VARIANTS,
+            target,
+            {"t": ("t",)},
+            (train, ()),
+            "0",
+            round_number,
+            tmp_path,
+            options,
+        )
+        return seen[0]
+
+    return start
+
+
+def test_a_round_draws_what_the_plan_says_and_no_held_out_case(started, source, translated, target):
+    step, _ = started(matched_share=0.8, matched_translated=0.25)
+    untouched, matched = {"b": ("b",)}, {"b": ("b_0",)}
+    found = [(part.images, part.variants, part.restyle is not None, share) for part, share in parts_of(step.loader)]
+    expected = [
+        (source, untouched, False, 0.5 * 0.2 * 0.25),
+        (translated, matched, False, 0.5 * 0.2 * 0.75),
+        (target, {"t": ("t",)}, False, 0.5),
+        (source, untouched, True, 0.5 * 0.8 * 0.75),
+        (translated, matched, True, 0.5 * 0.8 * 0.25),
+    ]
+    by_share = lambda rows: sorted(rows, key=lambda row: row[-1])  # noqa: E731
+    for one, other in zip(by_share(found), by_share(expected), strict=True):
+        assert one[:3] == other[:3]
+        assert one[3] == pytest.approx(other[3])
+
+
+def test_gains_of_classes_are_weak_where_pseudo_labels_tell_the_intensities(started):
+    step, _ = started(matched_share=1.0, matched_translated=0.5, round_number=1)
+    matched = [part.plan for part, share in parts_of(step.loader) if part.restyle is not None]
+    assert [plan.class_gain for plan in matched] == [pytest.approx(MATCHED_GAIN * 0.5)] * 2
+    assert 0 < MATCHED_GAIN < 1
+    assert {(plan.appearance, plan.random_convolution) for plan in matched} == {(0.0, 0.0)}
+
+
+def test_a_checkpoint_tells_when_a_translated_volume_was_made_again(started, translated):
+    before = started(matched_share=1.0, matched_translated=0.5)[1]["data"]
+    write(translated, "a_0", *organ_in_body(3, 0.2), content_hash="held out")
+    assert started(matched_share=1.0, matched_translated=0.5)[1]["data"] == before
+    write(translated, "b_0", *organ_in_body(3, 0.2), content_hash="other")
+    assert started(matched_share=1.0, matched_translated=0.5)[1]["data"] != before
