@@ -91,6 +91,8 @@ def changed(values, key, value):
         ("self_training.kept", 0),
         ("self_training.matched_share", -0.1),
         ("self_training.matched_translated", 1.1),
+        ("self_training.matched_translated", 0.0),
+        ("self_training.matched_translated", -0.1),
         ("inference.largest_component", [0]),
         ("inference.largest_component", [9]),
         ("seed", -1),

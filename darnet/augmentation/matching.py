@@ -103,7 +103,8 @@ def match_appearance(
         curve: From `draw_curve` or `keep_order`.
 
     Returns:
-        (1, D, H, W) in -1..1; air without a label stays air, a class that either volume does not show stays as it is.
+        (1, D, H, W) in -1..1; air stays air, but for the voxels of a class that the volume shows as dark as air; a
+        class that either volume does not show stays as it is.
     """
     x = image[0]
     ranks = np.interp(np.interp(x, own.quantiles, LEVELS), np.linspace(0, 1, len(curve)), curve)
@@ -111,11 +112,14 @@ def match_appearance(
     shown = [k for k in np.unique(labels) if 0 < k < len(own.medians)]
     weights = {k: ndimage.uniform_filter((labels == k).astype(np.float32), (1, 3, 3), mode="nearest") for k in shown}
     out = mixed * (1.0 - sum(weights.values(), np.float32(0)))
+    visible = x > AIR
     for k, weight in weights.items():
         values = x
         if not (np.isnan(own.medians[k]) or np.isnan(other.medians[k])):
-            texture = np.clip((x - own.medians[k]) / own.deviations[k], -FARTHEST, FARTHEST)
-            values = texture * other.deviations[k] + other.medians[k]
+            texture = (x - own.medians[k]) / own.deviations[k]
+            values = np.clip(texture, -FARTHEST, FARTHEST) * other.deviations[k] + other.medians[k]
+            # A style may draw an organ as black as air; gas within a brighter organ stays gas.
+            visible |= (labels == k) & (np.abs(texture) <= FARTHEST)
         out = out + weight * values
-    out = np.where((x > AIR) | (labels > 0), np.clip(out, -1.0, 1.0), BACKGROUND)  # a style may show an organ as black
+    out = np.where(visible, np.clip(out, -1.0, 1.0), BACKGROUND)
     return out[None].astype(np.float32)

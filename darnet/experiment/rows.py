@@ -88,6 +88,12 @@ def _upgrade(part: str, **fields: Value) -> Changes:
     return {part: {name: planned(part, name, otherwise) for name, otherwise in fields.items()}}
 
 
+def _matched_translated(plans: Plans) -> Value:
+    """The plan's own share where it matches patches, none included: all upgrades are then the plan itself."""
+    own = plans.self_training
+    return own.matched_translated if own.matched_share else _FAST.matched_translated
+
+
 _FAST = find_preset("fast")
 _ISOTROPIC = {"strides": _halved_everywhere}
 _SELF_TRAINING = _upgrade("self_training", rounds=_FAST.rounds)
@@ -112,6 +118,9 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
         merge(_MATCHED, _upgrade("self_training", matched_translated=_FAST.matched_translated)),
     ),
 }
+_ALL = merge(
+    *(changes for _, changes in UPGRADES.values()), {"self_training": {"matched_translated": _matched_translated}}
+)
 
 ROWS: tuple[Row, ...] = (
     Row("no_adaptation", "trained on source volumes as they are", images=SOURCE),
@@ -148,7 +157,7 @@ ROWS: tuple[Row, ...] = (
         "+ neighbouring planes translated alike",
         _upgrade("translation", depth_consistency=1.0),
     ),
-    Row("all_upgrades", "all upgrades of the DAR-UNet together", merge(*(changes for _, changes in UPGRADES.values()))),
+    Row("all_upgrades", "all upgrades of the DAR-UNet together", _ALL),
     Row("default", "the plan as it stands", as_planned=True),
 )
 

@@ -130,8 +130,8 @@ def _of_self_training(plans: Plans) -> list[Rule]:
         (
             "self_training.matched_translated",
             plan.matched_translated,
-            0 <= (plan.matched_translated or 0) <= 1,
-            "between 0 and 1, or null",
+            plan.matched_translated is None or 0 < plan.matched_translated <= 1,
+            "above 0 and at most 1, or null for none",
         ),
         ("self_training.kept", plan.kept, 0 < plan.kept <= 1, "above 0, at most 1"),
     ]

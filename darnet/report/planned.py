@@ -144,6 +144,8 @@ def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
         return name, "not cut"
     if key == "window" and value is None:
         return name, "all of it"
+    if key == "matched_translated" and value is None:
+        return name, "none"
     if key == "through_plane":
         return name, AXES.get(value, str(value))
     if key == "largest_component":

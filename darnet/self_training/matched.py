@@ -112,7 +112,7 @@ def looks_of_targets(
                 looks[name] = appearance
                 own[case] = (*own.get(case, ()), name)
 
-    def restyle(name: str, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return match_appearance(image, labels, looks[name], targets[int(rng.integers(len(targets)))], draw(rng))
+    def restyle(name: str, image: np.ndarray, of_patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return match_appearance(image, of_patch, looks[name], targets[int(rng.integers(len(targets)))], draw(rng))
 
     return own, restyle if own else None

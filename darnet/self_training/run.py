@@ -114,7 +114,10 @@ def _validate(
     variants: Mapping[str, Sequence[str]],
     options: RunOptions,
 ) -> dict[str, Any]:
-    """Dice on held-out source volumes: in the appearance of target scans where the round has such, else translated."""
+    """Dice on held-out source volumes: in the appearance of target scans where the round has such, else translated.
+
+    Volumes are never translated and matched at once, so that settings of `matched_translated` can be compared.
+    """
     cases, restyle = looks_of_targets(
         source, source, {case: (case,) for case in held_out}, target_appearances(pseudo, plans.num_classes)
     )

@@ -132,6 +132,16 @@ def test_an_organ_that_is_as_black_as_air_gets_the_other_median():
     assert found[middle].min() > 0.5
 
 
+def test_gas_within_an_organ_stays_gas():
+    image, labels = volume(organ=0.1, deviation=0.03)
+    image[0, 2, 10:12, 10:12] = -1.0
+    bright = measure_appearance(*volume(1, organ=0.8), 2)
+    found = match_appearance(image, labels, measure_appearance(image, labels, 2), bright, RISING)
+    assert (labels[2, 10:12, 10:12] == 1).all()
+    np.testing.assert_array_equal(found[0, 2, 10:12, 10:12], -1.0)
+    assert np.median(found[0, 3, 9:15, 9:15]) == pytest.approx(0.8, abs=0.05)
+
+
 def test_a_class_that_the_other_volumes_never_show_stays_as_it_is():
     image, labels = volume()
     own = measure_appearance(image, labels, 2)

@@ -7,7 +7,7 @@ import pytest
 
 from darnet.baselines import in_one_run, with_rounds, without_adaptation
 from darnet.errors import ConfigurationError
-from darnet.experiment import rows
+from darnet.experiment import rows, shared
 from darnet.experiment.rows import ROWS, TRANSLATED, Row, find_rows, merge, missing_fields, plans_of
 from darnet.experiment.shared import keys_of
 from darnet.planning import find_preset
@@ -100,6 +100,14 @@ def test_all_upgrades_are_the_plan_where_it_has_them_all(plans):
     assert plans_of(row_of("all_upgrades"), plans) == plans
 
 
+def test_all_upgrades_are_the_plan_that_takes_no_matched_patches_out_of_translated_volumes(plans):
+    settings = dataclasses.replace(plans.self_training, matched_translated=None)
+    plans = dataclasses.replace(plans, self_training=settings)
+    assert settings.matched_share
+    assert plans_of(row_of("all_upgrades"), plans) == plans
+    assert plans_of(row_of("matched_translated"), plans).self_training.matched_translated
+
+
 def test_upgrades_that_a_plan_lacks_are_those_of_the_preset_fast(make_small_plans):
     fast, plain = find_preset("fast"), make_small_plans()
     own = plans_of(row_of("all_upgrades"), plain)
@@ -187,6 +195,18 @@ def test_seeds_data_and_thresholds_are_part_of_the_keys(plans):
     other = dataclasses.replace(own, inference=dataclasses.replace(own.inference, step_size=0.25))
     changed = keys_of(row, other, "data")
     assert (changed.training, changed.scores == keys.scores) == (keys.training, False)
+
+
+def test_keys_are_those_from_before_a_field_that_is_null(plans, monkeypatch):
+    """So that runs of an experiment hold when darnet learns of a new field."""
+    row = row_of("self_training")
+    own = plans_of(row, plans)
+    assert own.self_training.matched_translated is None
+    found = keys_of(row, own, "data")
+    without = {k: v for k, v in dataclasses.asdict(own.self_training).items() if k not in ("why", "matched_translated")}
+    of_part = shared._part
+    monkeypatch.setattr(shared, "_part", lambda part: without if part is own.self_training else of_part(part))
+    assert keys_of(row, own, "data").training == found.training
 
 
 def test_scans_that_are_labelled_are_part_of_the_keys_of_rows_with_rounds(plans):

@@ -18,6 +18,7 @@ from darnet.report.chosen import Choice
 from darnet.report.domains import DomainsSection
 from darnet.report.health import check_health
 from darnet.report.network import network_levels
+from darnet.report.planned import gather_plan
 from darnet.report.predicted import PredictedCase, PredictionsSection
 from darnet.report.records import Picture, Table
 from darnet.report.scored import CaseScore, ScoresSection, gather_scores
@@ -210,3 +211,12 @@ def test_scores_keep_infinite_distances(tmp_path):
     assert section.failures == 1
     assert section.classes.rows[0] == ("cube", "0.450 ± 0.450", "∞ mm", "1 mm", "1 of 2")
     assert section.notes == ("a note",)
+
+
+@pytest.mark.parametrize(("value", "words"), [(None, "none"), (0.5, "0.5")])
+def test_a_share_that_is_null_is_told_as_none(make_small_plans, value, words):
+    why = {"matched_translated": "so"}
+    settings = dataclasses.replace(make_small_plans().self_training, matched_translated=value, why=why)
+    plans = dataclasses.replace(make_small_plans(), self_training=settings)
+    rows = [row for _, table in gather_plan(plans).tables for row in table.rows]
+    assert ("share of those out of translated volumes", words, "so") in rows

@@ -4,6 +4,7 @@ import math
 import re
 import sys
 from dataclasses import dataclass
+from functools import partial
 
 import pytest
 import torch
@@ -178,3 +179,24 @@ def test_a_resumed_run_hides_the_events_it_does_again(tmp_path):
         second.after_update(iteration, PlainLosses(100.0))
     second.at_end(8)
     assert read_events(tmp_path)["total"] == [(2, 0.5), (4, 2.5), (6, 100.0), (8, 100.0)]
+
+
+@pytest.mark.parametrize(
+    ("now", "refused"),
+    [
+        ({"source/a": "1"}, ""),
+        ({"source/a": "1", "synthetic/a_0": "2"}, ""),  # the checkpoint is older than hashes of this store
+        ({"source/a": "9", "synthetic/a_0": "2"}, "source/a"),
+        ({"source/a": "1", "source/b": "2"}, "source/b"),
+        ({"synthetic/a_0": "2"}, "source/a"),
+    ],
+)
+def test_a_run_goes_on_with_the_cases_that_it_began_with(tmp_path, now, refused):
+    meta = {"dataset": "x", "stage": "y", "plan": "z"}
+    fit(PlainStep(), 5, tmp_path, meta | {"data": {"source/a": "1"}}, RunOptions(CPU, quiet=True))
+    more = partial(fit, PlainStep(), 7, tmp_path, meta | {"data": now}, RunOptions(CPU, resume=True, quiet=True))
+    if refused:
+        with pytest.raises(ConfigurationError, match=f"changed, new or gone: {refused}\n"):
+            more()
+    else:
+        more()
