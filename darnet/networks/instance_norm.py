@@ -36,8 +36,9 @@ def _normalize(x: Tensor, scale: Tensor | None, shift: Tensor | None, eps: float
         y = F.group_norm(x, x.shape[1], eps=eps)
         if scale is None or shift is None:
             return y
-        sizes = (*x.shape[:2], 1, 1)
-        return torch.addcmul(shift.view(sizes), y, scale.view(sizes))
+        scale, shift = (values.view(*x.shape[:2], 1, 1) for values in (scale, shift))
+        in_place = not torch.is_grad_enabled() and y.dtype == scale.dtype
+        return torch.addcmul(shift, y, scale, out=y if in_place else None)
     # As one sample of N * C channels, so that the scale and shift of each are part of the same pass. Group norm of one
     # channel a group is twice as quick on a CPU as batch norm, which is what PyTorch's own instance norm calls.
     channels = x.reshape(1, -1, *x.shape[2:])

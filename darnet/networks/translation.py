@@ -41,8 +41,8 @@ class PreActivationBlock(nn.Module):
         self.conv_1 = Conv3x3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv_0(F.relu(instance_norm(x)))
-        y = self.conv_1(F.relu(instance_norm(y)))
+        y = self.conv_0(F.relu_(instance_norm(x)))
+        y = self.conv_1(F.relu_(instance_norm(y)))
         return torch.mul(x + y, math.sqrt(0.5))
 
 
@@ -58,9 +58,9 @@ class ContentEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) -> content (N, 4 width, H / 4, W / 4)."""
-        x = F.relu(instance_norm(self.stem(_pad_image(image))))
-        x = F.relu(instance_norm(self.down_0(x)))
-        x = F.relu(instance_norm(self.down_1(x)))
+        x = F.relu_(instance_norm(self.stem(_pad_image(image))))
+        x = F.relu_(instance_norm(self.down_0(x)))
+        x = F.relu_(instance_norm(self.down_1(x)))
         return self.blocks(x)  # type: ignore[no-any-return]
 
 
@@ -82,9 +82,9 @@ class StyleEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) -> style_code (N, style_dim)."""
-        x = F.relu(self._normalize(self.stem(_pad_image(image))))
+        x = F.relu_(self._normalize(self.stem(_pad_image(image))))
         for down in self.downs:
-            x = F.relu(self._normalize(down(x)))
+            x = F.relu_(self._normalize(down(x)))
         return self.out(x.mean((2, 3)))  # type: ignore[no-any-return]
 
     def _normalize(self, x: Tensor) -> Tensor:
@@ -116,7 +116,7 @@ class UpsampleConv(nn.Module):
         weight = weight.reshape(4 * out_channels, in_channels, 3, 3)
         assert self.conv.bias is not None
         bias = self.conv.bias.repeat_interleave(4)
-        return F.pixel_shuffle(convolve_3x3(x, weight, bias), 2)
+        return convolve_3x3(x, weight, bias, shuffled=2)
 
 
 class Decoder(nn.Module):
@@ -141,16 +141,24 @@ class Decoder(nn.Module):
             nn.Linear(128, 2 * sum(self.sizes)),
         )
 
-    def forward(self, content: Tensor, style_code: Tensor) -> Tensor:
-        """Content (N, C, H / 4, W / 4) and style_code (N, style_dim) -> image (N, 1, H, W) in -1..1."""
+    def begin(self, content: Tensor) -> Tensor:
+        """The first convolution, which comes before any style: (N, C, H / 4, W / 4) of the same."""
+        return self.blocks[0](content) if len(self.blocks) else content
+
+    def forward(self, content: Tensor, style_code: Tensor, begun: Tensor | None = None) -> Tensor:
+        """Content (N, C, H / 4, W / 4) and style_code (N, style_dim) -> image (N, 1, H, W) in -1..1.
+
+        Who decodes a content in several styles gives what `begin` made of it, once for all of them.
+        """
         parameters = iter(self.style(style_code).split([s for size in self.sizes for s in (size, size)], dim=1))
-        x = content
+        x, y = content, self.begin(content) if begun is None else begun
         for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
-            y = F.relu(adaptive_instance_norm(first(x), next(parameters), next(parameters)))
+            y = y if first is self.blocks[0] else first(x)
+            y = F.relu_(adaptive_instance_norm(y, next(parameters), next(parameters)))
             y = adaptive_instance_norm(second(y), next(parameters), next(parameters))
             x = (x + y) * math.sqrt(0.5)
         for up in (self.up_0, self.up_1):
-            x = F.relu(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
+            x = F.relu_(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
         cpu = x.device.type == "cpu"
         return torch.tanh(convolve_rows(x, self.head.weight, self.head.bias) if cpu else self.head(x))
 
@@ -190,5 +198,6 @@ class Translator(nn.Module):
     def translations(self, slices: Tensor, styles: Tensor) -> Iterator[Tensor]:
         """Slices (N, 1, H, W) in each style (K, style_dim) in turn; their content is encoded once for all styles."""
         content = self.content(slices)
+        begun = self.decoder.begin(content)
         for style in styles:
-            yield self.decoder(content, style.expand(len(content), -1))
+            yield self.decoder(content, style.expand(len(content), -1), begun)

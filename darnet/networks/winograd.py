@@ -59,20 +59,22 @@ def _transforms() -> tuple[Tensor, Tensor, Tensor]:
 _DATA, _KERNEL, _OUTPUT = _transforms()
 
 
-def convolve_3x3(x: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
+def convolve_3x3(x: Tensor, weight: Tensor, bias: Tensor | None, shuffled: int = 1) -> Tensor:
     """A zero-padded 3x3 convolution; on a CPU by tiles where that is quicker and no gradient is wanted.
 
     Args:
         x: (N, Cin, H, W).
         weight: (Cout, Cin, 3, 3).
         bias: (Cout,), or None.
+        shuffled: s; more than 1 spreads each s * s channels over s x s pixels, as `torch.nn.PixelShuffle` does.
 
     Returns:
-        (N, Cout, H, W); by tiles with the channels last in memory.
+        (N, Cout / s^2, s H, s W); by tiles with the channels last in memory.
     """
     if not _worthwhile(x, weight):
-        return F.conv2d(x, weight, bias, padding=1)
-    return _by_tiles(x, weight, weight.new_zeros(len(weight)) if bias is None else bias)
+        y = F.conv2d(x, weight, bias, padding=1)
+        return y if shuffled == 1 else F.pixel_shuffle(y, shuffled)
+    return _by_tiles(x, weight, weight.new_zeros(len(weight)) if bias is None else bias, shuffled)
 
 
 def _worthwhile(x: Tensor, weight: Tensor) -> bool:
@@ -99,13 +101,15 @@ def _tiles(planes: Tensor, around: int = 0) -> Tensor:
     return padded.unfold(1, SEEN, TILE).unfold(2, SEEN, TILE).permute(4, 5, 0, 1, 2, 3)
 
 
-def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
+def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor, s: int = 1) -> Tensor:
     n, channels, height, width = x.shape
+    if s > 1:  # channels of one pixel of s x s side by side, so that they are stored where they belong at once
+        weight, bias = (v.reshape(-1, s * s, *v.shape[1:]).transpose(0, 1).flatten(0, 1) for v in (weight, bias))
     kernel = _KERNEL @ weight.permute(2, 3, 1, 0).reshape(9, -1)
     kernel = kernel.view(SEEN * SEEN, channels, -1)
     tiles = _tiles(x.permute(0, 2, 3, 1))
     rows, columns = tiles.shape[3:5]
-    out = x.new_empty(n, rows, TILE, columns, TILE, len(weight))
+    out = x.new_empty(n, rows, TILE, s, columns, TILE, s, len(weight) // s**2)
     at_once = max(1, _IN_CACHE // (SEEN * SEEN * columns * max(channels, len(weight))))  # rows of tiles
     slices = max(1, at_once // rows)
     band = -(-rows // -(-rows // at_once))
@@ -127,8 +131,9 @@ def _by_tiles(x: Tensor, weight: Tensor, bias: Tensor) -> Tensor:
         torch.bmm(values, kernel, out=products)
         torch.mm(_OUTPUT, products.flatten(1), out=pixels.view(TILE**2, -1))
         pixels.add_(bias)
-        result.copy_(pixels.view(TILE, TILE, *result.shape[:2], columns, -1).permute(2, 3, 0, 4, 1, 5))
-    plane = out.view(n, rows * TILE, columns * TILE, -1)[:, :height, :width].permute(0, 3, 1, 2)
+        tiled = pixels.view(TILE, TILE, *result.shape[:2], columns, s, s, -1)
+        result.copy_(tiled.permute(2, 3, 0, 5, 4, 1, 6, 7))
+    plane = out.view(n, rows * TILE * s, columns * TILE * s, -1)[:, : height * s, : width * s].permute(0, 3, 1, 2)
     return plane.contiguous(memory_format=torch.channels_last)
 
 

@@ -88,10 +88,12 @@ def translate_both_ways(translator: Translator, a: Tensor, b: Tensor) -> Transla
 
     The shared networks see both domains, and the decoder all four pairs of content and style, as one batch each.
     """
-    content_a, content_b = translator.content(torch.cat((a, b))).chunk(2)
+    contents = translator.content(torch.cat((a, b)))
+    content_a, content_b = contents.chunk(2)
     style_a, style_b = translator.style(a, "source"), translator.style(b, "target")
+    begun = translator.decoder.begin(contents)
     reconstructed_a, reconstructed_b, ab, ba = translator.decoder(
-        torch.cat((content_a, content_b, content_a, content_b)), torch.cat((style_a, style_b, style_b, style_a))
+        torch.cat((contents, contents)), torch.cat((style_a, style_b, style_b, style_a)), torch.cat((begun, begun))
     ).chunk(4)
     content_ab, content_ba = translator.content(torch.cat((ab, ba))).chunk(2)
     style_ab, style_ba = translator.style(ab, "target"), translator.style(ba, "source")

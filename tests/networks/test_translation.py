@@ -225,10 +225,22 @@ def test_translations_of_several_styles():
     torch.manual_seed(0)
     translator = Translator(2, 3, 1)
     slices, styles = translation_input(2, 1, 16, 16), translation_input(4, 3, seed=1)
+    inputs = []
+    translator.decoder.blocks[0].register_forward_hook(lambda _, given, __: inputs.append(given[0]))
     images = list(translator.translations(slices, styles))
     assert len(images) == 4
+    assert len(inputs) == 1  # no style counts before the first convolution: it is made once for all
     for image, style in zip(images, styles, strict=True):
         torch.testing.assert_close(image, translator(slices, style.repeat(2, 1)))
+
+
+def test_without_residual_blocks_a_content_is_decoded_as_it_is():
+    torch.manual_seed(0)
+    translator = Translator(2, 3, 0)
+    slices, styles = translation_input(2, 1, 16, 16), translation_input(3, 3, seed=1)
+    for image, style in zip(translator.translations(slices, styles), styles, strict=True):
+        torch.testing.assert_close(image, translator(slices, style.repeat(2, 1)))
+        assert image.shape == slices.shape
 
 
 def numpy_patch_discriminator(x: np.ndarray, w: dict[str, np.ndarray], prefix: str, layers: int) -> np.ndarray:

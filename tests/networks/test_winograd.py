@@ -47,6 +47,29 @@ def test_tiles_equal_the_sum_of_products(height, width):
     np.testing.assert_allclose(_by_tiles(x, weight, bias).numpy(), correlate(x, weight, bias), atol=1e-5)
 
 
+@pytest.mark.parametrize("times", [2, 3])
+@pytest.mark.parametrize(("height", "width"), [(3, 8), (5, 4), (40, 9)])
+def test_channels_are_spread_over_pixels(height, width, times, monkeypatch):
+    """Channel c of pixel (i, j) of the enlarged plane is channel c s^2 + (i mod s) s + j mod s of the convolution."""
+    monkeypatch.setattr(winograd, "_IN_CACHE", 20_000)  # so that bands of rows are stored apart
+    x, weight, bias = inputs(2, 3, 5 * times**2, height, width)
+    plain, found = correlate(x, weight, bias), _by_tiles(x, weight, bias, times).numpy()
+    assert found.shape == (2, 5, times * height, times * width)
+    for i in range(times):
+        for j in range(times):
+            np.testing.assert_allclose(found[:, :, i::times, j::times], plain[:, i * times + j :: times**2], atol=1e-5)
+
+
+@pytest.mark.parametrize("bias", [None, random_tensor(128)])
+def test_spreading_by_tiles_is_that_of_the_plain_convolution(bias):
+    x, weight, _ = inputs(2, 32, 128, 16, 12)
+    with torch.no_grad():
+        by_tiles = convolve_3x3(x, weight, bias, shuffled=2)
+    plain = convolve_3x3(x, weight.requires_grad_(), bias, shuffled=2)
+    assert plain.requires_grad
+    torch.testing.assert_close(by_tiles, plain.detach(), atol=2e-5, rtol=0)
+
+
 @pytest.mark.parametrize(
     "shape", [(3, 32, 64, 9, 18), (1, 64, 32, 24, 24), (50, 32, 32, 33, 8), (2, 32, 32, 300, 260), (2, 16, 32, 9, 9)]
 )
