@@ -15,6 +15,7 @@ LEVELS = np.linspace(0.0, 1.0, 33)  # of the quantiles that describe a backgroun
 LEAST_VOXELS = 20  # of a class, for its median and deviation to count
 LEAST_DEVIATION = 0.02
 NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
+DARK = -0.8  # median up to which a class is taken to be shown as dark as air
 FARTHEST = 2.5  # deviations from the median of a class at which its texture is cut
 CURVE_KNOTS = 6
 
@@ -118,8 +119,8 @@ def match_appearance(
         if not (np.isnan(own.medians[k]) or np.isnan(other.medians[k])):
             texture = (x - own.medians[k]) / own.deviations[k]
             values = np.clip(texture, -FARTHEST, FARTHEST) * other.deviations[k] + other.medians[k]
-            # A style may draw an organ as black as air; gas within a brighter organ stays gas.
-            visible |= (labels == k) & (np.abs(texture) <= FARTHEST)
+            if own.medians[k] <= DARK:  # a style may draw an organ so; gas within a brighter organ stays gas
+                visible |= (labels == k) & (np.abs(texture) <= FARTHEST)
         out = out + weight * values
     out = np.where(visible, np.clip(out, -1.0, 1.0), BACKGROUND)
     return out[None].astype(np.float32)

@@ -16,6 +16,11 @@ from darnet.networks.winograd import convolve_3x3
 DOWNSAMPLING = 4  # content maps are a quarter of the slice in each direction
 
 
+def _rectify(x: Tensor) -> Tensor:
+    # Norms return views of other shapes; in place, the backward pass of those would copy.
+    return F.relu(x) if torch.is_grad_enabled() else F.relu_(x)
+
+
 def _pad_image(x: Tensor) -> Tensor:
     # Slices end in air or in cut anatomy: repeating the border keeps zero, a mid-grey, from drawing a frame.
     return F.pad(x, (3, 3, 3, 3), mode="replicate")
@@ -41,8 +46,8 @@ class PreActivationBlock(nn.Module):
         self.conv_1 = Conv3x3(channels, channels)
 
     def forward(self, x: Tensor) -> Tensor:
-        y = self.conv_0(F.relu_(instance_norm(x)))
-        y = self.conv_1(F.relu_(instance_norm(y)))
+        y = self.conv_0(_rectify(instance_norm(x)))
+        y = self.conv_1(_rectify(instance_norm(y)))
         return torch.mul(x + y, math.sqrt(0.5))
 
 
@@ -58,9 +63,9 @@ class ContentEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) -> content (N, 4 width, H / 4, W / 4)."""
-        x = F.relu_(instance_norm(self.stem(_pad_image(image))))
-        x = F.relu_(instance_norm(self.down_0(x)))
-        x = F.relu_(instance_norm(self.down_1(x)))
+        x = _rectify(instance_norm(self.stem(_pad_image(image))))
+        x = _rectify(instance_norm(self.down_0(x)))
+        x = _rectify(instance_norm(self.down_1(x)))
         return self.blocks(x)  # type: ignore[no-any-return]
 
 
@@ -82,9 +87,9 @@ class StyleEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         """(N, 1, H, W) -> style_code (N, style_dim)."""
-        x = F.relu_(self._normalize(self.stem(_pad_image(image))))
+        x = _rectify(self._normalize(self.stem(_pad_image(image))))
         for down in self.downs:
-            x = F.relu_(self._normalize(down(x)))
+            x = _rectify(self._normalize(down(x)))
         return self.out(x.mean((2, 3)))  # type: ignore[no-any-return]
 
     def _normalize(self, x: Tensor) -> Tensor:
@@ -142,7 +147,7 @@ class Decoder(nn.Module):
         )
 
     def begin(self, content: Tensor) -> Tensor:
-        """The first convolution, which comes before any style: (N, C, H / 4, W / 4) of the same."""
+        """The first convolution, which comes before any style; the content itself where there are no blocks."""
         return self.blocks[0](content) if len(self.blocks) else content
 
     def forward(self, content: Tensor, style_code: Tensor, begun: Tensor | None = None) -> Tensor:
@@ -154,11 +159,11 @@ class Decoder(nn.Module):
         x, y = content, self.begin(content) if begun is None else begun
         for first, second in zip(self.blocks[::2], self.blocks[1::2], strict=True):
             y = y if first is self.blocks[0] else first(x)
-            y = F.relu_(adaptive_instance_norm(y, next(parameters), next(parameters)))
+            y = _rectify(adaptive_instance_norm(y, next(parameters), next(parameters)))
             y = adaptive_instance_norm(second(y), next(parameters), next(parameters))
             x = (x + y) * math.sqrt(0.5)
         for up in (self.up_0, self.up_1):
-            x = F.relu_(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
+            x = _rectify(adaptive_instance_norm(up(x), next(parameters), next(parameters)))
         cpu = x.device.type == "cpu"
         return torch.tanh(convolve_rows(x, self.head.weight, self.head.bias) if cpu else self.head(x))
 

@@ -132,8 +132,9 @@ def test_an_organ_that_is_as_black_as_air_gets_the_other_median():
     assert found[middle].min() > 0.5
 
 
-def test_gas_within_an_organ_stays_gas():
-    image, labels = volume(organ=0.1, deviation=0.03)
+@pytest.mark.parametrize(("organ", "deviation"), [(0.1, 0.03), (-0.2, 0.35), (-0.5, 0.2)])
+def test_gas_within_an_organ_stays_gas(organ, deviation):
+    image, labels = volume(organ=organ, deviation=deviation)
     image[0, 2, 10:12, 10:12] = -1.0
     bright = measure_appearance(*volume(1, organ=0.8), 2)
     found = match_appearance(image, labels, measure_appearance(image, labels, 2), bright, RISING)

@@ -8,7 +8,7 @@ import torch
 from scipy import ndimage
 from torch.nn import functional as F
 
-from darnet.networks import winograd
+from darnet.networks import Translator, winograd
 from darnet.networks.convolution import LEAST_BY_TILES, Conv3d
 from darnet.networks.instance_norm import adaptive_instance_norm, instance_norm
 from darnet.networks.winograd import MIN_CHANNELS, _by_tiles, convolve_3x3, convolve_3x3x3
@@ -125,13 +125,31 @@ def test_other_precisions_and_small_inputs_take_the_plain_convolution():
         assert convolve_3x3(x, weight, bias).dtype == torch.bfloat16
 
 
-def test_norms_do_not_depend_on_the_order_in_memory():
+@pytest.mark.parametrize("gradients", [torch.enable_grad, torch.no_grad, torch.inference_mode])
+def test_norms_do_not_depend_on_the_order_in_memory(gradients):
     x, scale, shift = random_tensor(2, 5, 6, 7), random_tensor(2, 5, seed=1), random_tensor(2, 5, seed=2)
-    last = x.contiguous(memory_format=torch.channels_last)
-    torch.testing.assert_close(instance_norm(last), instance_norm(x))
-    found = adaptive_instance_norm(last, scale, shift)
-    torch.testing.assert_close(found, adaptive_instance_norm(x, scale, shift))
+    last = x.clone(memory_format=torch.channels_last)
+    with gradients():
+        torch.testing.assert_close(instance_norm(last), instance_norm(x))
+        found = adaptive_instance_norm(last, scale, shift)
+        torch.testing.assert_close(found, adaptive_instance_norm(x, scale, shift))
     assert found.is_contiguous(memory_format=torch.channels_last)
+    assert torch.equal(last, x)
+
+
+@pytest.mark.parametrize("mode", [torch.no_grad, torch.inference_mode])
+@pytest.mark.parametrize("size", [(32, 48), (36, 44)])
+def test_translations_without_gradients_are_those_with(mode, size):
+    """By tiles and in place, several styles out of one content."""
+    torch.manual_seed(0)
+    translator = Translator(8, 3, 2)
+    slices, styles = random_tensor(2, 1, *size), random_tensor(4, 3, seed=1)
+    expected = [translator(slices, style.repeat(2, 1)).detach() for style in styles]
+    with mode():
+        found = [image.clone() for image in translator.translations(slices, styles)]
+    for image, plain in zip(found, expected, strict=True):
+        torch.testing.assert_close(image, plain, atol=1e-4, rtol=0)
+    assert not torch.equal(found[0], expected[0])  # another way was taken
 
 
 @pytest.mark.parametrize("shape", [(1, 4, 4), (2, 5, 7), (7, 8, 3), (9, 1, 6)])

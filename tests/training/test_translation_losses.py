@@ -96,6 +96,14 @@ def one_update():
     return losses, a, b, Paths(before[0], a, b), before, step
 
 
+def test_contents_pass_the_convolution_before_any_style_once():
+    step, sizes = tiny_step(), []
+    step.translator.decoder.blocks[0].register_forward_hook(lambda _, given, __: sizes.append(len(given[0])))
+    a, b = two_domains()
+    translate_both_ways(step.translator, a, b)
+    assert sizes == [2 * len(a), 2 * len(a)]  # reconstruction and translation together, then the cycle
+
+
 def test_all_translations_follow_the_equations():
     torch.manual_seed(0)
     translator = Translator(2, 3, 1)
