@@ -41,12 +41,13 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
         if coarse > plane:
             why += "; made coarser" if limited > plane else "; not made coarser"
             why += f" so that the body of {extent:.0f} mm fills about {preset.plane_pixels} pixels"
+        least = f"{LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
         if limited < coarse:
-            least = f"{LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
             why += f", but not beyond {least}" if limited > plane else f", which would leave less than {least}"
-        if 2 * limited > through:
-            why += "; planes made thicker, to two pixels"
-        plane, through = limited, max(through, 2 * limited)
+        thick = max(through, min(2 * limited, voxel / limited**2))
+        if thick > through:
+            why += "; planes made thicker, to two pixels" + (f" but for {least}" if thick < 2 * limited else "")
+        plane, through = limited, thick
     plane, through = round_spacing(plane), round_spacing(max(through, plane))
     return (through, plane, plane), why
 

@@ -68,6 +68,15 @@ def test_spacing_of_the_fast_preset(fingerprint_of, extent, ml, expected):
     assert ("planes made thicker" in why) == (expected[0] > 4.0)
 
 
+@pytest.mark.parametrize(("ml", "thick"), [(0.1, 1.0), (0.3, 1.5), (1.0, 2.0)])
+def test_planes_are_made_thicker_as_far_as_the_smallest_class_keeps_its_voxels(fingerprint_of, ml, thick):
+    scan = {"spacing": (1.0, 1.0, 1.0), "extent": (128.0, 60.0, 60.0)}
+    spacing, why = determine_spacing(fingerprint_of({**scan, "class_ml": {"gland": ml}}, scan), PRESETS["fast"])
+    assert spacing == (thick, 1.0, 1.0)
+    assert ("planes made thicker" in why) == (thick > 1.0)
+    assert ("smallest class" in why) == (thick == 1.5)
+
+
 @pytest.mark.parametrize("ml", [2.0, 5.0, 20.0, 60.0])
 @pytest.mark.parametrize("through", [1.0, 4.0, 8.0])
 def test_the_smallest_class_keeps_its_voxels(fingerprint_of, ml, through):
