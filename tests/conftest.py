@@ -221,7 +221,7 @@ def case_fingerprint():
             "class_ml": {"liver": 1200.0, "spleen": 200.0} if labelled else {},
             "class_largest": {"liver": 1.0, "spleen": 1.0} if labelled else {},
             "labelled_percentiles": (0.0, 30.0, 60.0, 90.0, 150.0) if labelled else (),
-            "label_depth": 100.0 if labelled else 0.0,
+            "label_extent": (100.0, 100.0, 100.0) if labelled else (0.0, 0.0, 0.0),
         }
         return CaseFingerprint(case_id=case_id, domain=domain, **(values | fields))
 

@@ -141,6 +141,8 @@ def fit_and_score(
     from sklearn.ensemble import ExtraTreesClassifier
     from sklearn.metrics import roc_auc_score
 
+    if not all(sum(len(s.labels) for s in samples[half::2]) for half in (0, 1)):
+        return {}
     forest = ExtraTreesClassifier(TREES, min_samples_leaf=5, class_weight="balanced", random_state=0, n_jobs=1)
     forest.fit(np.concatenate(seen[0::2]), np.concatenate([s.labels for s in samples[0::2]]))
     chances = forest.predict_proba(np.concatenate(seen[1::2]))

@@ -12,13 +12,22 @@ SAMPLES = 1_000_000
 ROBUST_PERCENTILES = (0.5, 99.5)
 BODY_PART = 0.2  # of the largest component: smaller ones are couch, wires and ghosts
 TOWARDS_BACKGROUND = 0.25  # where the threshold lies between background (0) and Otsu's threshold (1)
+TWO_MODES = 0.75  # share of the variance that lies between two modes; that of any one mode in halves is less
+NO_AIR = 0.4  # of the way from no signal to Otsu's threshold: air is darker
+TISSUE = 0.2  # of that way: tissue is brighter
+LEAST_HU = -1024.0  # what scanners write below it, about a round field of view, is no measurement
+UNDERSHOOT = 0.1  # of the highest intensity: so far below 0 interpolation takes a scan that has no negative ones
+FILLED = 0.05  # of the scan
 
 
 def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
     """Body of a scan, its dark inside not filled: the largest component, and others nearly as large (two legs).
 
     Otsu's threshold over a robust range splits bright tissue from the rest; fat in a CT window and dark tissue in MR
-    lie below it. So the threshold is moved towards the median of what is below, which is air.
+    lie below it. So the threshold is moved towards the median of what is below, which is air. Where it would still cut
+    off dark tissue (a brain beside bright fluid, a scan with little air), what is below is split once more; a scan
+    whose dark part is all tissue has no air, and all of it is body. Air that was filled with a value among those of
+    tissue, as about a brain of mean 0, is known by that value.
 
     Args:
         volume: Scan (D, H, W) in any unit in which air is dark.
@@ -29,26 +38,67 @@ def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
     low, high = float(volume.min()), float(volume.max())
     if low == high:
         return np.zeros(volume.shape, dtype=np.bool_)
-    mask = np.asarray(volume > _threshold(volume, low, high))
+    fill = find_fill(volume)
+    mask = np.asarray(volume > _threshold(volume, low, high, fill))
+    if fill is not None:
+        mask &= volume != fill
     return large_components(mask, BODY_PART, connectivity=6)
 
 
-def _threshold(volume: NDArray[np.floating], low: float, high: float) -> float:
-    """Intensity in `low` <= threshold < `high` that splits air from body."""
+def find_fill(volume: NDArray[np.floating]) -> float | None:
+    """The value that fills all corners of a scan and much else, where tissue has values on both sides of it.
+
+    Args:
+        volume: Scan (D, H, W).
+    """
+    corners = volume[:: max(volume.shape[0] - 1, 1), :: max(volume.shape[1] - 1, 1), :: max(volume.shape[2] - 1, 1)]
+    value = float(corners.flat[0])
+    if (corners != value).any() or np.count_nonzero(volume == value) < FILLED * volume.size:
+        return None
+    return value if np.count_nonzero(volume < value) >= FILLED * volume.size else None
+
+
+def _threshold(volume: NDArray[np.floating], low: float, high: float, fill: float | None) -> float:
+    """Intensity below `high` that splits air from body; -inf where there is no air."""
     samples = volume.flat[:: max(1, volume.size // SAMPLES)].astype(np.float64)  # ravel would copy a turned view
+    if fill is not None:
+        samples = samples[samples != fill]
+    hounsfield = low < LEAST_HU / 2 and bool(np.median(samples) >= LEAST_HU)
+    if hounsfield:
+        np.maximum(samples, LEAST_HU, out=samples)
     robust_low, robust_high = (float(value) for value in np.percentile(samples, ROBUST_PERCENTILES))
+    negative = low < -UNDERSHOOT * robust_high
     if robust_low < robust_high:
         low, high = robust_low, robust_high
     samples = np.clip(samples, low, high)
-    counts, edges = np.histogram(samples, bins=BINS, range=(low, high))
-    otsu = _otsu(counts.astype(np.float64), edges)
+    otsu = _otsu(samples)
     dark = samples[samples <= otsu]
     air = float(np.median(dark)) if dark.size else low
-    return air + TOWARDS_BACKGROUND * (otsu - air)
+    threshold = air + TOWARDS_BACKGROUND * (otsu - air)
+    if hounsfield:
+        return threshold
+    nothing = low if negative else 0.0  # the intensity of no signal, as far as the scan tells
+    split = _otsu(dark)
+    if _between(dark, split) < TWO_MODES:
+        return threshold if air - nothing <= NO_AIR * (otsu - nothing) else -np.inf
+    darkest, tissue = (float(value) for value in np.percentile(dark[dark > split], (25, 50)))
+    cut_off = darkest < threshold and tissue >= nothing + TISSUE * (otsu - nothing)
+    return split if cut_off else threshold
 
 
-def _otsu(counts: NDArray[np.float64], edges: NDArray[np.float64]) -> float:
+def _between(samples: NDArray[np.float64], split: float) -> float:
+    """Share of the variance that lies between the two sides of `split`: 0.64 for a Gaussian in halves, at most 1."""
+    below = samples <= split
+    share, variance = float(below.mean()), float(samples.var())
+    if variance == 0 or share in (0.0, 1.0):
+        return 0.0
+    return share * (1 - share) * float(samples[below].mean() - samples[~below].mean()) ** 2 / variance
+
+
+def _otsu(samples: NDArray[np.float64]) -> float:
     """Inner edge of a histogram that maximises the variance between the two sides (Otsu 1979)."""
+    counts, edges = np.histogram(samples, bins=BINS)
+    counts = counts.astype(np.float64)
     centres = (edges[:-1] + edges[1:]) / 2
     below = np.cumsum(counts)[:-1]
     above = counts.sum() - below

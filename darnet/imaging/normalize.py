@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError
-from darnet.imaging.foreground import foreground_mask
+from darnet.imaging.foreground import find_fill, foreground_mask
 
 SAMPLES = 4_000_000
 
@@ -19,7 +19,7 @@ def normalize(
     Args:
         volume: Scan (D, H, W).
         rule: "window": `low`..`high` in the scan's own units; "percentile": percentiles `low`..`high` over the voxels
-            of its `foreground_mask`. Air lies below and becomes -1.
+            of its `foreground_mask`. Air lies below and becomes -1, as does a value that it was filled with.
         low: Goes to -1.
         high: Goes to 1.
         in_place: Put the result in place of the scan, which saves its memory.
@@ -37,7 +37,10 @@ def normalize(
             expected="window or percentile, low below high",
             remedy="mend the rule in plans.json",
         )
+    filled = None
     if rule == "percentile":
+        fill = find_fill(volume)
+        filled = None if fill is None else volume == fill
         low, high = _percentiles(volume, low, high)
         if low == high:
             return np.full(volume.shape, -1, dtype=np.float32)
@@ -46,6 +49,8 @@ def normalize(
     scaled -= np.float32(low)
     scaled *= np.float32(2 / (high - low))
     scaled -= np.float32(1)
+    if filled is not None:
+        scaled[filled] = -1
     return np.clip(scaled, -1, 1, out=scaled)
 
 

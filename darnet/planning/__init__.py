@@ -11,6 +11,7 @@ from darnet.planning.fingerprint import (
 )
 from darnet.planning.kinds import doubtful_kinds
 from darnet.planning.memory import predict_memory
+from darnet.planning.planes import mixed_planes
 from darnet.planning.planner import MEMORY_TARGET_GB, make_plans
 from darnet.planning.presets import PRESETS, Preset, find_preset
 from darnet.planning.splits import make_splits
@@ -35,6 +36,7 @@ __all__ = [
     "hash_of_voxels",
     "make_plans",
     "make_splits",
+    "mixed_planes",
     "odd_volumes",
     "predict_memory",
     "read_case",

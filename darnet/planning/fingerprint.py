@@ -22,6 +22,7 @@ from darnet.imaging import (
     spacing_of,
     to_canonical,
 )
+from darnet.imaging.orientation import ANISOTROPIC_RATIO, BODY, CANONICAL_CODES, OPPOSITE
 from darnet.io import read_json
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
 from darnet.planning.verify import CaseFiles, VerifiedDataset
@@ -50,7 +51,7 @@ class CaseFingerprint:
         class_ml: Volume of each class in ml; empty for target cases.
         class_largest: Share of each class in its largest component; classes that the case shows alone.
         labelled_percentiles: `PERCENTILES` of the intensities of all labelled voxels.
-        label_depth: mm of the labels along D; 0 without labels.
+        label_extent: mm of the box around the labels; 0 without labels.
         notes: What a user should know though it is no error.
     """
 
@@ -66,9 +67,25 @@ class CaseFingerprint:
     class_ml: dict[str, float] = dataclasses.field(default_factory=dict)
     class_largest: dict[str, float] = dataclasses.field(default_factory=dict)
     labelled_percentiles: tuple[float, ...] = ()
-    label_depth: float = 0.0
+    label_extent: Triple = (0.0, 0.0, 0.0)
     notes: tuple[str, ...] = ()
     voxel_hash: str = ""
+
+    @property
+    def has_planes(self) -> bool:
+        """Whether the scan has planes of its own, which D runs through whatever the plan says."""
+        return self.spacing[0] >= ANISOTROPIC_RATIO * max(self.spacing[1:])
+
+    def turned(self, through_plane: str) -> CaseFingerprint:
+        """The case as it is preprocessed with that body axis as D: a scan without planes of its own may be turned."""
+        codes = CANONICAL_CODES[through_plane]
+        if self.has_planes or self.body_axes == codes:
+            return self
+        lines = [_body_line(code) for code in self.body_axes]
+        axes = [lines.index(_body_line(code)) for code in codes]
+        fields = ("shape", "spacing", "field_of_view", "body_extent", "label_extent")
+        moved = {field: tuple(getattr(self, field)[axis] for axis in axes) for field in fields}
+        return dataclasses.replace(self, body_axes=codes, **cast(Any, moved))
 
 
 @dataclass(frozen=True)
@@ -85,6 +102,10 @@ class Fingerprint:
         """Median over a domain's cases of a field of three values."""
         d, h, w = np.median([getattr(case, field) for case in self.of(domain)], axis=0)
         return float(d), float(h), float(w)
+
+    def turned(self, through_plane: str) -> Fingerprint:
+        """All cases as they are preprocessed with that body axis ("R", "A" or "S") as D of scans without planes."""
+        return Fingerprint(tuple(case.turned(through_plane) for case in self.cases))
 
     def to_json(self) -> dict[str, Any]:
         """Plain values."""
@@ -201,11 +222,10 @@ def _with_labels(
     values, counts = np.unique(labels, return_counts=True)
     there = dict(zip((int(v) for v in values), (int(n) for n in counts), strict=True))
     labelled = labels > 0
-    notes, depth = case.notes, 0.0
+    notes, extent = case.notes, (0.0, 0.0, 0.0)
     percentiles: tuple[float, ...] = ()
     if labelled.any():
-        (start, stop), *_ = box_of(labelled)
-        depth = (stop - start) * case.spacing[0]
+        extent = _triple(np.array([stop - start for start, stop in box_of(labelled)]) * case.spacing)
         percentiles = _percentiles(volume[labelled])
     else:
         notes = (*notes, f"{case.case_id}: its labels show background only")
@@ -221,9 +241,14 @@ def _with_labels(
         class_ml={name: there.get(value, 0) * voxel_ml for name, value in foreground.items()},
         class_largest=largest,
         labelled_percentiles=percentiles,
-        label_depth=depth,
+        label_extent=extent,
         notes=notes,
     )
+
+
+def _body_line(code: str) -> int:
+    """The body axis, 0 to 2, that runs towards a direction code or away from it."""
+    return BODY.index(code) if code in BODY else OPPOSITE.index(code)
 
 
 def _percentiles(values: NDArray[Any]) -> tuple[float, ...]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -60,6 +61,7 @@ def make_plans(
     Raises:
         ConfigurationError: The memory does not suffice for any patch.
     """
+    fingerprint = fingerprint.turned(determine_through_plane(fingerprint)[0])
     preprocessing = plan_preprocessing(fingerprint, preset)
     shape = median_shape(fingerprint, preprocessing)
     segmentation, memory = plan_segmentation(fingerprint, info, preset, preprocessing.spacing, shape, memory_gb)
@@ -136,14 +138,28 @@ def mirror_axes(fingerprint: Fingerprint, info: DatasetInfo, preset: Preset) -> 
     """Axes of (D, H, W) along which patches are mirrored: never one that swaps left and right labels."""
     if not preset.mirror:
         return (), "short runs learn no more from mirrored anatomy than from their own"
-    sided = [
-        n for n in info.labels if re.search(r"(?<![a-z])(left|right|l|r|lt|rt)(?![a-z])", n.lower().replace("_", " "))
-    ]
+    sided = sided_names(list(info.labels))
     axes = [{code for case in fingerprint.cases for code in case.body_axes[axis]} for axis in range(3)]
     # Along D of axial planes neighbours are too unlike their mirror image; in plane as the paper does.
     kept = tuple(a for a in (1, 2) if not (sided and axes[a] & {"L", "R"}))
     why = "in-plane axes" + (f", but for left to right, which would swap {', '.join(sided)}" if sided else "")
     return kept, why
+
+
+def sided_names(names: Sequence[str]) -> list[str]:
+    """Names that tell the side of the body: by a word of their own (`left_kidney`, `KidneyL`), or because another name
+    is the same but for the side (`LK` and `RK`)."""
+    whole = {name.lower() for name in names}
+
+    def has_twin(name: str) -> bool:
+        swaps = (("left", "right"), ("right", "left"), ("^l", "r"), ("^r", "l"), ("l$", "r"), ("r$", "l"))
+        return any(re.sub(a, b, name) in whole - {name} for a, b in swaps)
+
+    def has_word(name: str) -> bool:
+        apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
+        return re.search(r"(?<![a-z])(left|right|l|r|lt|rt)(?![a-z])", apart) is not None
+
+    return [name for name in names if has_word(name) or has_twin(name.lower())]
 
 
 def plan_translation(

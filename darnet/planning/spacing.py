@@ -7,11 +7,11 @@ from collections import Counter
 
 import numpy as np
 
-from darnet.imaging.orientation import ANISOTROPIC_RATIO
 from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.presets import Preset
 
 DEPTH_MARGIN = 20.0  # mm beyond the labels that a cropped source scan keeps
+FEW = 0.1  # a smaller share of scans does not decide how all others are turned
 LEAST_CLASS_VOXELS = 200  # a class must keep so many when the grid is made coarser
 
 
@@ -53,14 +53,15 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
 
 
 def determine_through_plane(fingerprint: Fingerprint) -> tuple[str, str]:
-    """Body axis that D follows in isotropic scans: that of most anisotropic ones, else S."""
+    """Body axis that D follows in isotropic scans: that of most anisotropic ones, S where these are few or none."""
     axes = Counter(
         {"I": "S", "S": "S", "P": "A", "A": "A", "L": "R", "R": "R"}[case.body_axes[0]]
         for case in fingerprint.cases
-        if case.spacing[0] >= ANISOTROPIC_RATIO * max(case.spacing[1:])
+        if case.has_planes
     )
-    if not axes:
-        return "S", "no scan is anisotropic: axial planes"
+    count, cases = axes.total(), len(fingerprint.cases)
+    if count == 0 or count < FEW * cases:
+        return "S", f"{count} of {cases} scans are anisotropic: axial planes"
     axis, count = axes.most_common(1)[0]
     return axis, f"the planes of {count} of {axes.total()} anisotropic scans lie across this axis"
 
@@ -75,7 +76,7 @@ def determine_source_depth(fingerprint: Fingerprint) -> tuple[float | None, str]
             f"({target:.0f} mm)"
         )
         return None, why
-    labelled = float(np.percentile([case.label_depth for case in fingerprint.of("source")], 90)) + 2 * DEPTH_MARGIN
+    labelled = float(np.percentile([case.label_extent[0] for case in fingerprint.of("source")], 90)) + 2 * DEPTH_MARGIN
     depth = round(max(target, labelled))
     return float(depth), (
         f"source scans (up to {source:.0f} mm) are longer than target scans ({target:.0f} mm): cropped about their "

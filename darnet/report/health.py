@@ -67,6 +67,7 @@ def check_health(
 
 
 def _check_data(fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
+    fingerprint = fingerprint.turned(plans.preprocessing.through_plane)
     counts = {domain: len(fingerprint.of(domain)) for domain in DOMAINS}
     text = ", ".join(f"{counts[d]} {plans.domain(d).modality} scans ({d})" for d in DOMAINS)
     if min(counts.values()) < FEW_SCANS:

@@ -46,13 +46,13 @@ def certainty(probabilities: NDArray[np.floating]) -> float:
         probabilities: (K, D, H, W), background first.
 
     Returns:
-        1 where all that may be foreground is certain, 0 where all classes are alike or no voxel is foreground.
+        1 where all that may be foreground is certain, 0 where all classes are alike; nan where no voxel is foreground.
     """
     p = np.asarray(probabilities, np.float64)
     entropy = -np.sum(p * np.log(np.maximum(p, 1e-12)), axis=0)
     weight = 1.0 - p[0]
     if not p.argmax(axis=0).any():
-        return 0.0
+        return math.nan
     return 1.0 - float((entropy * weight).sum()) / (float(weight.sum()) * math.log(len(p)))
 
 

@@ -17,6 +17,7 @@ from darnet.preprocessing import locate_classes
 from darnet.progress import track
 
 UNKNOWN = 255  # as a label: the class is not known
+UNLIKELY = 0.05
 
 
 def choose_voxels(probabilities: NDArray[np.float32], kept: float, single: Sequence[int] = ()) -> NDArray[np.uint8]:
@@ -98,11 +99,17 @@ def label_targets(
 def missing_classes(plans: Plans, source: CaseStore, store: CaseStore) -> list[str]:
     """Classes that far fewer scans show in `store` than in the source: a network trained on it would forget them.
 
-    Far fewer is less than half, as shares of all scans.
+    Far fewer is less than half, as shares of all scans, and so few that less than `UNLIKELY` of draws from scans
+    like those of the source show no more: a lesion that some patients have may well be in none of a few.
     """
+    from scipy.special import bdtr
 
-    def share(cases: CaseStore, name: str) -> float:
-        shown = [cases.record(case).class_voxels.get(name, 0) > 0 for case in cases.case_ids()]
-        return float(np.mean(shown)) if shown else 0.0
+    def shown(cases: CaseStore, name: str) -> list[bool]:
+        return [cases.record(case).class_voxels.get(name, 0) > 0 for case in cases.case_ids()]
 
-    return [name for name in plans.foreground if share(store, name) < 0.5 * share(source, name)]
+    missing = []
+    for name in plans.foreground:
+        there, expected = shown(store, name), float(np.mean(shown(source, name)))
+        if sum(there) < 0.5 * expected * len(there) and bdtr(sum(there), len(there), expected) < UNLIKELY:
+            missing.append(name)
+    return missing

@@ -114,6 +114,15 @@ def test_neighbourhoods_look_where_they_should():
     assert found[1].max() == 0
 
 
+def test_nothing_is_told_where_one_half_shows_no_class():
+    sample = Sample(np.zeros((4, 3), np.int64), np.array([0, 1, 0, 1], np.uint8), np.ones(4, np.int64))
+    none = Sample(np.zeros((0, 3), np.int64), np.zeros(0, np.uint8), np.zeros(0, np.int64))
+    seen, nothing = np.zeros((4, 2), np.float32), np.zeros((0, 2), np.float32)
+    assert fit_and_score([seen, nothing], [sample, none], {"organ": 1}) == {}
+    assert fit_and_score([nothing, seen], [none, sample], {"organ": 1}) == {}
+    assert fit_and_score([nothing, nothing], [none, none], {"organ": 1}) == {}
+
+
 def test_scores_of_features_that_tell_all_or_nothing():
     labels = np.array([0, 1] * 50, np.uint8)
     sample = Sample(np.zeros((100, 3), np.int64), labels, np.ones(100, np.int64))

@@ -32,6 +32,74 @@ def test_body_is_one_piece():
     assert found[inside].mean() > 0.98
 
 
+def head(reach: float, air: float = 6.0, brain: float = 150.0, fluid: float = 600.0) -> tuple[np.ndarray, np.ndarray]:
+    """A T2 scan of a head of so many half field widths, most of it dark beside bright fluid, and its tissue: 0 air,
+    1 scalp, 2 skull, 3 fluid, 4 brain."""
+    d, h, w = np.meshgrid(*[np.linspace(-1, 1, n) for n in (8, 64, 64)], indexing="ij")
+    r, rng = np.hypot(h, w / 0.85) / reach, np.random.default_rng(3)
+    tissue = np.select([r < 0.15, r < 0.84, r < 0.88, r < 0.93, r < 1], [3, 4, 3, 2, 1], 0)
+    mean = np.array([air, 350.0, 40.0, fluid, brain])[tissue]
+    sd = np.array([3.0, 40.0, 15.0, 50.0, brain / 10])[tissue]
+    return np.clip(mean + sd * rng.standard_normal(d.shape), 0, None).astype(np.float32), tissue
+
+
+@pytest.mark.parametrize("reach", [0.6, 0.8, 0.9, 1.0, 1.15, 1.5, 2.0])
+@pytest.mark.parametrize(("brain", "fluid"), [(150.0, 600.0), (200.0, 600.0), (250.0, 600.0)])
+def test_dark_tissue_beside_bright_fluid_is_body_however_little_air_there_is(reach, brain, fluid):
+    scan, tissue = head(reach, brain=brain, fluid=fluid)
+    for unit in (1.0, 0.01):
+        found = foreground_mask(scan * np.float32(unit))
+        assert found[tissue == 4].mean() > 0.99
+        if (tissue == 0).mean() > 0.05:
+            assert found[tissue == 0].mean() < 0.01
+    assert (normalize(scan, "percentile", 0.5, 99.5)[tissue == 4] > -1).mean() > 0.97
+
+
+def test_a_scan_without_air_is_body_throughout():
+    rng = np.random.default_rng(0)
+    place = np.hypot(*np.meshgrid(np.linspace(-1, 1, 60), np.linspace(-1, 1, 60)))
+    muscle_and_blood = np.where(place < 0.5, 400.0, 130.0) + 15 * rng.standard_normal((6, 60, 60))
+    assert foreground_mask(muscle_and_blood.astype(np.float32)).all()
+    undershoot = muscle_and_blood.astype(np.float32)
+    undershoot[0, 0, 0] = -5.0
+    assert foreground_mask(undershoot).mean() > 0.99
+
+
+@pytest.mark.parametrize("noise", [5.0, 15.0, 30.0])
+def test_noisy_air_is_not_body(noise):
+    _, inside = ball(0, 1, 0)
+    rng = np.random.default_rng(0)
+    real, imaginary = noise * rng.standard_normal((2, *inside.shape))
+    scan = np.hypot(np.where(inside, 250.0, 0.0) + real, imaginary).astype(np.float32)
+    found = foreground_mask(scan)
+    assert found[inside].mean() > 0.98
+    assert found[~inside].mean() < 0.05
+
+
+@pytest.mark.parametrize("around", [-1000.0, -1024.0, -2000.0, -3024.0])
+def test_what_lies_beyond_a_round_field_of_view_does_not_make_air_body(around):
+    scan, inside = ball(-1000, 40, 15)
+    h, w = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 40), indexing="ij")
+    scan[:, np.hypot(h, w) > 1] = around
+    assert (foreground_mask(scan) ^ inside).sum() < 0.02 * inside.sum()
+
+
+@pytest.mark.parametrize("fill", [0.0, 0.3])
+def test_air_that_was_filled_with_a_value_like_those_of_tissue(fill):
+    _, inside = ball(0, 1, 0)
+    scan = np.random.default_rng(0).standard_normal(inside.shape).astype(np.float32)
+    scan[~inside] = fill
+    assert foreground_mask(scan)[inside].mean() > 0.95
+    normalized = normalize(scan, "percentile", 0.5, 99.5)
+    assert (normalized[~inside] == -1).all()
+    assert abs(np.median(normalized[inside])) < 0.1
+
+
+def test_large_negative_numbers_of_mr_are_not_hounsfield_units():
+    scan, inside = ball(-32000, -20000, 300)
+    assert (foreground_mask(scan) ^ inside).sum() < 0.02 * inside.sum()
+
+
 def test_a_constant_scan_has_no_body():
     assert not foreground_mask(np.full((3, 4, 5), 7.0, np.float32)).any()
 

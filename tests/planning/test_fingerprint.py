@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from darnet.errors import DataError
+from darnet.imaging import body_axes, determine_orientation, spacing_of, to_canonical
 from darnet.io import DatasetInfo
 from darnet.planning import CaseFiles, VerifiedDataset, fingerprint_case, fingerprint_dataset, hash_of_files
 
@@ -49,14 +50,32 @@ def test_labelled_case(files):
     assert case.percentiles[0] >= 20  # the body alone, no air
     assert case.class_ml == pytest.approx({"cube": 4 * 4 * 3 * 0.02, "rod": 3 * 2 * 4 * 0.02})
     assert case.class_largest == {"cube": 1.0, "rod": 1.0}
-    assert case.label_depth == 4 * 5.0
+    assert case.label_extent == (4 * 5.0, 4 * 2.0, 8 * 2.0)
     assert case.labelled_percentiles[0] >= 120
     assert case.notes == ()
 
 
 def test_target_case_knows_nothing_of_labels(files):
     case = fingerprint_case(files(domain="target"), CLASSES)
-    assert (case.class_ml, case.class_largest, case.labelled_percentiles, case.label_depth) == ({}, {}, (), 0.0)
+    assert (case.class_ml, case.class_largest, case.labelled_percentiles) == ({}, {}, ())
+    assert case.label_extent == (0.0, 0.0, 0.0)
+
+
+@pytest.mark.parametrize("through_plane", ["S", "A", "R"])
+@pytest.mark.parametrize("spacing", [(1.0, 1.25, 1.0), (1.0, 1.0, 3.0)])
+def test_a_turned_case_is_as_it_will_be_preprocessed(files, spacing, through_plane):
+    affine = np.diag([-spacing[0], -spacing[1], spacing[2], 1.0])
+    written = files(affine=affine)
+    case = fingerprint_case(written, CLASSES).turned(through_plane)
+    orientation = determine_orientation(affine, through_plane)
+    labels = to_canonical(np.asarray(nib.load(written.labels).dataobj), orientation)
+    assert case.shape == labels.shape
+    assert case.spacing == spacing_of(affine, orientation)
+    assert case.body_axes == body_axes(affine, orientation)
+    assert case.has_planes == (spacing[2] == 3.0)
+    places = np.argwhere(labels)
+    assert case.label_extent == pytest.approx((np.ptp(places, axis=0) + 1) * case.spacing)
+    assert case.field_of_view == pytest.approx(np.multiply(case.shape, case.spacing))
 
 
 def test_share_of_the_largest_component(files):
@@ -76,7 +95,7 @@ def test_absent_class_and_empty_labels(files):
     case = fingerprint_case(files(change=clear), CLASSES)
     assert case.class_ml == {"cube": 0.0, "rod": 0.0}
     assert case.class_largest == {}
-    assert case.label_depth == 0.0
+    assert case.label_extent == (0.0, 0.0, 0.0)
     assert case.notes == ("a: its labels show background only",)
 
 

@@ -156,6 +156,13 @@ def test_ct_without_hounsfield_units(fingerprint_of, median):
         (("Left Atrium", "myocardium"), ("S", "P", "L"), (1,)),
         (("kidney-L", "kidney-R"), ("S", "P", "L"), (1,)),
         (("kidney_lt", "kidney_rt"), ("S", "P", "L"), (1,)),
+        (("LeftKidney", "RightKidney"), ("S", "P", "L"), (1,)),
+        (("kidneyL", "kidneyR"), ("S", "P", "L"), (1,)),
+        (("LKidney", "RKidney"), ("S", "P", "L"), (1,)),
+        (("LK", "RK"), ("S", "P", "L"), (1,)),
+        (("leftkidney", "rightkidney"), ("S", "P", "L"), (1,)),
+        (("kidneyl", "kidneyr"), ("S", "P", "L"), (1,)),
+        (("LV", "MYO", "Liver", "portal"), ("S", "P", "L"), (1, 2)),
         (("cleft", "bright", "lateral", "artery"), ("S", "P", "L"), (1, 2)),
         # Coronal planes have left and right along W too; sagittal ones along D, which is never mirrored.
         (("kidney left", "liver"), ("A", "I", "L"), (1,)),
@@ -167,6 +174,19 @@ def test_mirror_axes(fingerprint_of, names, axes, expected):
     fingerprint = fingerprint_of({"body_axes": axes}, {"body_axes": axes})
     assert mirror_axes(fingerprint, info, PRESETS["paper"])[0] == expected
     assert mirror_axes(fingerprint, info, PRESETS["fast"])[0] == ()
+
+
+def test_isotropic_scans_are_planned_as_they_will_be_turned(fingerprint_of):
+    trunk = {"spacing": (3.0, 3.0, 3.0), "extent": (600.0, 300.0, 420.0), "label_extent": (150.0, 90.0, 120.0)}
+    coronal = {"spacing": (8.0, 1.5, 1.5), "extent": (240.0, 380.0, 390.0), "body_axes": ("A", "I", "L")}
+    plans = plans_of(fingerprint_of(trunk, coronal), "fast")
+    assert plans.preprocessing.through_plane == "A"
+    assert plans.preprocessing.source_depth == 240.0  # of the 300 mm from front to back
+    assert median_shape(fingerprint_of(trunk, coronal).turned("A"), plans.preprocessing)[1] == round(
+        600.0 / plans.preprocessing.spacing[1]
+    )
+    size = plans.translation.slice_size
+    assert size[0] > size[1]
 
 
 def test_one_scan_with_left_to_right_elsewhere_is_enough(case_fingerprint):

@@ -97,6 +97,8 @@ def test_the_smallest_class_keeps_its_voxels(fingerprint_of, ml, through):
         ([((5.0, 1.0, 1.0), "L")], "R"),
         ([((5.0, 1.0, 1.0), "I"), ((5.0, 1.0, 1.0), "P"), ((5.0, 1.0, 1.0), "A")], "A"),
         ([((1.0, 1.0, 1.0), "S"), ((1.0, 1.0, 1.0), "S"), ((5.0, 1.0, 1.0), "R")], "R"),
+        ([((1.0, 1.0, 1.0), "S")] * 19 + [((5.0, 1.0, 1.0), "R")], "S"),
+        ([((1.0, 1.0, 1.0), "S")] * 18 + [((5.0, 1.0, 1.0), "R")] * 2, "R"),
     ],
 )
 def test_through_plane_axis(case_fingerprint, cases, expected):
@@ -122,7 +124,8 @@ def test_through_plane_axis(case_fingerprint, cases, expected):
 )
 def test_source_depth(fingerprint_of, source_mm, target_mm, label_mm, expected):
     fingerprint = fingerprint_of(
-        {"extent": (source_mm, 200.0, 200.0), "label_depth": label_mm}, {"extent": (target_mm, 200.0, 200.0)}
+        {"extent": (source_mm, 200.0, 200.0), "label_extent": (label_mm, 100.0, 100.0)},
+        {"extent": (target_mm, 200.0, 200.0)},
     )
     depth, why = determine_source_depth(fingerprint)
     assert depth == expected

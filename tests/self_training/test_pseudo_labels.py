@@ -139,6 +139,26 @@ def test_classes_that_the_teacher_misses(tmp_path, make_small_plans, source, tar
     assert missing_classes(make_small_plans(), first, second) == missing
 
 
+@pytest.mark.parametrize(
+    ("source", "target", "missing"),
+    [
+        ((5, 20), (0, 6), False),  # 0.75 ** 6 = 0.18 of such draws show none
+        ((10, 20), (0, 4), False),  # 0.5 ** 4 = 0.06
+        ((10, 20), (0, 5), True),  # 0.03
+        ((10, 20), (1, 6), False),  # 7 / 64
+        ((20, 20), (3, 6), False),  # half
+        ((20, 20), (2, 6), True),
+    ],
+)
+def test_a_class_that_not_all_scans_show_may_be_in_none_of_a_few(tmp_path, make_small_plans, source, target, missing):
+    stores = []
+    for name, (shown, count) in (("source", source), ("pseudo", target)):
+        store = CaseStore(tmp_path / name)
+        fill(store, [f"with{n}" for n in range(shown)], {"cube": 5, "rod": 5})
+        stores.append(fill(store, [f"without{n}" for n in range(count - shown)], {"cube": 5, "rod": 0}))
+    assert missing_classes(make_small_plans(), *stores) == (["rod"] if missing else [])
+
+
 def test_the_last_round_is_predicted_with(tmp_path, make_small_plans, write_results):
     from darnet.inference import last_checkpoint
     from darnet.io import load_checkpoint, save_checkpoint
