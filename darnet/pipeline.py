@@ -311,7 +311,7 @@ def _self_train(
             remedy="run darnet_train without --stage and with --continue",
         )
     predictor = Predictor(plans, [load_network(teacher, plans, notice)], options.device)
-    targets = label_targets(plans, predictor, sha256_of(teacher), target, pseudo, options.quiet)
+    targets = label_targets(plans, predictor, sha256_of(teacher), source, target, pseudo, options.quiet)
     missing = missing_classes(plans, source, pseudo)
     if missing:
         notice(

@@ -1,5 +1,6 @@
 """Random augmentation of slices and patches. Parameters are sampled apart from being applied."""
 
+from darnet.augmentation.appearance import AIR
 from darnet.augmentation.matching import (
     Appearance,
     draw_curve,
@@ -17,6 +18,7 @@ from darnet.augmentation.slices import (
 )
 
 __all__ = [
+    "AIR",
     "Appearance",
     "PatchTransform",
     "SliceTransform",

@@ -58,12 +58,15 @@ def count_components(mask: NDArray[np.bool_]) -> int:
     return len(sizes)
 
 
-def keep_largest(labels: NDArray[np.integer], which: Sequence[int]) -> NDArray[np.integer]:
+def keep_largest(
+    labels: NDArray[np.integer], which: Sequence[int], weights: NDArray[np.floating] | None = None
+) -> NDArray[np.integer]:
     """Keep only the largest 26-connected component of some labels; the rest of each becomes background.
 
     Args:
         labels: Label volume (D, H, W).
         which: Labels to clean; others stay as they are. Labels that do not occur are passed over.
+        weights: (D, H, W) how much a voxel counts; None counts all alike.
     """
     cleaned = np.array(labels)
     for label in which:
@@ -72,7 +75,9 @@ def keep_largest(labels: NDArray[np.integer], which: Sequence[int]) -> NDArray[n
             continue
         box = slices_of(box_of(mask))
         part = mask[box]
-        cleaned[box][part & ~largest_component(part)] = 0
+        components, sizes = _components(part, 26)
+        counts = sizes if weights is None else np.bincount(components.ravel(), (weights[box] * part).ravel())[1:]
+        cleaned[box][part & (components != 1 + int(np.argmax(counts)))] = 0
     return cleaned
 
 

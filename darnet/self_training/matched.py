@@ -111,6 +111,8 @@ def looks_of_targets(
             if appearance is not None:
                 looks[name] = appearance
                 own[case] = (*own.get(case, ()), name)
+    # A class of too few voxels to be measured is shown as in other volumes.
+    looks = dict(zip(looks, fill_unseen(list(looks.values())), strict=True))
 
     def restyle(name: str, image: np.ndarray, of_patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         return match_appearance(image, of_patch, looks[name], targets[int(rng.integers(len(targets)))], draw(rng))

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
+from darnet.augmentation import AIR
 from darnet.imaging import keep_largest
 from darnet.inference import Predictor
 from darnet.io import CaseStore
@@ -18,18 +20,28 @@ from darnet.progress import track
 
 UNKNOWN = 255  # as a label: the class is not known
 UNLIKELY = 0.05
+LEAST_SHARE = 0.1  # of the fewest voxels that a class has in any source scan: fewer are not believed
 
 
-def choose_voxels(probabilities: NDArray[np.float32], kept: float, single: Sequence[int] = ()) -> NDArray[np.uint8]:
+def choose_voxels(
+    probabilities: NDArray[np.float32],
+    kept: float,
+    single: Sequence[int] = (),
+    least: Mapping[int, int] | None = None,
+    body: NDArray[np.bool_] | None = None,
+) -> NDArray[np.uint8]:
     """Labels of the voxels that a network is surest of (class-balanced self-training, Zou et al. 2018).
 
     Of background, as many voxels are not known as of all other classes together. A share of background, which is most
-    of a scan, would be the whole surroundings of the organs, and nothing would keep them from growing.
+    of a scan, would be the whole surroundings of the organs, and nothing would keep them from growing. Where classes
+    fill the body, half of the background within it stays known.
 
     Args:
         probabilities: (K, D, H, W).
         kept: Share of each predicted class's voxels that keep their label: those of the highest probability.
-        single: Labels that are one piece; smaller pieces are not known.
+        single: Labels that are one piece; the others, of smaller summed probability, are not known.
+        least: Voxels that a label must have to be believed; where it has fewer they are not known.
+        body: (D, H, W) where the body is; None for everywhere.
 
     Returns:
         (D, H, W) labels, `UNKNOWN` where the network is less sure.
@@ -40,10 +52,27 @@ def choose_voxels(probabilities: NDArray[np.float32], kept: float, single: Seque
     unknown = 0
     for label in range(1, len(probabilities)):
         unknown += _forget(labels, certainty, label, round((1.0 - kept) * int((predicted == label).sum())))
-    _forget(labels, certainty, 0, unknown)
-    dropped = keep_largest(predicted, single) != predicted
+    background = predicted == 0 if body is None else (predicted == 0) & body
+    _forget(labels, certainty, 0, min(unknown, int(background.sum()) // 2))
+    dropped = keep_largest(predicted, single, certainty) != predicted
     labels[dropped] = UNKNOWN
+    for label, count in (least or {}).items():
+        own = labels == label
+        if own.sum() < count:
+            labels[own] = UNKNOWN
     return labels
+
+
+def fewest_voxels(plans: Plans, source: CaseStore) -> dict[int, int]:
+    """Voxels that each label must have in a target scan to be believed: `LEAST_SHARE` of the fewest in a source scan.
+
+    A teacher finds a handful of false voxels of a class in many scans that do not show it.
+    """
+    fewest = {}
+    for name, value in plans.foreground.items():
+        counts = [source.record(case).class_voxels.get(name, 0) for case in source.case_ids()]
+        fewest[value] = math.ceil(LEAST_SHARE * min((count for count in counts if count), default=0))
+    return fewest
 
 
 def _forget(labels: NDArray[np.uint8], certainty: NDArray[np.float32], label: int, count: int) -> int:
@@ -60,7 +89,13 @@ def _forget(labels: NDArray[np.uint8], certainty: NDArray[np.float32], label: in
 
 
 def label_targets(
-    plans: Plans, teacher: Predictor, origin: str, target: CaseStore, store: CaseStore, quiet: bool = False
+    plans: Plans,
+    teacher: Predictor,
+    origin: str,
+    source: CaseStore,
+    target: CaseStore,
+    store: CaseStore,
+    quiet: bool = False,
 ) -> dict[str, tuple[str, ...]]:
     """Label target training scans, case by case, as many as the plan allows; what is there already is kept, and labels
     of other scans are removed.
@@ -69,6 +104,7 @@ def label_targets(
         plans: The plan.
         teacher: Predicts on the planned grid.
         origin: Hash of the teacher; labels of another one are made again.
+        source: Store of the labelled source scans.
         target: Store of the target training scans.
         store: Store to fill: the same images, with labels.
         quiet: No progress bar.
@@ -76,7 +112,7 @@ def label_targets(
     Returns:
         Target case -> its one name in `store`.
     """
-    plan = plans.self_training
+    plan, least = plans.self_training, fewest_voxels(plans, source)
     cases = plans.some_of(target.case_ids())
     for case_id in track(cases, "pseudo-labels", quiet=quiet):
         record = target.record(case_id)
@@ -85,7 +121,8 @@ def label_targets(
         if store.has(case_id, content_hash):
             continue
         image = target.image(case_id)
-        labels = choose_voxels(teacher.probabilities(image), plan.kept, plans.inference.largest_component)
+        body = image[0] > AIR
+        labels = choose_voxels(teacher.probabilities(image), plan.kept, plans.inference.largest_component, least, body)
         voxels, locations = locate_classes(labels, plans.foreground)
         made = dataclasses.replace(
             record, content_hash=content_hash, has_labels=True, class_voxels=voxels, class_locations=locations

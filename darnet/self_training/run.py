@@ -65,6 +65,11 @@ def train_student(
     shares = patch_shares(settings, round_number, matched is not None)
     if matched is not None:
         loaders.append(matched)
+    elif settings.matched_share:
+        options.notice(
+            f"round {round_number} has no patches in the appearance of target scans: their background within the body, "
+            "or that of the source scans, is too small to be measured"
+        )
     loader = MixedLoader(loaders, shares[: len(loaders)])
     stage = f"self-training round {round_number} fold {fold_name}"
     step = SegmentationStep(plan, plans.num_classes, loader, options.device, plans.seed, stage, UNKNOWN)

@@ -176,6 +176,32 @@ def test_a_volume_is_shown_in_the_medians_and_quantiles_of_a_target_scan(source,
     np.testing.assert_allclose(found, np.interp([0.1, 0.5, 0.9], np.linspace(0, 1, 33), expected), atol=0.03)
 
 
+def test_a_class_too_small_to_be_measured_is_shown_as_in_other_volumes(source, target):
+    image, labels = organ_in_body(0, 0.1)
+    few = np.zeros_like(labels)
+    few[3, 8:11, 6:12] = 1
+    image[0][(labels == 1) & (few == 0)] = -0.4
+    inner = (3, 9, slice(7, 11))  # beyond the reach of the background
+    write(source, "small", image, few)
+    cases = {"a": ("a",), "b": ("b",), "small": ("small",)}
+    _, restyle = looks_of_targets(source, source, cases, target_appearances(target, 2), keep_order)
+    shown = restyle("small", image, few, np.random.default_rng(0))
+    assert np.median(shown[0][inner]) == pytest.approx(0.8, abs=0.1)
+    _, keep = looks_of_targets(source, source, {"small": ("small",)}, target_appearances(target, 2), keep_order)
+    kept = keep("small", image, few, np.random.default_rng(0))
+    assert np.median(kept[0][inner]) == pytest.approx(0.1, abs=0.1)
+
+
+def test_a_round_tells_where_nothing_can_be_matched(started, target):
+    write(target, "t", *AIR, content_hash="air")
+    told = []
+    step, _ = started(matched_share=1.0, round_number=1, notice=told.append)
+    assert not [part for part, _ in parts_of(step.loader) if part.restyle is not None]
+    assert "round 1 has no patches in the appearance of target scans" in told[0]
+    assert started(matched_share=0.0, round_number=1, notice=told.append)
+    assert len(told) == 1
+
+
 def parts_of(loader, share=1.0):
     """Each loader of patches within one that mixes, with its share of all patches."""
     if isinstance(loader, PatchLoader):
@@ -187,7 +213,7 @@ def parts_of(loader, share=1.0):
 def started(source, translated, target, make_small_plans, tmp_path, monkeypatch):
     """What a round hands to the training: its step and what the checkpoint says."""
 
-    def start(round_number=2, train=("b",), **settings):
+    def start(round_number=2, train=("b",), notice=print, **settings):
         plans = make_small_plans()
         plans = dataclasses.replace(
             plans,
@@ -200,7 +226,7 @@ def started(source, translated, target, make_small_plans, tmp_path, monkeypatch)
         monkeypatch.setattr(run, "load_checkpoint", lambda path: ({}, {}))
         monkeypatch.setattr(run, "load_module", lambda *arguments: None)
         monkeypatch.setattr(run, "sha256_of", lambda path: "0")
-        options = RunOptions(torch.device("cpu"), quiet=True)
+        options = RunOptions(torch.device("cpu"), quiet=True, notice=notice)
         run.train_student(
             plans,
             tmp_path / "teacher",

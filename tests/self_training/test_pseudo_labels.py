@@ -12,6 +12,7 @@ from darnet.inference import Predictor
 from darnet.io import CaseRecord, CaseStore
 from darnet.plans import SelfTrainingPlan
 from darnet.self_training import UNKNOWN, choose_voxels, label_targets, missing_classes
+from darnet.self_training.pseudo_labels import fewest_voxels
 
 
 def random_probabilities(seed, classes=3, shape=(4, 6, 5)):
@@ -39,7 +40,50 @@ def test_background_is_unknown_in_as_many_voxels_as_the_organs(seed, kept):
     labels = choose_voxels(probabilities, kept)
     unknown, background = labels == UNKNOWN, probabilities.argmax(0) == 0
     # Random probabilities hold no ties.
-    assert (unknown & background).sum() == min((unknown & ~background).sum(), background.sum())
+    assert (unknown & background).sum() == min((unknown & ~background).sum(), background.sum() // 2)
+
+
+def test_half_of_the_background_within_the_body_stays_known_where_classes_fill_it():
+    rng = np.random.default_rng(0)
+    body = np.zeros((4, 20, 20), bool)
+    body[:, 4:16, 4:16] = True
+    organ = body.copy()
+    organ[:, 4:6, 4:16] = False  # 96 voxels of background within the body, less sure than the air around
+    sure = np.where(body, 0.6, 0.9) + 0.05 * rng.random(body.shape)
+    probabilities = np.stack([np.where(organ, 1 - sure, sure), np.where(organ, sure, 1 - sure)]).astype(np.float32)
+    assert not (choose_voxels(probabilities, 0.5)[body & ~organ] == 0).any()
+    labels = choose_voxels(probabilities, 0.5, body=body)
+    assert (labels[body & ~organ] == 0).sum() == 48
+    assert (labels[~body] == 0).all()
+
+
+def test_of_two_pieces_the_surer_one_is_kept():
+    probabilities = np.zeros((2, 1, 1, 20), np.float32)
+    probabilities[1, ..., 1:8] = 0.95
+    probabilities[1, ..., 10:20] = 0.55
+    probabilities[0] = 1 - probabilities[1]
+    labels = choose_voxels(probabilities, 1.0, single=(1,))[0, 0]
+    assert (labels[1:8] == 1).all()
+    assert (labels[10:20] == UNKNOWN).all()
+
+
+def test_a_handful_of_voxels_is_not_believed():
+    probabilities = np.zeros((3, 1, 1, 20), np.float32)
+    probabilities[1, ..., 1:8] = 0.95
+    probabilities[2, ..., 10:12] = 0.95
+    probabilities[0] = 1 - probabilities[1:].sum(0)
+    labels = choose_voxels(probabilities, 1.0, least={1: 7, 2: 3})[0, 0]
+    assert (labels[1:8] == 1).all()
+    assert (labels[10:12] == UNKNOWN).all()
+    assert (choose_voxels(probabilities, 1.0, least={1: 7, 2: 2})[0, 0, 10:12] == 2).all()
+
+
+def test_how_many_voxels_are_believed_follows_from_the_source(tmp_path, make_small_plans):
+    source, plans = CaseStore(tmp_path / "source"), make_small_plans()
+    assert fewest_voxels(plans, source) == {1: 0, 2: 0}
+    for case, cube in (("a", 101), ("b", 400), ("c", 0)):
+        fill(source, (case,), {"cube": cube, "rod": 0})
+    assert fewest_voxels(plans, source) == {1: 11, 2: 0}
 
 
 def test_without_organs_all_of_the_background_is_known():
@@ -100,28 +144,30 @@ def fill(store, names, voxels=None):
 def test_targets_are_labelled_once_for_each_teacher(tmp_path, make_small_plans):
     plans = make_small_plans()
     target, store = fill(CaseStore(tmp_path / "target"), ("a", "b")), CaseStore(tmp_path / "pseudo")
+    source = fill(CaseStore(tmp_path / "source"), ("c",), {"cube": 20, "rod": 20})
     teacher = Halves()
-    assert label_targets(plans, teacher, "first", target, store, quiet=True) == {"a": ("a",), "b": ("b",)}
+    assert label_targets(plans, teacher, "first", source, target, store, quiet=True) == {"a": ("a",), "b": ("b",)}
     assert teacher.calls == 2
     assert (store.labels("a")[..., 3:] == 1).all() and (store.labels("a")[..., :3] == 0).all()
     assert store.record("a").class_voxels == {"cube": 24, "rod": 0}
-    label_targets(plans, teacher, "first", target, store, quiet=True)
+    label_targets(plans, teacher, "first", source, target, store, quiet=True)
     assert teacher.calls == 2
     store.remove("b")
-    label_targets(plans, teacher, "first", target, store, quiet=True)
+    label_targets(plans, teacher, "first", source, target, store, quiet=True)
     assert teacher.calls == 3
-    label_targets(plans, teacher, "second", target, store, quiet=True)
+    label_targets(plans, teacher, "second", source, target, store, quiet=True)
     assert teacher.calls == 5
     closer = dataclasses.replace(plans, inference=dataclasses.replace(plans.inference, step_size=0.25))
-    label_targets(closer, teacher, "second", target, store, quiet=True)
+    label_targets(closer, teacher, "second", source, target, store, quiet=True)
     assert teacher.calls == 7
 
 
 def test_as_many_targets_are_labelled_as_the_plan_allows(tmp_path, make_small_plans):
     plans = dataclasses.replace(make_small_plans(), most_scans=2)
     target, store = fill(CaseStore(tmp_path / "target"), "abcde"), CaseStore(tmp_path / "pseudo")
-    label_targets(make_small_plans(), Halves(), "first", target, store, quiet=True)
-    assert label_targets(plans, Halves(), "first", target, store, quiet=True) == {"a": ("a",), "e": ("e",)}
+    source = CaseStore(tmp_path / "source")
+    label_targets(make_small_plans(), Halves(), "first", source, target, store, quiet=True)
+    assert label_targets(plans, Halves(), "first", source, target, store, quiet=True) == {"a": ("a",), "e": ("e",)}
     assert store.case_ids() == ("a", "e")
 
 
