@@ -31,18 +31,19 @@ NO_ADAPTATION, DARNET, SUPERVISED_ROW = "no adaptation", "darnet", "supervised"
 BASELINES = (NO_ADAPTATION, SUPERVISED_ROW)
 
 # Smaller than the preset "fast": the phantoms are coarse and the demo should end within a coffee break. The order of
-# their intensities is turned round, so made-up contrasts count for more.
+# their intensities is turned round, so made-up contrasts count for more, and the round, which shows the target's own
+# contrast, is longer than the training before it.
 DEMO_PRESET = dataclasses.replace(
     find_preset("fast"),
     plane_pixels=64,
     patch_plane=48,
     patch_voxels=40_000,
     translation_pixels=6.2e6,
-    segmentation_voxels=4.1e7,
+    segmentation_voxels=2.05e7,
     appearance=0.3,
     random_convolution=0.6,
     rounds=1,
-    round_length=0.3,
+    round_length=1.6,
 )
 
 
