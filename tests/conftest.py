@@ -185,7 +185,7 @@ def write_results():
 
         from darnet.io import save_checkpoint, write_json
         from darnet.networks import build_segmentation
-        from darnet.training.run import plan_hash
+        from darnet.training import plan_hash
 
         torch.manual_seed(0)
         network = build_segmentation(plans.segmentation, plans.num_classes)

@@ -14,17 +14,21 @@ from darnet.imaging.crop import box_of, slices_of
 Connectivity: TypeAlias = Literal[6, 18, 26]  # neighbours of a voxel
 
 
-def largest_component(mask: NDArray[np.bool_], connectivity: Connectivity = 26) -> NDArray[np.bool_]:
+def largest_component(
+    mask: NDArray[np.bool_], connectivity: Connectivity = 26, weights: NDArray[np.floating] | None = None
+) -> NDArray[np.bool_]:
     """Largest connected component of a mask (D, H, W); an empty mask stays empty.
 
     Args:
         mask: Mask (D, H, W).
         connectivity: Neighbours of a voxel.
+        weights: (D, H, W) how much a voxel counts; None counts all alike.
     """
     components, sizes = _components(mask, connectivity)
     if sizes.size == 0:
         return np.zeros(mask.shape, dtype=np.bool_)
-    return np.asarray(components == 1 + int(np.argmax(sizes)))
+    counts = sizes if weights is None else np.bincount(components.ravel(), weights.ravel())[1:]
+    return np.asarray(components == 1 + int(np.argmax(counts)))
 
 
 def large_components(mask: NDArray[np.bool_], share: float, connectivity: Connectivity = 26) -> NDArray[np.bool_]:
@@ -75,9 +79,8 @@ def keep_largest(
             continue
         box = slices_of(box_of(mask))
         part = mask[box]
-        components, sizes = _components(part, 26)
-        counts = sizes if weights is None else np.bincount(components.ravel(), (weights[box] * part).ravel())[1:]
-        cleaned[box][part & (components != 1 + int(np.argmax(counts)))] = 0
+        largest = largest_component(part, weights=None if weights is None else weights[box])
+        cleaned[box][part & ~largest] = 0
     return cleaned
 
 

@@ -53,9 +53,9 @@ def find_fill(volume: NDArray[np.floating]) -> float | None:
     """
     corners = volume[:: max(volume.shape[0] - 1, 1), :: max(volume.shape[1] - 1, 1), :: max(volume.shape[2] - 1, 1)]
     value = float(corners.flat[0])
-    if (corners != value).any() or np.count_nonzero(volume == value) < FILLED * volume.size:
+    if (corners != value).any() or np.count_nonzero(volume < value) < FILLED * volume.size:
         return None
-    return value if np.count_nonzero(volume < value) >= FILLED * volume.size else None
+    return value if np.count_nonzero(volume == value) >= FILLED * volume.size else None
 
 
 def _threshold(volume: NDArray[np.floating], low: float, high: float, fill: float | None) -> float:

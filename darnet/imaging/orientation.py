@@ -77,11 +77,16 @@ def determine_orientation(affine: NDArray[np.floating], through_plane: str = "S"
         codes = CANONICAL_CODES[through_plane]
     axes, flips = [], []
     for code in codes:
-        world = BODY.index(code) if code in BODY else OPPOSITE.index(code)
+        world = world_axis(code)
         axis = body.index(world)
         axes.append(axis)
         flips.append(bool((cosines[world, axis] > 0) != (code in BODY)))
     return Orientation((axes[0], axes[1], axes[2]), (flips[0], flips[1], flips[2]))
+
+
+def world_axis(code: str) -> int:
+    """World axis, 0 to 2 for R, A, S, along which a direction code of the body runs, either way."""
+    return BODY.index(code) if code in BODY else OPPOSITE.index(code)
 
 
 def canonical_view(array: NDArray[Scalar], orientation: Orientation) -> NDArray[Scalar]:

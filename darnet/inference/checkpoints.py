@@ -14,7 +14,8 @@ from darnet.errors import ConfigurationError
 from darnet.io import load_checkpoint, read_json, read_meta, sha256_of
 from darnet.networks import build_segmentation
 from darnet.plans import Plans
-from darnet.training.run import CHECKPOINT, stage_hash, stage_iterations
+from darnet.training.run import CHECKPOINT
+from darnet.training.stages import stage_hash, stage_iterations
 from darnet.training.state import load_module
 
 SEGMENTATION = "segmentation"

@@ -31,7 +31,7 @@ from darnet.io.checkpoint import hash_of_tensors
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_arrays
 from darnet.training.device import autocast, resolve_device
-from darnet.training.run import plan_hash
+from darnet.training.stages import plan_hash
 
 Network = Callable[[Tensor], Tensor]
 

@@ -22,7 +22,7 @@ from darnet.imaging import (
     spacing_of,
     to_canonical,
 )
-from darnet.imaging.orientation import ANISOTROPIC_RATIO, BODY, CANONICAL_CODES, OPPOSITE
+from darnet.imaging.orientation import ANISOTROPIC_RATIO, CANONICAL_CODES, world_axis
 from darnet.io import read_json
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
 from darnet.planning.verify import CaseFiles, VerifiedDataset
@@ -81,8 +81,8 @@ class CaseFingerprint:
         codes = CANONICAL_CODES[through_plane]
         if self.has_planes or self.body_axes == codes:
             return self
-        lines = [_body_line(code) for code in self.body_axes]
-        axes = [lines.index(_body_line(code)) for code in codes]
+        lines = [world_axis(code) for code in self.body_axes]
+        axes = [lines.index(world_axis(code)) for code in codes]
         fields = ("shape", "spacing", "field_of_view", "body_extent", "label_extent")
         moved = {field: tuple(getattr(self, field)[axis] for axis in axes) for field in fields}
         return dataclasses.replace(self, body_axes=codes, **cast(Any, moved))
@@ -244,11 +244,6 @@ def _with_labels(
         label_extent=extent,
         notes=notes,
     )
-
-
-def _body_line(code: str) -> int:
-    """The body axis, 0 to 2, that runs towards a direction code or away from it."""
-    return BODY.index(code) if code in BODY else OPPOSITE.index(code)
 
 
 def _percentiles(values: NDArray[Any]) -> tuple[float, ...]:

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Sequence
 
 import numpy as np
 
@@ -14,6 +12,7 @@ from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.intensities import intensity_rule
 from darnet.planning.memory import largest_patch, predict_memory
 from darnet.planning.presets import Preset
+from darnet.planning.sides import sided_names
 from darnet.planning.spacing import determine_source_depth, determine_spacing, determine_through_plane
 from darnet.planning.topology import determine_discriminator, determine_slice_size, determine_strides, determine_window
 from darnet.plans import (
@@ -144,22 +143,6 @@ def mirror_axes(fingerprint: Fingerprint, info: DatasetInfo, preset: Preset) -> 
     kept = tuple(a for a in (1, 2) if not (sided and axes[a] & {"L", "R"}))
     why = "in-plane axes" + (f", but for left to right, which would swap {', '.join(sided)}" if sided else "")
     return kept, why
-
-
-def sided_names(names: Sequence[str]) -> list[str]:
-    """Names that tell the side of the body: by a word of their own (`left_kidney`, `KidneyL`), or because another name
-    is the same but for the side (`LK` and `RK`)."""
-    whole = {name.lower() for name in names}
-
-    def has_twin(name: str) -> bool:
-        swaps = (("left", "right"), ("right", "left"), ("^l", "r"), ("^r", "l"), ("l$", "r"), ("r$", "l"))
-        return any(re.sub(a, b, name) in whole - {name} for a, b in swaps)
-
-    def has_word(name: str) -> bool:
-        apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
-        return re.search(r"(?<![a-z])(left|right|l|r|lt|rt)(?![a-z])", apart) is not None
-
-    return [name for name in names if has_word(name) or has_twin(name.lower())]
 
 
 def plan_translation(

@@ -19,7 +19,7 @@ from darnet.preprocessing import locate_classes
 from darnet.progress import track
 
 UNKNOWN = 255  # as a label: the class is not known
-UNLIKELY = 0.05
+UNLIKELY = 0.05  # chance from which so few scans with a class are put down to it, not to the teacher
 LEAST_SHARE = 0.1  # of the fewest voxels that a class has in any source scan: fewer are not believed
 
 
@@ -146,7 +146,7 @@ def missing_classes(plans: Plans, source: CaseStore, store: CaseStore) -> list[s
 
     missing = []
     for name in plans.foreground:
-        there, expected = shown(store, name), float(np.mean(shown(source, name)))
+        there, expected = shown(store, name), float(np.mean(shown(source, name) or [False]))
         if sum(there) < 0.5 * expected * len(there) and bdtr(sum(there), len(there), expected) < UNLIKELY:
             missing.append(name)
     return missing

@@ -18,6 +18,11 @@ from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_mod
 from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
 from darnet.training.seeds import generator_for
 
+NOT_MATCHED = (
+    "round {} has no patches in the appearance of target scans: their background within the body, or that of the "
+    "source scans, is too small to be measured. Compare its masks with those of darnet_predict --no_self_training"
+)
+
 
 def train_student(
     plans: Plans,
@@ -62,14 +67,11 @@ def train_student(
     if settings.matched_share:
         looks = target_appearances(pseudo, plans.num_classes)
         matched = matched_patches(images, labels, of_train, looks, plan, settings.matched_translated or 0.0)
+        if matched is None:
+            options.notice(NOT_MATCHED.format(round_number))
     shares = patch_shares(settings, round_number, matched is not None)
     if matched is not None:
         loaders.append(matched)
-    elif settings.matched_share:
-        options.notice(
-            f"round {round_number} has no patches in the appearance of target scans: their background within the body, "
-            "or that of the source scans, is too small to be measured"
-        )
     loader = MixedLoader(loaders, shares[: len(loaders)])
     stage = f"self-training round {round_number} fold {fold_name}"
     step = SegmentationStep(plan, plans.num_classes, loader, options.device, plans.seed, stage, UNKNOWN)

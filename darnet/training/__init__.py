@@ -13,13 +13,11 @@ from darnet.training.run import (
     data_of,
     fit,
     load_translator,
-    plan_hash,
-    stage_hash,
-    stage_iterations,
     train_segmentation,
     train_translation,
 )
 from darnet.training.segmentation import SegmentationStep
+from darnet.training.stages import plan_hash, stage_hash, stage_iterations
 from darnet.training.state import load_module
 from darnet.training.translation import TranslationStep
 from darnet.training.validation import validate

@@ -12,7 +12,7 @@ from darnet.planning import CaseFiles
 from darnet.plans import Plans
 from darnet.preprocessing import case_hash
 from darnet.training.folds import read_fold
-from darnet.training.run import plan_hash
+from darnet.training.stages import plan_hash
 
 REMEDY = "run darnet_plan_and_preprocess --keep_plan"
 

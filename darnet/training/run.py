@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
@@ -17,25 +16,19 @@ import torch
 from darnet.errors import ConfigurationError, ResourceError
 from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
 from darnet.networks import AnyTranslator
-from darnet.plans import NOTHING_IF_NULL, Plans
+from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.lines import TensorBoardLog, TrainingLines, tell_start
 from darnet.training.loaders import labelled_patches, list_slices, load_slice
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
+from darnet.training.stages import stage_hash
 from darnet.training.state import load_module
 from darnet.training.translators import blank_translator, translation_step
 from darnet.training.validation import validate
 
 CHECKPOINT = "checkpoint.safetensors"
-# The parts of the plan that the weights of a stage depend on.
-STAGE_PARTS = {
-    "translation": ("translation",),
-    "segmentation": ("segmentation",),
-    "self_training": ("segmentation", "self_training"),
-}
-NOT_OF_WEIGHTS = ("why", "choose")  # fields of these parts that may change after training
 CHECKPOINTS_A_RUN = 20
 PICTURES_A_RUN = 10
 LINES_A_RUN = 50
@@ -61,56 +54,6 @@ class RunOptions:
     log_every: int = 10
     tensorboard: bool = False
     notice: Callable[[str], None] = warnings.warn
-
-
-def plan_hash(plans: Plans, *stages: str) -> str:
-    """Hash of the parts of the plan that weights depend on, the labels included."""
-    values = plans.to_json()
-    parts = {k: values[k] for k in ("labels", "preprocessing", *stages)}
-    for domain in ("source", "target"):
-        parts[domain] = values[domain]["intensity"]
-    for part in parts.values():
-        for name in NOT_OF_WEIGHTS:
-            part.pop(name, None)
-        for name in NOTHING_IF_NULL:
-            if part.get(name, ()) is None:
-                del part[name]
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
-def stage_hash(plans: Plans, stage: str) -> str:
-    """Hash of all parts of the plan that the weights of a stage depend on.
-
-    Raises:
-        ConfigurationError: There is no such stage. Names of stages come from checkpoints too.
-    """
-    return plan_hash(plans, *_known_stage(stage))
-
-
-def stage_iterations(plans: Plans, stage: str) -> int:
-    """Iterations that a plan has for a stage.
-
-    Raises:
-        ConfigurationError: There is no such stage.
-    """
-    _known_stage(stage)
-    lengths = {
-        "translation": plans.translation.iterations,
-        "segmentation": plans.segmentation.iterations,
-        "self_training": plans.self_training.iterations,
-    }
-    return lengths[stage]
-
-
-def _known_stage(stage: object) -> tuple[str, ...]:
-    if not isinstance(stage, str) or stage not in STAGE_PARTS:
-        raise ConfigurationError(
-            "a checkpoint is of a stage that does not exist",
-            found=repr(stage),
-            expected=", ".join(STAGE_PARTS),
-            remedy="use a checkpoint that darnet wrote",
-        )
-    return STAGE_PARTS[stage]
 
 
 def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], options: RunOptions) -> int:
