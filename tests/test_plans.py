@@ -5,10 +5,11 @@ import dataclasses
 import hashlib
 import json
 
+import numpy as np
 import pytest
 
 from darnet.errors import ConfigurationError
-from darnet.plans import Plans
+from darnet.plans import Plans, SynthesisPlan
 from darnet.training import plan_hash
 
 
@@ -33,6 +34,27 @@ def test_translated_volumes_of_a_case(values):
     assert Plans.from_json(values).translations_a_case == values["synthesis"]["number_of_styles"]
     assert Plans.from_json(changed(values, "synthesis.choice", "mean")).translations_a_case == 1
     assert Plans.from_json(changed(values, "translation.method", "entangled")).translations_a_case == 1
+
+
+@pytest.mark.parametrize("few", [1, 2, 3, 4])
+def test_cases_take_turns_with_the_styles(make_small_plans, few):
+    plans = make_small_plans()
+    plans = dataclasses.replace(plans, synthesis=SynthesisPlan(number_of_styles=5, styles_a_case=few))
+    cases = [f"case_{n:03d}" for n in range(60)]
+    styles = plans.styles_of_cases(cases)
+    assert list(styles) == cases
+    complete = [case for case in cases if len(styles[case]) == 5]
+    assert len(complete) == 8 and {cases[0], cases[-1]} <= set(complete)
+    assert all(len(set(styles[case])) == few for case in cases if case not in complete)
+    counts = np.bincount([style for own in styles.values() for style in own], minlength=5)
+    assert len(counts) == 5 and counts.max() - counts.min() <= 8
+
+
+@pytest.mark.parametrize("few", [None, 5, 9])
+def test_all_cases_in_all_styles(make_small_plans, few):
+    plans = make_small_plans()
+    plans = dataclasses.replace(plans, synthesis=SynthesisPlan(number_of_styles=5, styles_a_case=few))
+    assert set(plans.styles_of_cases([f"case_{n}" for n in range(30)]).values()) == {(0, 1, 2, 3, 4)}
 
 
 def changed(values, key, value):
@@ -70,10 +92,13 @@ def changed(values, key, value):
         ("translation.method", "cyclegan"),
         ("translation.segmentation_weight", -1.0),
         ("translation.depth_consistency", -1.0),
+        ("translation.content_curves", 0.0),
+        ("translation.content_curves", 1.5),
         ("translation.iterations", 0),
         ("translation.batch_size", -1),
         ("synthesis.number_of_styles", 0),
         ("synthesis.choice", "best"),
+        ("synthesis.styles_a_case", 0),
         ("segmentation.channels", [8]),
         ("segmentation.strides", [[1, 3, 2]]),
         ("segmentation.patch_size", [8, 15, 16]),
@@ -113,7 +138,7 @@ def test_wrong_edits_are_refused_by_name(values, key, value):
     assert "remedy" in message
 
 
-@pytest.mark.parametrize("weight", ["segmentation_weight", "depth_consistency"])
+@pytest.mark.parametrize("weight", ["segmentation_weight", "depth_consistency", "content_curves"])
 def test_what_needs_a_content_code_is_refused_without_one(values, weight):
     values = changed(values, f"translation.{weight}", 0.5)
     assert getattr(Plans.from_json(values).translation, weight) == 0.5
@@ -180,7 +205,12 @@ def test_keys_that_are_null_by_default_may_be_missing(make_small_plans):
 
 
 @pytest.mark.parametrize(
-    ("stage", "field", "value"), [("translation", "window", (32, 32)), ("self_training", "matched_translated", 0.5)]
+    ("stage", "field", "value"),
+    [
+        ("translation", "window", (32, 32)),
+        ("translation", "content_curves", 0.5),
+        ("self_training", "matched_translated", 0.5),
+    ],
 )
 def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_plans, stage, field, value):
     """Weights of a plan that lacks the key can still be used."""
@@ -193,8 +223,9 @@ def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_pl
     for part in parts.values():
         part.pop("why", None)
         part.pop("choose", None)
-        if part.get("window", ()) is None:
-            del part["window"]
+        for name in ("window", "content_curves"):
+            if part.get(name, ()) is None:
+                del part[name]
     expected = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
     assert plan_hash(plans, stage) == expected
     assert plan_hash(other, stage) != expected

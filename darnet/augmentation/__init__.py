@@ -1,6 +1,7 @@
 """Random augmentation of slices and patches. Parameters are sampled apart from being applied."""
 
 from darnet.augmentation.appearance import AIR
+from darnet.augmentation.curves import slices_along_curves
 from darnet.augmentation.matching import (
     Appearance,
     draw_curve,
@@ -32,4 +33,5 @@ __all__ = [
     "measure_appearance",
     "sample_patch_transform",
     "sample_slice_transform",
+    "slices_along_curves",
 ]

@@ -11,11 +11,11 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darnet.augmentation.appearance import AIR, class_gains, random_convolution
+from darnet.augmentation.curves import along_curve, curve_of, draw_steps
 from darnet.plans import SegmentationPlan
 
 BACKGROUND = -1.0
 ELASTIC_NODES = (3, 5, 5)  # control points along (D, H, W)
-CURVE_POINTS = 8
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ def sample_patch_transform(rng: np.random.Generator, plan: SegmentationPlan) -> 
         elastic[0] *= 0.5
     curve = None
     if rng.random() < plan.appearance:
-        # A falling curve makes dark what is bright, as another kind of scan may.
-        curve = rng.dirichlet(np.full(CURVE_POINTS, 2.0)) * (1.0 if rng.random() < 0.5 else -1.0)
+        curve = draw_steps(rng)
     strength = plan.contrast
     return PatchTransform(
         matrix=matrix,
@@ -136,13 +135,7 @@ def _intensities(image: Tensor, labels: Tensor, transform: PatchTransform) -> Te
     if transform.convolve:
         image = random_convolution(image, generator)
     if transform.curve is not None:
-        knots = np.concatenate([[0.0], np.cumsum(transform.curve)]) * 2
-        knots -= 1.0 if knots[-1] > 0 else -1.0
-        position = ((image.clamp(-1, 1) + 1) * (CURVE_POINTS / 2)).clamp(max=CURVE_POINTS - 1e-4)
-        index = position.long()
-        table = torch.from_numpy(knots.astype(np.float32)).to(image.device)
-        low = table[index]
-        image = low + (table[index + 1] - low) * (position - index)
+        image = along_curve(image, curve_of(transform.curve))
     image = image * transform.gain + transform.offset
     if transform.noise > 0:
         image = image + transform.noise * torch.randn(image.shape, generator=generator).to(image.device)

@@ -147,7 +147,8 @@ def describe(plans: Plans) -> str:
     """The plan in a few lines."""
     cross = " x ".join
     pre, tra, seg = plans.preprocessing, plans.translation, plans.segmentation
-    styles = plans.translations_a_case
+    styles, few = plans.translations_a_case, plans.synthesis.styles_a_case
+    a_scan = f", {few} a scan" if few and few < styles else ""
     windows = f" in windows of {cross(map(str, tra.window))}" if tra.window else ""
     lines = [
         f"  plan          preset {plans.preset}",
@@ -156,7 +157,7 @@ def describe(plans: Plans) -> str:
         f"{plans.source.intensity.high:g}; {plans.target.modality}: {plans.target.intensity.rule} "
         f"{plans.target.intensity.low:g} to {plans.target.intensity.high:g}",
         f"  translation   slices {cross(map(str, tra.slice_size))}{windows}, width {tra.width}, {tra.iterations} "
-        f"iterations of {tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}",
+        f"iterations of {tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}{a_scan}",
         f"  segmentation  patches {cross(map(str, seg.patch_size))}, widths {' '.join(map(str, seg.channels))}, "
         f"{seg.iterations} iterations of {seg.batch_size}, about {plans.predicted_memory_gb:g} GB a step",
         f"  strides       {', '.join(cross(map(str, s)) for s in seg.strides)} (how the network shrinks a patch)",

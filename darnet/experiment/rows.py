@@ -157,6 +157,11 @@ ROWS: tuple[Row, ...] = (
         "+ neighbouring planes translated alike",
         _upgrade("translation", depth_consistency=1.0),
     ),
+    Row(
+        "content_curves",
+        "+ contents learned along random intensity curves",
+        _upgrade("translation", content_curves=1.0),
+    ),
     Row("all_upgrades", "all upgrades of the DAR-UNet together", _ALL),
     Row("default", "the plan as it stands", as_planned=True),
 )

@@ -96,11 +96,13 @@ def assess_translation(
     Args:
         plans: The plan.
         layout: Where the stores and the style bank lie.
-        variants: Source case -> names of its translations, one a style.
+        variants: Source case -> names of its translations. Those cases count that are translated into most styles.
         keep: Write `health.json` into the results.
     """
     path = layout.results / HEALTH
     source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
+    styles = max(map(len, variants.values()))
+    variants = {case: names for case, names in variants.items() if len(names) == styles}
     made_from = _made_from(plans, source, target, synthetic, variants)
     with contextlib.suppress(ConfigurationError, KeyError, TypeError, AttributeError):
         values = read_json(path)

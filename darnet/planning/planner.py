@@ -80,13 +80,7 @@ def make_plans(
         target=DomainPlan(info.target_modality, intensity_rule(fingerprint, "target", info.target_modality)),
         preprocessing=preprocessing,
         translation=plan_translation(fingerprint, info, preset, preprocessing),
-        synthesis=SynthesisPlan(
-            number_of_styles=STYLES,
-            why={
-                "number_of_styles": "as many as in the paper",
-                "choice": "as in the paper: the style of a random target slice out of each group of alike ones",
-            },
-        ),
+        synthesis=plan_synthesis(fingerprint, preset),
         segmentation=segmentation,
         self_training=plan_self_training(segmentation, preset),
         inference=plan_inference(fingerprint, info),
@@ -266,6 +260,23 @@ def plan_segmentation(
         },
     )
     return plan, memory
+
+
+def plan_synthesis(fingerprint: Fingerprint, preset: Preset) -> SynthesisPlan:
+    """Styles, and how many of them a source volume is translated into."""
+    cases, most = len(fingerprint.of("source")), preset.translated_volumes
+    few = None if most is None or cases * STYLES <= most else max(most // cases, 1)
+    return SynthesisPlan(
+        number_of_styles=STYLES,
+        styles_a_case=few,
+        why={
+            "number_of_styles": "as many as in the paper",
+            "styles_a_case": f"all of {cases} cases"
+            if few is None
+            else f"about {most} volumes of {cases} cases, or one a case: more would take longer than training needs",
+            "choice": "as in the paper: the style of a random target slice out of each group of alike ones",
+        },
+    )
 
 
 def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTrainingPlan:

@@ -28,6 +28,8 @@ class Preset:
         segmentation_voxels: Voxels of patches seen in all.
         learning_rate_generator: Of the translator; its discriminators get twice that (two time-scale update rule).
         learning_rate: Of the DAR-UNet at the start.
+        translated_volumes: Source volumes of all styles together from which on a case has fewer styles; None for no
+            limit.
         mirror: Whether patches and slices are mirrored at all.
         appearance: Share of patches with a random intensity curve, rising or falling.
         random_convolution: Share of patches that a random shallow network changes.
@@ -59,6 +61,7 @@ class Preset:
     segmentation_voxels: float
     learning_rate_generator: float
     learning_rate: float
+    translated_volumes: int | None
     mirror: bool
     appearance: float
     random_convolution: float
@@ -92,6 +95,7 @@ PRESETS = {
         segmentation_voxels=0,
         learning_rate_generator=1e-4,
         learning_rate=5e-4,
+        translated_volumes=None,
         mirror=True,
         appearance=0.0,
         random_convolution=0.0,
@@ -121,6 +125,7 @@ PRESETS = {
         segmentation_voxels=2.6e8,
         learning_rate_generator=3e-4,
         learning_rate=3e-3,
+        translated_volumes=120,
         mirror=False,
         appearance=0.2,
         random_convolution=0.4,

@@ -79,8 +79,20 @@ def _of_translation(plans: Plans) -> list[Rule]:
         _positive("translation.learning_rate_discriminator", plan.learning_rate_discriminator),
         _only_disentangled(plans, "segmentation_weight"),
         _only_disentangled(plans, "depth_consistency"),
+        (
+            "translation.content_curves",
+            plan.content_curves,
+            plan.content_curves is None or (0 < plan.content_curves <= 1 and plan.method == "disentangled"),
+            'above 0 and at most 1, or null for none, as where translation.method is "entangled"',
+        ),
         ("translation.scale", plan.scale, 0 <= plan.scale < 1, "0 or more, below 1"),
         _positive("synthesis.number_of_styles", synthesis.number_of_styles),
+        (
+            "synthesis.styles_a_case",
+            synthesis.styles_a_case,
+            synthesis.styles_a_case is None or synthesis.styles_a_case > 0,
+            "null, or 1 or more",
+        ),
         _one_of("synthesis.choice", synthesis.choice, "random", "medoid", "mean"),
     ]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 # Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
-NOTHING_IF_NULL = ("window", "matched_translated")
+NOTHING_IF_NULL = ("window", "content_curves", "styles_a_case", "matched_translated")
 
 
 @dataclass(frozen=True)
@@ -91,6 +91,9 @@ class TranslationPlan:
             included.
         depth_consistency: Of the difference of neighbouring translated planes where the source planes agree; 0 leaves
             it out. It costs one more encoding and decoding of the source slices an iteration.
+        content_curves: Share of the slices that training shows to the content encoder along a random intensity curve,
+            rising or falling, so that content does not tell bright from dark; null for none. Styles and losses are of
+            the slices as they are, and so is translation itself.
         ema_decay: Share that the averaged weights, which translate, keep at each iteration.
         rotation_degrees: Slices are turned by at most that.
         scale: Slices grow or shrink by at most that share.
@@ -119,6 +122,7 @@ class TranslationPlan:
     weight_cycle: float = 10.0
     segmentation_weight: float = 0.0
     depth_consistency: float = 0.0
+    content_curves: float | None = None
     ema_decay: float = 0.999
     rotation_degrees: float = 30.0
     scale: float = 0.1
@@ -139,6 +143,8 @@ class SynthesisPlan:
     Attributes:
         number_of_styles: Clusters of target styles. Each source volume gets a translation a cluster; one in all where
             `choice` is "mean" or `translation.method` is "entangled".
+        styles_a_case: Clusters that a source volume is translated into, the cases taking turns; null for all. A few
+            cases get all of them nevertheless, for pictures and checks.
         choice: Style of a cluster: "random" (a new one for each volume, from the seed), "medoid" (its middle), or one
             "mean" of all styles.
         minimum_foreground: Least share of body in a slice that is learned from or gives a style.
@@ -146,6 +152,7 @@ class SynthesisPlan:
     """
 
     number_of_styles: int = 5
+    styles_a_case: int | None = None
     choice: str = "random"
     minimum_foreground: float = 0.05
     batch_size: int = 16

@@ -26,6 +26,7 @@ from darnet.spread import spread
 
 SCHEMA_VERSION = 1
 LEAST_COMPARISON, LARGEST_COMPARISON = 2, 6  # target scans that rounds are compared on
+COMPLETE_CASES = 8  # in all styles, whatever the plan says: pictures and checks compare the styles of a case
 COMPARED_SHARE = 3  # one of so many scans that training may segment at once
 
 
@@ -93,9 +94,21 @@ class Plans:
 
     @property
     def translations_a_case(self) -> int:
-        """Number of translated volumes of each source scan."""
+        """Styles that a source scan may be translated into."""
         one = self.translation.method == "entangled" or self.synthesis.choice == "mean"
         return 1 if one else self.synthesis.number_of_styles
+
+    def styles_of_cases(self, cases: Sequence[str]) -> dict[str, tuple[int, ...]]:
+        """Styles, which count from 0, that each source case is translated into.
+
+        All of them, or `synthesis.styles_a_case` in turn, so that each style is as frequent.
+        """
+        every, few = tuple(range(self.translations_a_case)), self.synthesis.styles_a_case
+        if few is None or few >= len(every):
+            return dict.fromkeys(cases, every)
+        complete = set(spread(cases, COMPLETE_CASES))
+        turns = {case: sorted((n * few + k) % len(every) for k in range(few)) for n, case in enumerate(cases)}
+        return {case: every if case in complete else tuple(turns[case]) for case in cases}
 
     def domain(self, name: str) -> DomainPlan:
         return self.source if name == "source" else self.target

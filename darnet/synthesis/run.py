@@ -15,7 +15,7 @@ import torch
 from darnet.errors import is_out_of_memory, out_of_memory
 from darnet.io import CaseStore, sha256_of, write_json
 from darnet.networks import AnyTranslator, EntangledTranslator
-from darnet.plans import Plans
+from darnet.plans import NOTHING_IF_NULL, Plans
 from darnet.progress import track
 from darnet.synthesis.pictures import draw_style_space, draw_styles
 from darnet.synthesis.styles import StyleBank, choose_styles, cluster_styles, encode_styles, lonely_styles
@@ -36,7 +36,7 @@ def synthesis_hash(plans: Plans, checkpoint: Path, target: CaseStore) -> str:
     """Hash of what the synthetic volumes come from: the translator's weights, the plan of the synthesis, and the target
     cases whose styles they have."""
     plan = dataclasses.asdict(plans.synthesis)
-    plan.pop("why")
+    plan = {k: v for k, v in plan.items() if k != "why" and not (k in NOTHING_IF_NULL and v is None)}
     cases = {case_id: target.record(case_id).content_hash for case_id in target.case_ids()}
     return hashlib.sha256(json.dumps([plan, plans.seed, sha256_of(checkpoint), cases]).encode()).hexdigest()
 
@@ -52,7 +52,7 @@ def synthesize(
     quiet: bool = False,
     notice: Callable[[str], None] = warnings.warn,
 ) -> dict[str, tuple[str, ...]]:
-    """Translate all source volumes into the target's styles, case by case; what is there already is kept.
+    """Translate all source volumes into styles of the target, case by case; what is there already is kept.
 
     Args:
         plans: The plan.
@@ -76,13 +76,14 @@ def synthesize(
     synthetic.folder.mkdir(parents=True, exist_ok=True)
     bank = _fill_style_bank(plans, translator, target, synthetic.folder, device, notice)
     variants: dict[str, tuple[str, ...]] = {}
+    wanted = plans.styles_of_cases(source.case_ids())
     for case_id in track(source.case_ids(), "synthesis", quiet=quiet):
-        names = tuple(variant_name(case_id, k) for k in range(plans.translations_a_case))
+        names = tuple(variant_name(case_id, k) for k in wanted[case_id])
         record = source.record(case_id)
         content_hash = hashlib.sha256(f"{origin} {record.content_hash}".encode()).hexdigest()
         picture = synthetic.folder / "styles.png"
         if not all(synthetic.has(name, content_hash) for name in names):
-            styles = _styles_of(plans, bank, case_id)
+            styles = _styles_of(plans, bank, case_id)[list(wanted[case_id])]
             image = source.image(case_id)
             try:
                 volumes = translate_volume(translator, image, styles, plan.batch_size, device)

@@ -94,9 +94,9 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
 
 def _translating(plans: Plans, source: CaseStore, slice_seconds: float) -> float:
     """Seconds of translating all source volumes, from those of a slice in an iteration of the translator."""
-    voxels = sum(math.prod(source.record(case).shape) for case in source.case_ids())
-    passes = (1 + plans.translations_a_case) / PASSES
-    return slice_seconds * passes * voxels / math.prod(plans.translation.training_size)
+    styles = plans.styles_of_cases(source.case_ids())
+    voxels = sum((1 + len(own)) / PASSES * math.prod(source.record(case).shape) for case, own in styles.items())
+    return slice_seconds * voxels / math.prod(plans.translation.training_size)
 
 
 def _segmenting(plans: Plans, source: CaseStore, target: CaseStore, window_seconds: float) -> float:

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from darnet.augmentation import slices_along_curves
 from darnet.losses import (
     content_discriminator_loss,
     content_generator_loss,
@@ -83,12 +84,19 @@ class Translations:
     cycled_b: Tensor
 
 
-def translate_both_ways(translator: Translator, a: Tensor, b: Tensor) -> Translations:
+def translate_both_ways(translator: Translator, a: Tensor, b: Tensor, shown: Tensor | None = None) -> Translations:
     """Reconstruct, translate and cycle slices (N, 1, H, W) of both domains.
 
     The shared networks see both domains, and the decoder all four pairs of content and style, as one batch each.
+
+    Args:
+        translator: Networks.
+        a: Source slices.
+        b: Target slices.
+        shown: What the content encoder sees in their place, (2 N, 1, H, W), source first; the slices themselves where
+            it is None.
     """
-    contents = translator.content(torch.cat((a, b)))
+    contents = translator.content(torch.cat((a, b)) if shown is None else shown)
     content_a, content_b = contents.chunk(2)
     style_a, style_b = translator.style(a, "source"), translator.style(b, "target")
     begun = translator.decoder.begin(contents)
@@ -154,9 +162,11 @@ class TranslationStep:
 
     def update(self, iteration: int) -> TranslationLosses:
         """See `TrainingStep`."""
-        a, b = self._batch(generator_for(self.seed, self.stage, iteration))
+        rng = generator_for(self.seed, self.stage, iteration)
+        a, b = self._batch(rng)
+        shown = self._shown(a.images, b.images, rng)
         with autocast(self.device):
-            t = translate_both_ways(self.translator, a.images, b.images)
+            t = translate_both_ways(self.translator, a.images, b.images, shown)
             discriminator = self._discriminator_loss(t)
         finite = finite_step(discriminator, self.discriminator_optimizer)
         with autocast(self.device):
@@ -172,6 +182,11 @@ class TranslationStep:
     def _batch(self, rng: np.random.Generator) -> tuple[SliceBatch, SliceBatch]:
         a = self.source.batch(rng)
         return a.to(self.device), self.target.batch(rng).to(self.device)
+
+    def _shown(self, a: Tensor, b: Tensor, rng: np.random.Generator) -> Tensor | None:
+        """What the content encoder sees: part of the slices along a curve, as far as the plan says so."""
+        share = self.plan.content_curves
+        return slices_along_curves(torch.cat((a, b)), rng, share) if share else None
 
     def _discriminator_loss(self, t: Translations) -> Tensor:
         """L_GAN of both image discriminators and of the content discriminator, to be made small by them."""

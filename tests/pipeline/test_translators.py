@@ -80,6 +80,23 @@ def test_entangled_translator_gives_one_volume_a_case(root):
     assert "in 1 style." in page.read_text("utf-8")
 
 
+def test_most_cases_in_one_style(root, monkeypatch):
+    monkeypatch.setattr("darnet.plans.schema.COMPLETE_CASES", 1)
+    layout = edit(root)
+    plans = Plans.read(layout.plans)
+    few = dataclasses.replace(plans, synthesis=dataclasses.replace(plans.synthesis, styles_a_case=1))
+    write_json(layout.plans, few.to_json())
+    run_training(root)
+    first, second = CaseStore(layout.cases("source")).case_ids()
+    names = {f"{first}_style_1", f"{first}_style_2", f"{second}_style_2"}
+    assert set(CaseStore(layout.synthetic).case_ids()) == names
+    page = root / "report.html"
+    before = (layout.results / "health.json").read_bytes()
+    assert report.main(["-d", "7", "-o", str(page), "--root", str(root), "--quiet"]) == 0
+    assert (layout.results / "health.json").read_bytes() == before
+    assert "style 2" in page.read_text("utf-8")
+
+
 def test_head_and_consistency_need_nothing_but_source_labels(root):
     layout = edit(root, segmentation_weight=1.0, depth_consistency=1.0)
     run_training(root, "--stage", "translation")

@@ -305,3 +305,14 @@ def test_few_large_scans_are_all_segmented_but_not_all_compared(fingerprint_of):
     fingerprint = fingerprint_of(fields, fields, count=4)
     plan = dataclasses.replace(plan_preprocessing(fingerprint, PRESETS["fast"]), spacing=(3.0, 2.0, 2.0))
     assert plan_most_scans(fingerprint, PRESETS["fast"], plan) == 17
+
+
+@pytest.mark.parametrize(
+    ("preset", "cases", "styles"),
+    [("fast", 24, None), ("fast", 40, 3), ("fast", 105, 1), ("fast", 500, 1), ("paper", 105, None)],
+)
+def test_many_source_cases_are_translated_into_fewer_styles_each(fingerprint_of, preset, cases, styles):
+    plans = plans_of(fingerprint_of(count=cases), preset)
+    assert plans.synthesis.styles_a_case == styles
+    volumes = sum(map(len, plans.styles_of_cases([f"scan_{n:03d}" for n in range(cases)]).values()))
+    assert volumes == 5 * cases if styles is None else volumes <= max(120, cases) + 8 * 5

@@ -358,6 +358,54 @@ def test_resumed_training_goes_on_exactly():
     assert all(torch.equal(t, final[name]) for name, t in straight.tensors().items())
 
 
+WITH_CURVES = dataclasses.replace(TINY, content_curves=1.0)
+
+
+def test_contents_alone_are_those_of_slices_along_curves():
+    """Losses and styles are of the slices as they are, and so are the contents of translations."""
+    step = tiny_step(WITH_CURVES)
+    a, b = two_domains()
+    seen: list[torch.Tensor] = []
+    step.translator.content.register_forward_hook(lambda _, given, __: seen.append(given[0].detach().clone()))
+    before = copy.deepcopy(step.translator)
+    losses = step.update(0)
+    shown = seen[0]
+    assert shown.shape == torch.cat((a, b)).shape and (shown != torch.cat((a, b))).flatten(1).any(1).all()
+    c_a, c_b = before.content(shown).chunk(2)
+    s_a, s_b = before.style_source(a), before.style_target(b)
+    ab, ba = before.decoder(c_a, s_b), before.decoder(c_b, s_a)
+    torch.testing.assert_close(seen[1], torch.cat((ab, ba)).detach(), rtol=1e-3, atol=1e-4)
+    expected = distance(before.decoder(c_a, s_a), a) + distance(before.decoder(c_b, s_b), b)
+    assert losses.image == pytest.approx(expected, rel=1e-3)
+    style = distance(before.style_source(ba), s_a) + distance(before.style_target(ab), s_b)
+    assert losses.style == pytest.approx(style, rel=1e-3)
+
+
+def test_without_curves_contents_are_of_the_slices_themselves():
+    step, seen = tiny_step(), []
+    step.translator.content.register_forward_hook(lambda _, given, __: seen.append(given[0].detach().clone()))
+    step.update(0)
+    assert torch.equal(seen[0], torch.cat(two_domains()))
+
+
+def test_previews_show_slices_as_they_are():
+    step, seen = tiny_step(WITH_CURVES), []
+    step.average.average.content.register_forward_hook(lambda _, given, __: seen.append(given[0].clone()))
+    a, b = two_domains()
+    step.preview(a, b)
+    assert torch.equal(seen[0], torch.cat((a, b)))
+
+
+def test_resumed_training_with_curves_goes_on_exactly():
+    straight = tiny_step(WITH_CURVES, kind=RandomSlices)
+    straight.update(0)
+    saved = {name: t.clone() for name, t in straight.tensors().items()}
+    expected = straight.update(1)
+    resumed = tiny_step(WITH_CURVES, kind=RandomSlices)
+    resumed.load(saved)
+    assert resumed.update(1) == expected
+
+
 def test_training_lowers_the_reconstruction():
     step = tiny_step()
     first = step.update(0).image
