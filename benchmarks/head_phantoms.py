@@ -1,15 +1,10 @@
 """Head phantoms whose tumour trades places in brightness with the fluid beside it: T1 with contrast agent to T2.
 
-    python -m benchmarks.head_phantoms --root ROOT [--id 901] [--seed 0]
-
-Writes a raw data set: labelled T1, unlabelled T2, and labelled T2 for evaluation. In T1 the tumour is the brightest and
-fluid is dark; in T2 fluid is the brightest, the tumour a little brighter than brain, and vessels are black. Tumour and
-cochlea are found by their place and shape, or not at all.
+In T1 the tumour is the brightest and fluid is dark; in T2 fluid is the brightest, the tumour about as bright as brain, and vessels are black. Tumour and cochlea are found by their place and shape, or not at all.
 """
 
 from __future__ import annotations
 
-import argparse
 from enum import IntEnum
 from pathlib import Path
 
@@ -217,19 +212,3 @@ def write_head_dataset(folder: Path, seed: int = 0, source: int = 10, target: in
         "file_ending": ".nii.gz",
     }
     write_json(folder / "dataset.json", values)
-
-
-def main() -> None:
-    """Write the data set."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--root", type=Path, required=True, help="root of darnet's data")
-    parser.add_argument("--id", type=int, default=901, help="number of the data set")
-    parser.add_argument("--seed", type=int, default=0)
-    arguments = parser.parse_args()
-    folder = arguments.root / "raw" / f"Dataset{arguments.id:03d}_Heads"
-    write_head_dataset(folder, arguments.seed)
-    print(f"darnet: wrote {folder}")
-
-
-if __name__ == "__main__":
-    main()

@@ -30,6 +30,7 @@ class Protocol:
 
 
 CT = Protocol("CT", (40, 96, 96), (5.0, 3.0, 3.0), "LPS")
+T1 = Protocol("T1", (40, 96, 96), (5.0, 3.0, 3.0), "LPS")
 MR = Protocol("MR", (34, 96, 96), (6.0, 3.0, 3.0), "ARI")
 
 
@@ -59,16 +60,17 @@ def write_demo_dataset(
         target: Grid and modality of the target scans.
     """
     folder, supervised = Path(folder), Path(folder) / SUPERVISED
+    names = source.modality.lower(), target.modality.lower()
     for n in range(source_cases):
         scan = _draw(seed, 0, n, source)
-        _write(scan, source, f"ct_{n + 1:02d}", folder / "imagesTr", folder / "labelsTr")
+        _write(scan, source, f"{names[0]}_{n + 1:02d}", folder / "imagesTr", folder / "labelsTr")
     for n in range(target_cases):
         scan = _draw(seed, 1, n, target)
-        _write(scan, target, f"mr_{n + 1:02d}", folder / "imagesTr_target", None)
-        _write(scan, target, f"mr_{n + 1:02d}", supervised / "imagesTr", supervised / "labelsTr")
+        _write(scan, target, f"{names[1]}_{n + 1:02d}", folder / "imagesTr_target", None)
+        _write(scan, target, f"{names[1]}_{n + 1:02d}", supervised / "imagesTr", supervised / "labelsTr")
     for n in range(test_cases):
         scan = _draw(seed, 2, n, target)
-        _write(scan, target, f"mr_test_{n + 1:02d}", folder / "imagesTs", folder / "labelsTs")
+        _write(scan, target, f"{names[1]}_test_{n + 1:02d}", folder / "imagesTs", folder / "labelsTs")
     _write_dataset_json(folder, source.modality, target.modality, source_cases)
     _write_dataset_json(supervised, target.modality, target.modality, target_cases)
 

@@ -1,4 +1,4 @@
-"""Scans of an anatomy: how CT and T2-weighted, fat-suppressed MR would show it, each scan in a style of its own."""
+"""Scans of an anatomy: how CT, fat-suppressed T2 and T1 would show it, each scan in a style of its own."""
 
 from __future__ import annotations
 
@@ -26,6 +26,16 @@ _MR = {
     Tissue.BOWEL_WALL: 0.4, Tissue.RIGHT_PELVIS: 0.88, Tissue.LEFT_PELVIS: 0.88, Tissue.BOWEL_FLUID: 0.92,
     Tissue.GALLBLADDER: 1.0, Tissue.CORD: 1.0,
 }  # fmt: skip
+# T1-weighted MR: bright fat, dark fluid, the liver brighter than spleen and kidneys; nearly all of it is the other way
+# round in T2.
+_T1 = {
+    Tissue.AIR: 0.0, Tissue.LUNG: 0.03, Tissue.VESSEL: 0.12, Tissue.BOWEL_FLUID: 0.2, Tissue.RIGHT_PELVIS: 0.22,
+    Tissue.LEFT_PELVIS: 0.22, Tissue.CORD: 0.25, Tissue.GALLBLADDER: 0.25, Tissue.STOMACH: 0.3,
+    Tissue.LIVER_VESSEL: 0.35, Tissue.SPLEEN: 0.36, Tissue.RIGHT_KIDNEY: 0.42, Tissue.LEFT_KIDNEY: 0.42,
+    Tissue.MUSCLE: 0.42, Tissue.BONE: 0.5, Tissue.BOWEL_WALL: 0.5, Tissue.LIVER: 0.6, Tissue.SKIN: 0.6,
+    Tissue.BOWEL_PASTE: 0.7, Tissue.FAT: 0.95,
+}  # fmt: skip
+MODALITIES = ("CT", "MR", "T1")
 
 
 @dataclass(frozen=True)
@@ -49,7 +59,8 @@ def draw_style(rng: np.random.Generator, modality: str) -> Style:
 
     Args:
         rng: Source of the random values.
-        modality: "CT" or "MR". MR has three contrasts: moderate, strong T2 weighting, and poor suppression of fat.
+        modality: "CT", "MR" or "T1". MR is T2-weighted with fat suppressed and has three contrasts: moderate, strong T2
+            weighting, and poor suppression.
 
     Raises:
         ValueError: Another modality.
@@ -62,8 +73,12 @@ def draw_style(rng: np.random.Generator, modality: str) -> Style:
         return _style(
             _alike(means), texture=9, noise=rng.uniform(8, 14), bias=0.0, blur=rng.uniform(1.5, 2.5), gain=1.0
         )
-    if modality != "MR":
-        raise ValueError(f"modality must be 'CT' or 'MR', not {modality!r}")
+    _require(modality)
+    if modality == "T1":
+        means = _ordered(_T1)
+        means = means ** rng.uniform(0.85, 1.2) * np.exp(rng.normal(0, 0.07, means.shape))
+        noise, bias, blur = rng.uniform(0.02, 0.04), rng.uniform(0.12, 0.25), rng.uniform(2.0, 3.0)
+        return _style(_alike(means), texture=0.04, noise=noise, bias=bias, blur=blur, gain=rng.uniform(400, 1200))
     means = _ordered(_MR)
     contrast = rng.integers(3)
     if contrast == 1:
@@ -74,6 +89,11 @@ def draw_style(rng: np.random.Generator, modality: str) -> Style:
     means = means * np.exp(rng.normal(0, 0.07, means.shape))
     bias, blur, gain = rng.uniform(0.15, 0.28), rng.uniform(2.0, 3.2), rng.uniform(400, 1200)
     return _style(_alike(means), texture=0.05, noise=rng.uniform(0.02, 0.04), bias=bias, blur=blur, gain=gain)
+
+
+def _require(modality: str) -> None:
+    if modality not in MODALITIES:
+        raise ValueError(f"modality must be one of {', '.join(MODALITIES)}, not {modality!r}")
 
 
 def _ordered(means: Mapping[Tissue, float]) -> NDArray[np.float64]:
@@ -98,7 +118,7 @@ def render(
 
     Args:
         tissue: Tissue map (D, H, W).
-        modality: "CT" (HU, Gaussian noise) or "MR" (arbitrary unit, bias field, Rician noise, zero or more).
+        modality: "CT" (HU, Gaussian noise), or "MR" or "T1" (arbitrary unit, bias field, Rician noise, zero or more).
         style: What `draw_style` gave for this modality.
         rng: Source of texture, noise and bias field.
         spacing: Voxel size in mm, (D, H, W).
@@ -109,8 +129,7 @@ def render(
     Raises:
         ValueError: Another modality.
     """
-    if modality not in ("CT", "MR"):
-        raise ValueError(f"modality must be 'CT' or 'MR', not {modality!r}")
+    _require(modality)
     shape = tissue.shape
     image: FloatArray = np.asarray(style.intensities, np.float32)[tissue]
     solid = ~np.isin(tissue, (Tissue.AIR, Tissue.LUNG))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from darnet.demo.anatomy import Tissue, draw_anatomy
-from darnet.demo.phantom import Style, draw_style, render
+from darnet.demo.phantom import MODALITIES, Style, draw_style, render
 
 SHAPE, SPACING = (17, 48, 48), (12.0, 6.0, 6.0)
 
@@ -56,7 +56,7 @@ def test_bowel_fillings_look_like_organs():
 
 
 def test_kidneys_look_alike():
-    for modality in ("CT", "MR"):
+    for modality in MODALITIES:
         values = draw_style(np.random.default_rng(1), modality).intensities
         assert values[Tissue.LEFT_KIDNEY] == values[Tissue.RIGHT_KIDNEY]
 
@@ -78,7 +78,7 @@ def test_bias_field_is_of_mr_alone(tissue: np.ndarray):
 
 def test_same_seed_same_scan_and_input_untouched(tissue: np.ndarray):
     before = tissue.copy()
-    for modality in ("CT", "MR"):
+    for modality in MODALITIES:
         first, again = scan_of(tissue, modality, 4), scan_of(tissue, modality, 4)
         np.testing.assert_array_equal(first, again)
         assert first.dtype == np.float32
