@@ -1,6 +1,7 @@
 """Head phantoms whose tumour trades places in brightness with the fluid beside it: T1 with contrast agent to T2.
 
-In T1 the tumour is the brightest and fluid is dark; in T2 fluid is the brightest, the tumour about as bright as brain, and vessels are black. Tumour and cochlea are found by their place and shape, or not at all.
+In T1 the tumour is the brightest and fluid is dark; in T2 fluid is the brightest, the tumour about as bright as brain,
+and vessels are black. Tumour and cochlea are found by their place and shape, or not at all.
 """
 
 from __future__ import annotations
