@@ -154,7 +154,7 @@ def _draw_tumour(head: _Head, side: int) -> None:
     canal = head.level((centre[0], 1, side * 31), (2.6, 2.4, rng.uniform(3, 8)))
     head.paint(canal < 1, Tissue.TUMOUR)
     if radius > 9:
-        head.paint((tumour < 0.8) & (head.field(7) > 1.1), Tissue.CYST)
+        head.paint((tumour < 0.8) & (head.field(7) > 1.1) & (head.tissue == Tissue.TUMOUR), Tissue.CYST)
 
 
 def render_head(tissue: NDArray[np.uint8], rng: np.random.Generator, protocol: Protocol) -> FloatArray:

@@ -23,6 +23,7 @@ TEST_CASES = 6
 def write_abdomen_dataset(folder: Path, seed: int = 0) -> None:
     """Write a raw data set of the demo's anatomies: labelled T1, unlabelled T2, labelled T2 for evaluation."""
     write_demo_dataset(folder, seed, test_cases=TEST_CASES, source=T1)
+    shutil.rmtree(folder / "labelsTr_target", ignore_errors=True)
     (folder / SUPERVISED / "labelsTr").rename(folder / "labelsTr_target")
     shutil.rmtree(folder / SUPERVISED)
 

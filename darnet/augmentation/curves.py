@@ -39,12 +39,13 @@ def slices_along_curves(slices: Tensor, rng: np.random.Generator, share: float) 
     """Show slices along random curves, each along its own.
 
     Args:
-        slices: (N, 1, H, W) in -1..1; pixels up to `AIR` stay as they are, all others come to `DARKEST`..1.
+        slices: (N, C, H, W) in -1..1, C planes along the same curve; pixels up to `AIR` stay as they are, all others
+            come to `DARKEST`..1.
         rng: Source of the curves.
         share: Of the slices that get one; the others stay as they are.
 
     Returns:
-        (N, 1, H, W) in -1..1, of the type of the slices.
+        (N, C, H, W) in -1..1, of the type of the slices.
     """
     shown = [
         along_curve(image.float(), (curve_of(draw_steps(rng)) + 1) * ((1 - DARKEST) / 2) + np.float32(DARKEST))

@@ -148,7 +148,7 @@ def describe(plans: Plans) -> str:
     cross = " x ".join
     pre, tra, seg = plans.preprocessing, plans.translation, plans.segmentation
     styles, few = plans.translations_a_case, plans.synthesis.styles_a_case
-    a_scan = f", {few} a scan" if few and few < styles else ""
+    a_scan = f", most scans in {few} of them" if few and few < styles else ""
     windows = f" in windows of {cross(map(str, tra.window))}" if tra.window else ""
     lines = [
         f"  plan          preset {plans.preset}",

@@ -11,6 +11,7 @@ from typing import Any
 from darnet.baselines import with_rounds
 from darnet.errors import ConfigurationError
 from darnet.planning import find_preset
+from darnet.planning.kinds import appearance_share
 from darnet.planning.topology import round_up
 from darnet.plans import Plans, check_plans
 
@@ -41,11 +42,13 @@ class Row:
 
 
 def planned(part: str, name: str, otherwise: Value) -> Callable[[Plans], Value]:
-    """The plan's own value of a field where it is not the default, else another."""
+    """The plan's own value of a field where it is not the default, else another, or what that gives for the plan."""
 
     def value(plans: Plans) -> Value:
         own: Value = getattr(getattr(plans, part), name)
-        return otherwise if own == _default(getattr(plans, part), name) else own
+        if own != _default(getattr(plans, part), name):
+            return own
+        return otherwise(plans) if callable(otherwise) else otherwise
 
     return value
 
@@ -94,6 +97,10 @@ def _matched_translated(plans: Plans) -> Value:
     return own.matched_translated if own.matched_share else _FAST.matched_translated
 
 
+def _appearance(plans: Plans) -> Value:
+    return appearance_share(_FAST, plans.source.modality, plans.target.modality)[0]
+
+
 _FAST = find_preset("fast")
 _ISOTROPIC = {"strides": _halved_everywhere}
 _SELF_TRAINING = _upgrade("self_training", rounds=_FAST.rounds)
@@ -102,7 +109,7 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
     "class_gain": ("+ gains of single classes", _upgrade("segmentation", class_gain=_FAST.class_gain)),
     "random_appearance": (
         "+ random convolutions and intensity curves",
-        _upgrade("segmentation", random_convolution=_FAST.random_convolution, appearance=_FAST.appearance),
+        _upgrade("segmentation", random_convolution=_FAST.random_convolution, appearance=_appearance),
     ),
     "source_share": (
         "+ patches of source volumes as they are",

@@ -7,6 +7,7 @@ import re
 import numpy as np
 
 from darnet.planning.fingerprint import Fingerprint
+from darnet.planning.presets import Preset
 
 HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store
 BRIGHTEST_CT = 400.0  # HU that the median of no body reaches
@@ -16,12 +17,36 @@ SOFT_TISSUE = 150.0  # HU that the median of a body lies below
 
 def is_ct(modality: str) -> bool:
     """Whether a name of scans, as in `domains` of dataset.json, means computed tomography."""
-    return re.search(r"(?<![a-z])(cb)?ct(?![a-z])|computed", modality.lower()) is not None
+    return re.search(r"(?<![a-z])(cb|ce|ld|nc)?cta?(?![a-z])|computed", modality.lower()) is not None
+
+
+def is_mr(modality: str) -> bool:
+    """Whether a name of scans means magnetic resonance: by its name, or that of a sequence."""
+    names = r"(?<![a-z])(ce|hr)?(mri?|t1|t2|flair|pd|dwi|adc|swi|bssfp|lge)|magnetic|spir|dixon"
+    return not is_ct(modality) and re.search(names, modality.lower()) is not None
 
 
 def has_hounsfield_units(median: float) -> bool:
     """Whether the median within the body may be one of a CT."""
     return HOUNSFIELD[0] < median < BRIGHTEST_CT
+
+
+def appearance_share(preset: Preset, source: str, target: str) -> tuple[float, str]:
+    """Share of the patches that get a curve which rises or falls, and why.
+
+    Of two sequences of MR, such as T1 and T2, one often shows bright what the other shows dark, nearly everywhere.
+    Between CT and MR the order of a few tissues changes, and more curves cost more than they help.
+
+    Args:
+        preset: Shares of both.
+        source: Modality of the source scans.
+        target: Modality of the target scans.
+    """
+    if is_mr(source) and is_mr(target) and source.lower() != target.lower():
+        share, why = preset.appearance_of_sequences, "between two sequences nearly all that is bright may become dark"
+    else:
+        share, why = preset.appearance, "what is bright in one kind of scan may be dark in another"
+    return share, why if share else f"preset {preset.name}: the paper's augmentations alone"
 
 
 def doubtful_kinds(fingerprint: Fingerprint, source: str, target: str) -> list[str]:

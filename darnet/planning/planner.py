@@ -10,6 +10,7 @@ from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
 from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.intensities import intensity_rule
+from darnet.planning.kinds import appearance_share
 from darnet.planning.memory import largest_patch, predict_memory
 from darnet.planning.presets import Preset
 from darnet.planning.sides import sided_names
@@ -220,6 +221,7 @@ def plan_segmentation(
         iterations = max(round(preset.segmentation_epochs * volumes / BATCH_SIZE), 100)
         why_length = f"{preset.segmentation_epochs} epochs of {volumes} translated volumes, {BATCH_SIZE} an iteration"
     mirrored, why_mirror = mirror_axes(fingerprint, info, preset)
+    appearance, why_appearance = appearance_share(preset, info.source_modality, info.target_modality)
     memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes)
     plan = SegmentationPlan(
         patch_size=patch,
@@ -228,7 +230,7 @@ def plan_segmentation(
         strides=strides,
         iterations=iterations,
         learning_rate=preset.learning_rate,
-        appearance=preset.appearance,
+        appearance=appearance,
         random_convolution=preset.random_convolution,
         class_gain=preset.class_gain,
         source_share=preset.source_share,
@@ -251,9 +253,7 @@ def plan_segmentation(
             "source_share": "a short training of the translator blurs; source volumes show the borders as they are"
             if preset.source_share
             else f"preset {preset.name}: the paper trains on translated volumes alone",
-            "appearance": "curves that rise or fall: what is bright in one kind of scan may be dark in another"
-            if preset.appearance
-            else f"preset {preset.name}: the paper's augmentations alone",
+            "appearance": why_appearance,
             "random_convolution": "made-up contrasts besides the translator's, so that shape counts more than intensity"
             if preset.random_convolution
             else f"preset {preset.name}: the paper's augmentations alone",
@@ -271,9 +271,8 @@ def plan_synthesis(fingerprint: Fingerprint, preset: Preset) -> SynthesisPlan:
         styles_a_case=few,
         why={
             "number_of_styles": "as many as in the paper",
-            "styles_a_case": f"all of {cases} cases"
-            if few is None
-            else f"about {most} volumes of {cases} cases, or one a case: more would take longer than training needs",
+            "styles_a_case": f"{cases} source cases: all styles are {cases * STYLES} volumes"
+            + ("" if few is None else ", which would take longer to translate than the training needs them"),
             "choice": "as in the paper: the style of a random target slice out of each group of alike ones",
         },
     )

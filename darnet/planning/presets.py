@@ -32,6 +32,7 @@ class Preset:
             limit.
         mirror: Whether patches and slices are mirrored at all.
         appearance: Share of patches with a random intensity curve, rising or falling.
+        appearance_of_sequences: The same between two sequences of MR.
         random_convolution: Share of patches that a random shallow network changes.
         class_gain: Strength of the gains of single classes in patches.
         source_share: Share of patches out of source volumes as they are.
@@ -64,6 +65,7 @@ class Preset:
     translated_volumes: int | None
     mirror: bool
     appearance: float
+    appearance_of_sequences: float
     random_convolution: float
     class_gain: float
     source_share: float
@@ -98,6 +100,7 @@ PRESETS = {
         translated_volumes=None,
         mirror=True,
         appearance=0.0,
+        appearance_of_sequences=0.0,
         random_convolution=0.0,
         class_gain=0.0,
         source_share=0.0,
@@ -128,6 +131,7 @@ PRESETS = {
         translated_volumes=120,
         mirror=False,
         appearance=0.2,
+        appearance_of_sequences=1.0,
         random_convolution=0.4,
         class_gain=0.5,
         source_share=0.7,

@@ -101,14 +101,15 @@ class Plans:
     def styles_of_cases(self, cases: Sequence[str]) -> dict[str, tuple[int, ...]]:
         """Styles, which count from 0, that each source case is translated into.
 
-        All of them, or `synthesis.styles_a_case` in turn, so that each style is as frequent.
+        All of them, or `synthesis.styles_a_case` in turn, so that each style is as frequent; a few cases have all.
         """
         every, few = tuple(range(self.translations_a_case)), self.synthesis.styles_a_case
         if few is None or few >= len(every):
             return dict.fromkeys(cases, every)
         complete = set(spread(cases, COMPLETE_CASES))
-        turns = {case: sorted((n * few + k) % len(every) for k in range(few)) for n, case in enumerate(cases)}
-        return {case: every if case in complete else tuple(turns[case]) for case in cases}
+        others = [case for case in cases if case not in complete]
+        turns = {case: sorted((n * few + k) % len(every) for k in range(few)) for n, case in enumerate(others)}
+        return {case: tuple(turns[case]) if case in turns else every for case in cases}
 
     def domain(self, name: str) -> DomainPlan:
         return self.source if name == "source" else self.target

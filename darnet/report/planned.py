@@ -35,6 +35,7 @@ WORDS = {
     "method": ("kind of translator", ""),
     "width": ("features of the first layer", ""),
     "number_of_styles": ("styles", ""),
+    "styles_a_case": ("styles that a source scan is translated into", ""),
     "choice": ("choice of the style", ""),
     "learning_rate": ("learning rate", ""),
     "learning_rate_generator": ("learning rate", ""),
@@ -142,6 +143,8 @@ def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
     name, unit = WORDS.get(key, (key.replace("_", " "), ""))
     if key == "source_depth" and value is None:
         return name, "not cut"
+    if key == "styles_a_case" and value is None:
+        return name, "all"
     if key == "window" and value is None:
         return name, "all of it"
     if key == "matched_translated" and value is None:

@@ -70,7 +70,9 @@ def gather_translation(layout: DatasetLayout, plans: Plans | None) -> Translatio
     )
     there = set(synthetic.case_ids())
     styles = 0 if plans is None else plans.translations_a_case
-    whole = [c for c in source.case_ids() if styles and all(variant_name(c, k) in there for k in range(styles))]
+    wanted = {} if plans is None else plans.styles_of_cases(source.case_ids())
+    complete = [case for case, own in wanted.items() if len(own) == styles]
+    whole = [c for c in complete if all(variant_name(c, k) in there for k in range(styles))]
     if plans is None or not whole or not target.case_ids():
         missing.append("There are no translated volumes yet. darnet_train makes them after the translator.")
         return TranslationSection(tuple(missing), previews=previews)

@@ -54,6 +54,8 @@ def synthesize(
 ) -> dict[str, tuple[str, ...]]:
     """Translate all source volumes into styles of the target, case by case; what is there already is kept.
 
+    Volumes in styles that a case does not have any more are removed.
+
     Args:
         plans: The plan.
         translator: Trained weights.
@@ -92,13 +94,15 @@ def synthesize(
                     raise
                 remedy = "lower synthesis.batch_size in plans.json, or choose another -device"
                 raise out_of_memory("synthesis", f"case {case_id}", remedy) from error
-            refuse_collapse(volumes, image, case_id)
+            refuse_collapse(volumes, image, case_id, wanted[case_id])
             if not variants:
                 labels = source.labels(case_id) if record.has_labels else None
                 draw_styles(image, volumes, picture, labels, case_id)
             for name, volume in zip(names, volumes, strict=True):
                 made = dataclasses.replace(record, case_id=name, content_hash=content_hash, has_labels=False)
                 synthetic.write(made, volume[None], None)
+        for style in set(range(plans.translations_a_case)) - set(wanted[case_id]):
+            synthetic.remove(variant_name(case_id, style))
         variants[case_id] = names
     return variants
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import torch
 from torch.nn import functional as F
@@ -48,19 +50,20 @@ def translate_volume(
     return out
 
 
-def refuse_collapse(volumes: np.ndarray, source: np.ndarray, case_id: str) -> None:
+def refuse_collapse(volumes: np.ndarray, source: np.ndarray, case_id: str, styles: Sequence[int]) -> None:
     """Stop before a segmentation learns on nothing.
 
     Args:
         volumes: (K, D, H, W) translations.
         source: (1, D, H, W) what they were made from.
         case_id: For the message.
+        styles: Of the translations, counted from 0; for the message.
 
     Raises:
         DataError: A translation is not finite, constant within the body, or the same picture for all planes.
     """
     body = source[0] > BACKGROUND + 0.1
-    for index, volume in enumerate(volumes):
+    for style, volume in zip(styles, volumes, strict=True):
         fault = ""
         if not np.isfinite(volume).all():
             fault = "it has values that are not finite"
@@ -71,6 +74,6 @@ def refuse_collapse(volumes: np.ndarray, source: np.ndarray, case_id: str) -> No
         if fault:
             raise DataError(
                 f"the translation has collapsed: {fault}",
-                where=f"case {case_id}, style {index + 1}",
+                where=f"case {case_id}, style {style + 1}",
                 remedy="look at results/.../translation/previews; train the translator longer or with another seed",
             )

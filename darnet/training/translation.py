@@ -164,13 +164,13 @@ class TranslationStep:
         """See `TrainingStep`."""
         rng = generator_for(self.seed, self.stage, iteration)
         a, b = self._batch(rng)
-        shown = self._shown(a.images, b.images, rng)
+        shown, beside = self._shown(a, b, rng)
         with autocast(self.device):
             t = translate_both_ways(self.translator, a.images, b.images, shown)
             discriminator = self._discriminator_loss(t)
         finite = finite_step(discriminator, self.discriminator_optimizer)
         with autocast(self.device):
-            parts = {**self._generator_losses(t), **self._source_losses(t, a)}
+            parts = {**self._generator_losses(t), **self._source_losses(t, a, beside)}
             generator = self._weighted(parts)
         finite = finite and finite_step(generator, self.generator_optimizer)
         if finite:
@@ -183,10 +183,18 @@ class TranslationStep:
         a = self.source.batch(rng)
         return a.to(self.device), self.target.batch(rng).to(self.device)
 
-    def _shown(self, a: Tensor, b: Tensor, rng: np.random.Generator) -> Tensor | None:
-        """What the content encoder sees: part of the slices along a curve, as far as the plan says so."""
+    def _shown(self, a: SliceBatch, b: SliceBatch, rng: np.random.Generator) -> tuple[Tensor | None, Tensor | None]:
+        """What the content encoder sees of both domains, and of the neighbours of source slices.
+
+        As far as the plan says so, slices are shown along curves, a neighbour along its slice's.
+        """
         share = self.plan.content_curves
-        return slices_along_curves(torch.cat((a, b)), rng, share) if share else None
+        if not share:
+            return None, a.neighbours
+        with_neighbours = a.images if a.neighbours is None else torch.cat((a.images, a.neighbours), dim=1)
+        source = slices_along_curves(with_neighbours, rng, share)
+        shown = torch.cat((source[:, :1], slices_along_curves(b.images, rng, share)))
+        return shown, None if a.neighbours is None else source[:, 1:]
 
     def _discriminator_loss(self, t: Translations) -> Tensor:
         """L_GAN of both image discriminators and of the content discriminator, to be made small by them."""
@@ -219,14 +227,14 @@ class TranslationStep:
             "adversarial_content": content,
         }
 
-    def _source_losses(self, t: Translations, a: SliceBatch) -> dict[str, Tensor]:
+    def _source_losses(self, t: Translations, a: SliceBatch, shown_beside: Tensor | None) -> dict[str, Tensor]:
         """What source slices alone are asked for, as far as the plan has weights for it."""
         losses = {}
         if self.head is not None and a.labels is not None:
             logits = self.head(torch.cat((t.content_a, t.content_ab)))
             losses["segmentation"] = content_segmentation_loss(logits, a.labels.repeat(2, 1, 1))
-        if self.plan.depth_consistency and a.neighbours is not None:
-            beside = self.translator(a.neighbours, t.style_b)
+        if self.plan.depth_consistency and a.neighbours is not None and shown_beside is not None:
+            beside = self.translator(shown_beside, t.style_b)
             losses["depth"] = depth_consistency_loss(t.a, a.neighbours, t.ab, beside)
         return losses
 

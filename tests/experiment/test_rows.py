@@ -223,3 +223,12 @@ def test_a_field_that_a_new_row_changes_is_at_its_default_in_all_others(plans, m
     assert plans_of(row_of("multi_style"), changed).segmentation.elastic == 0.9
     monkeypatch.setattr(rows, "ROWS", (*ROWS, Row("new", "text", {"segmentation": {"elastic": 0.5}})))
     assert plans_of(row_of("multi_style"), changed).segmentation.elastic == 0.05
+
+
+def test_curves_of_a_row_follow_the_kinds_of_scans(make_small_plans):
+    plain, fast = make_small_plans(), find_preset("fast")
+    found = {}
+    for source in ("CT", "T1"):
+        plans = dataclasses.replace(plain, source=dataclasses.replace(plain.source, modality=source))
+        found[source] = plans_of(row_of("random_appearance"), plans).segmentation.appearance
+    assert found == {"CT": fast.appearance, "T1": fast.appearance_of_sequences}

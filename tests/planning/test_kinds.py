@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from darnet.planning import CaseFingerprint, Fingerprint, doubtful_kinds
-from darnet.planning.kinds import is_ct
+from darnet.planning.kinds import is_ct, is_mr
 
 CT, WINDOWED_CT, OFFSET_CT = (-180, -90, 40, 200, 600), (-125, -90, 40, 200, 275), (844, 934, 1064, 1224, 1624)
 MR, SCALED_MR, BRIGHT_MR = (3, 20, 250, 700, 1200), (-2, -1, 0, 1, 3), (3, 60, 700, 1500, 2500)
@@ -22,11 +22,21 @@ def fingerprint_of(source, target):
 
 
 @pytest.mark.parametrize(
-    ("name", "ct"), [("CT", True), ("low-dose ct", True), ("CBCT", True), ("Computed tomography", True), ("MR", False),
-                     ("T2-SPIR", False), ("ceT1", False), ("abdomen", False), ("spectral", False)],
+    ("name", "ct"), [("CT", True), ("low-dose ct", True), ("CBCT", True), ("CTA", True), ("CECT", True), ("MR", False),
+                     ("Computed tomography", True), ("OCT", False), ("T2-SPIR", False), ("ceT1", False),
+                     ("abdomen", False), ("spectral", False)],
 )  # fmt: skip
 def test_names_of_ct(name, ct):
     assert is_ct(name) == ct
+
+
+@pytest.mark.parametrize(
+    ("name", "mr"), [("MR", True), ("MRI", True), ("MR T2-SPIR", True), ("T1", True), ("ceT1", True), ("hrT2", True),
+                     ("contrast-enhanced T1", True), ("bSSFP", True), ("T1ce", True), ("FLAIR", True), ("CT", False),
+                     ("PET", False), ("unknown", False), ("ultrasound", False), ("CECT", False)],
+)  # fmt: skip
+def test_names_of_mr(name, mr):
+    assert is_mr(name) == mr
 
 
 @pytest.mark.parametrize(

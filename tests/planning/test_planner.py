@@ -315,4 +315,28 @@ def test_many_source_cases_are_translated_into_fewer_styles_each(fingerprint_of,
     plans = plans_of(fingerprint_of(count=cases), preset)
     assert plans.synthesis.styles_a_case == styles
     volumes = sum(map(len, plans.styles_of_cases([f"scan_{n:03d}" for n in range(cases)]).values()))
-    assert volumes == 5 * cases if styles is None else volumes <= max(120, cases) + 8 * 5
+    assert volumes == 5 * cases if styles is None else volumes == cases * styles + 8 * (5 - styles)
+
+
+@pytest.mark.parametrize(
+    ("preset", "source", "target", "share"),
+    [
+        ("fast", "CT", "MR T2-SPIR", 0.2),
+        ("fast", "MR", "CT", 0.2),
+        ("fast", "CT", "CT", 0.2),
+        ("fast", "MR", "MR", 0.2),
+        ("fast", "T2", "t2", 0.2),
+        ("fast", "T1", "unknown", 0.2),
+        ("fast", "ultrasound", "MR", 0.2),
+        ("fast", "CECT", "MR T1", 0.2),
+        ("fast", "T1ce", "T2", 1.0),
+        ("fast", "MR T1-DUAL", "MR T2-SPIR", 1.0),
+        ("fast", "contrast-enhanced T1", "high-resolution T2", 1.0),
+        ("paper", "CT", "MR", 0.0),
+        ("paper", "T1", "T2", 0.0),
+    ],
+)
+def test_two_sequences_get_more_curves(fingerprint_of, preset, source, target, share):
+    plans = plans_of(fingerprint_of(), preset, info_of(source=source, target=target))
+    assert plans.segmentation.appearance == share
+    assert ("sequences" in plans.segmentation.why["appearance"]) == (share == 1.0)

@@ -406,6 +406,19 @@ def test_resumed_training_with_curves_goes_on_exactly():
     assert resumed.update(1) == expected
 
 
+def test_a_neighbour_is_shown_along_the_curve_of_its_slice():
+    """Planes that are the same have the same translation, whatever the curve."""
+
+    class Twins(FixedSlices):
+        def batch(self, rng):
+            batch = super().batch(rng)
+            return dataclasses.replace(batch, neighbours=batch.images.clone())
+
+    plan = dataclasses.replace(WITH_CURVES, depth_consistency=1.0)
+    losses = tiny_step(plan, kind=Twins).update(0)
+    assert losses.depth is not None and losses.depth < 1e-5
+
+
 def test_training_lowers_the_reconstruction():
     step = tiny_step()
     first = step.update(0).image
