@@ -22,8 +22,13 @@ def is_ct(modality: str) -> bool:
 
 def is_mr(modality: str) -> bool:
     """Whether a name of scans means magnetic resonance: by its name, or that of a sequence."""
-    names = r"(?<![a-z])(ce|hr)?(mri?|t1|t2|flair|pd|dwi|adc|swi|bssfp|lge)|magnetic|spir|dixon"
-    return not is_ct(modality) and re.search(names, modality.lower()) is not None
+    named = _names_sequence(modality) or re.search(r"(?<![a-z])mri?(?![a-z])|magnetic", modality.lower()) is not None
+    return named and not is_ct(modality)
+
+
+def _names_sequence(modality: str) -> bool:
+    names = r"(?<![a-z])(ce|hr)?(t1|t2|flair|pd|dwi|adc|swi|bssfp|lge)|spir|dixon"
+    return re.search(names, modality.lower()) is not None
 
 
 def has_hounsfield_units(median: float) -> bool:
@@ -35,14 +40,16 @@ def appearance_share(preset: Preset, source: str, target: str) -> tuple[float, s
     """Share of the patches that get a curve which rises or falls, and why.
 
     Of two sequences of MR, such as T1 and T2, one often shows bright what the other shows dark, nearly everywhere.
-    Between CT and MR the order of a few tissues changes, and more curves cost more than they help.
+    Between CT and MR the order of a few tissues changes, and more curves cost more than they help. MR whose sequence is
+    not named may be of two.
 
     Args:
         preset: Shares of both.
         source: Modality of the source scans.
         target: Modality of the target scans.
     """
-    if is_mr(source) and is_mr(target) and source.lower() != target.lower():
+    same_sequence = source.lower() == target.lower() and _names_sequence(source)
+    if is_mr(source) and is_mr(target) and not same_sequence:
         share, why = preset.appearance_of_sequences, "between two sequences nearly all that is bright may become dark"
     else:
         share, why = preset.appearance, "what is bright in one kind of scan may be dark in another"
