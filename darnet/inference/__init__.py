@@ -3,12 +3,14 @@
 from darnet.inference.checkpoints import (
     CHOICE,
     candidates,
+    checkpoint_of,
     choose_folds,
     chosen_checkpoint,
     last_checkpoint,
     load_network,
     trained_folds,
 )
+from darnet.inference.doubts import doubtful_shapes
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.folder import FolderOptions, check_output, predict_folder
 from darnet.inference.inputs import InputCase, find_inputs, select_part
@@ -23,8 +25,10 @@ __all__ = [
     "Predictor",
     "candidates",
     "check_output",
+    "checkpoint_of",
     "choose_folds",
     "chosen_checkpoint",
+    "doubtful_shapes",
     "find_inputs",
     "labels_on_input_grid",
     "last_checkpoint",

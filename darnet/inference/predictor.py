@@ -19,6 +19,7 @@ from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
 from darnet.imaging import sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
 from darnet.inference.checkpoints import checkpoint_of, choose_folds, iterations_of, leave_out_unfinished, load_network
+from darnet.inference.doubts import doubtful_shapes
 from darnet.inference.export import (
     Geometry,
     labels_on_input_grid,
@@ -104,7 +105,8 @@ class Predictor:
                 cases, or every such fold where there is none.
             device: Where to compute.
             step_size: Step of the sliding window as a fraction of the patch; None takes the plan's.
-            notice: Gets a sentence where something is done in another way than asked for.
+            notice: Gets a sentence where something is done in another way than asked for, and where a fold's network
+                found shapes unlike those of the source labels.
             self_trained: Take each fold's last finished round of self-training where there is one.
             chosen: Take the round that was chosen without labels instead of the last; None does as the plan says.
 
@@ -118,6 +120,9 @@ class Predictor:
             names = leave_out_unfinished(folder, names, plans, notice)
         paths = [checkpoint_of(folder, fold, plans, self_trained, chosen, notice) for fold in names]
         networks = [load_network(path, plans, notice) for path in paths]
+        for fold, path in zip(names, paths, strict=True):
+            if doubt := doubtful_shapes(folder, fold, path):
+                notice(doubt)
         iterations = {fold: iterations_of(path, plans) for fold, path in zip(names, paths, strict=True)}
         return cls(plans, networks, device, step_size, notice, iterations)
 

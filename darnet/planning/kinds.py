@@ -53,7 +53,10 @@ def appearance_share(preset: Preset, source: str, target: str) -> tuple[float, s
         share, why = preset.appearance_of_sequences, "between two sequences nearly all that is bright may become dark"
     else:
         share, why = preset.appearance, "what is bright in one kind of scan may be dark in another"
-    return share, why if share else f"preset {preset.name}: the paper's augmentations alone"
+    return (
+        share,
+        f"curves that rise or fall: {why}" if share else f"preset {preset.name}: the paper's augmentations alone",
+    )
 
 
 def doubtful_kinds(fingerprint: Fingerprint, source: str, target: str) -> list[str]:

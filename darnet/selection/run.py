@@ -18,7 +18,7 @@ import torch
 from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError
-from darnet.inference import CHOICE, Predictor, candidates, load_network
+from darnet.inference import CHOICE, Predictor, candidates, checkpoint_of, doubtful_shapes, load_network
 from darnet.io import CaseStore, only_one, read_json, sha256_of, write_json
 from darnet.plans import Plans
 from darnet.progress import track
@@ -50,7 +50,8 @@ def choose_round(
         target: Store of the target training scans.
         device: Where to compute.
         quiet: No progress bar.
-        notice: Gets a sentence while another fold writes.
+        notice: Gets a sentence while another fold writes, and where the network that prediction takes found shapes
+            unlike those of the source labels.
 
     Returns:
         The chosen one: "segmentation", "round_1", "round_2", ...
@@ -58,6 +59,24 @@ def choose_round(
     paths = candidates(results, str(fold), plans)
     if len(paths) == 1:
         return next(iter(paths))
+    chosen = _compared(plans, results, fold, paths, source, target, device, quiet, notice)
+    if doubt := doubtful_shapes(results, str(fold), checkpoint_of(results, str(fold), plans)):
+        notice(doubt)
+    return chosen
+
+
+def _compared(
+    plans: Plans,
+    results: Path,
+    fold: int | str,
+    paths: Mapping[str, Path],
+    source: CaseStore,
+    target: CaseStore,
+    device: torch.device,
+    quiet: bool,
+    notice: Callable[[str], None],
+) -> str:
+    """The chosen one of several networks, as it was compared before or now."""
     hashes = {name: sha256_of(path) for name, path in paths.items()}
     scans = tuple(spread(target.case_ids(), plans.most_compared))
     origin = _made_from(plans, source, target, scans, hashes)

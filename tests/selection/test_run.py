@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import shutil
 
 import numpy as np
 import pytest
 import torch
 
-from darnet.inference import CHOICE, Predictor, candidates, chosen_checkpoint, last_checkpoint
+from darnet.inference import CHOICE, Predictor, candidates, chosen_checkpoint, doubtful_shapes, last_checkpoint
 from darnet.io import CaseRecord, CaseStore, load_checkpoint, save_checkpoint, write_json
 from darnet.selection import choose_round
 from darnet.training import RunOptions, stage_hash
@@ -112,7 +113,7 @@ def predict_as(monkeypatch):
 )
 def test_the_good_network_is_chosen(kinds, chosen, plans, results, stores, predict_as):
     predict_as(**dict(zip(("segmentation", "round_1", "round_2"), kinds, strict=True)))
-    assert choose_round(plans, results, 0, *stores, CPU, quiet=True) == chosen
+    assert choose_round(plans, results, 0, *stores, CPU, quiet=True, notice=lambda _: None) == chosen
     values = json.loads((results / CHOICE).read_text())["folds"]["0"]
     assert values["chosen"] == chosen
     assert list(values["candidates"]) == ["segmentation", "round_1", "round_2"]
@@ -232,3 +233,45 @@ def test_one_network_needs_no_choice(tmp_path, plans, stores, write_results):
 def test_weights_do_not_depend_on_whether_one_is_chosen(plans):
     other = dataclasses.replace(plans, self_training=dataclasses.replace(plans.self_training, choose=True))
     assert stage_hash(other, "self_training") == stage_hash(plans, "self_training")
+
+
+def predicted_with(plans, results) -> tuple[list[str], list[str]]:
+    """What choosing a round says, and what loading the predictor says afterwards."""
+    training: list[str] = []
+    prediction: list[str] = []
+    choose_round(plans, results, 0, *plans_stores(results), CPU, quiet=True, notice=training.append)
+    Predictor.from_results(results, folds=(0,), notice=prediction.append)
+    return training, prediction
+
+
+def plans_stores(results) -> tuple[CaseStore, CaseStore]:
+    return CaseStore(results.parent / "source"), CaseStore(results.parent / "target")
+
+
+@pytest.mark.parametrize(("last", "doubtful"), [("good", False), ("unsure", False), ("blind", True)])
+def test_shapes_unlike_those_of_the_source_are_told_in_training_and_prediction(
+    last, doubtful, plans, results, stores, predict_as
+):
+    predict_as(segmentation="good", round_1="good", round_2=last)
+    for _ in range(2):  # what was compared before is told again
+        for said in predicted_with(plans, results):
+            assert [sentence.startswith("doubtful: what fold 0 found in 4 target") for sentence in said] == [
+                True
+            ] * doubtful
+    before: list[str] = []
+    Predictor.from_results(results, folds=(0,), self_trained=False, notice=before.append)
+    assert before == []
+
+
+def test_nothing_is_told_of_other_weights_or_without_a_comparison(plans, results, stores, predict_as):
+    predict_as(segmentation="good", round_1="good", round_2="blind")
+    choose_round(plans, results, 0, *stores, CPU, quiet=True, notice=lambda _: None)
+    path = results / "self_training/round_2/fold_0/checkpoint.safetensors"
+    assert doubtful_shapes(results, "0", path)
+    assert doubtful_shapes(results, "1", path) is None
+    shutil.copy(results / "self_training/round_1/fold_0/checkpoint.safetensors", path)
+    assert doubtful_shapes(results, "0", path) is None
+    (results / CHOICE).write_text("[]")
+    assert doubtful_shapes(results, "0", path) is None
+    (results / CHOICE).unlink()
+    assert doubtful_shapes(results, "0", path) is None
