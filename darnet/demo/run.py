@@ -190,7 +190,7 @@ def _pictures(layout: DatasetLayout) -> dict[str, Path]:
 
 
 def _predict_and_evaluate(layout: DatasetLayout, folder: Path, plans: Plans, options: RunOptions) -> Summary:
-    predictor = Predictor.from_results(folder, folds=(FOLD,), device=options.device)
+    predictor = Predictor.from_results(folder, folds=(FOLD,), device=options.device, notice=options.notice)
     output = folder / "predictions"
     show = FolderOptions(preview=True, quiet=options.quiet)
     predict_folder(layout.raw / "imagesTs", output, predictor, show, notice=lambda _: None)
