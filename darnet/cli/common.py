@@ -178,7 +178,18 @@ def entry(
         with contextlib.suppress(OSError):
             print(f"{command.prog}: {message}", file=sys.stderr, flush=True)
         return code
+    finally:
+        _flush_output()
     return int(ExitCode.DONE)
+
+
+def _flush_output() -> None:
+    """Write what is buffered. Where nobody reads it any more it is dropped: the exit code is that of the work."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        with contextlib.suppress(OSError), Path(os.devnull).open("wb") as nowhere:
+            os.dup2(nowhere.fileno(), sys.stdout.fileno())
 
 
 class _SigTerm(KeyboardInterrupt):
