@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from darnet.demo.anatomy import FloatArray, smooth_field
+from darnet.demo.anatomy import Canvas, FloatArray, smooth_field
 from darnet.demo.dataset import Protocol, stored_affine, to_stored
 from darnet.io import write_json, write_new_image, write_new_labels
 
@@ -45,30 +45,6 @@ INTENSITIES = {
 }
 
 
-class _Head:
-    """Bent coordinates (z, y, x) in mm from the middle, towards head, back and left, and what is drawn in them."""
-
-    def __init__(self, rng: np.random.Generator, protocol: Protocol) -> None:
-        self.rng, self.protocol = rng, protocol
-        axes = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(protocol.shape, protocol.spacing, strict=True)]
-        straight = np.meshgrid(*axes, indexing="ij")
-        self.points = [np.float32(s) + 3 * self.field(50) for s in straight]
-        self.tissue: NDArray[np.uint8] = np.full(protocol.shape, Tissue.AIR, np.uint8)
-
-    def field(self, wavelength: float) -> FloatArray:
-        return smooth_field(self.rng, self.protocol.shape, self.protocol.spacing, wavelength)
-
-    def level(
-        self, centre: tuple[float, float, float], radii: tuple[float, float, float], bumps: float = 0
-    ) -> FloatArray:
-        """Level of an ellipsoid: below 1 inside."""
-        total = sum(((p - np.float32(c)) / r) ** 2 for p, c, r in zip(self.points, centre, radii, strict=True))
-        return np.asarray(np.sqrt(total) + bumps * self.field(12), np.float32)
-
-    def paint(self, where: NDArray[np.bool_], tissue: Tissue) -> None:
-        self.tissue[where] = tissue
-
-
 def draw_head(rng: np.random.Generator, protocol: Protocol) -> NDArray[np.uint8]:
     """Draw one head about the inner ears, with a tumour in the cistern of one side.
 
@@ -79,7 +55,7 @@ def draw_head(rng: np.random.Generator, protocol: Protocol) -> NDArray[np.uint8]
     Returns:
         Tissue map (D, H, W) of `Tissue` values.
     """
-    head = _Head(rng, protocol)
+    head = Canvas(rng, protocol.shape, protocol.spacing, bend=(3, 50), bump_size=12)
     size = rng.uniform(0.93, 1.05)
     depth, width = 82 * size * rng.uniform(0.95, 1.05), 68 * size * rng.uniform(0.95, 1.05)
     outer = head.level((0, 0, 0), (200, depth, width))
@@ -99,7 +75,7 @@ def draw_head(rng: np.random.Generator, protocol: Protocol) -> NDArray[np.uint8]
     return head.tissue
 
 
-def _draw_face(head: _Head, outer: FloatArray) -> None:
+def _draw_face(head: Canvas, outer: FloatArray) -> None:
     """Muscle, bone and cavities with mucosa in front of the skull base."""
     rng, y = head.rng, head.points[1]
     face = (outer < 0.95) & (y < -28 + 4 * head.field(30))
@@ -114,23 +90,25 @@ def _draw_face(head: _Head, outer: FloatArray) -> None:
         head.paint(face & (level < rng.uniform(0.7, 0.9)), Tissue.AIR)
 
 
-def _draw_ventricle(head: _Head) -> None:
+def _draw_ventricle(head: Canvas) -> None:
     rng = head.rng
-    level = head.level((rng.normal(4, 2), rng.uniform(26, 34), 0), (10, rng.uniform(5, 8), rng.uniform(7, 12)), 0.1)
+    level = head.level(
+        (rng.normal(4, 2), rng.uniform(26, 34), 0), (10, rng.uniform(5, 8), rng.uniform(7, 12)), bumps=0.1
+    )
     head.paint(level < 1, Tissue.FLUID)
     aqueduct = head.level((0, rng.uniform(8, 12), 0), (100, 2.5, 2.5))
     head.paint(aqueduct < 1, Tissue.FLUID)
 
 
-def _draw_ear(head: _Head, side: int) -> None:
+def _draw_ear(head: Canvas, side: int) -> None:
     """Petrous bone with air cells, cistern, canal, cochlea and sigmoid sinus of one side."""
     rng = head.rng
     z0 = rng.normal(0, 2)
-    petrous = head.level((z0, -4, side * 46), (15, 15, 24), 0.08)
+    petrous = head.level((z0, -4, side * 46), (15, 15, 24), bumps=0.08)
     head.paint((petrous < 1) & (head.tissue != Tissue.AIR), Tissue.BONE)
     cells = head.level((z0, 6, side * 55), (11, 9, 9))
     head.paint((cells < 1) & (head.field(6) > 0.1), Tissue.AIR)
-    cistern = head.level((z0, 8, side * 22), (9, 7, 12), 0.1)
+    cistern = head.level((z0, 8, side * 22), (9, 7, 12), bumps=0.1)
     head.paint((cistern < 1) & (head.tissue != Tissue.BONE), Tissue.FLUID)
     canal = head.level((z0, 1, side * 31), (2.6, 2.4, 8))
     head.paint(canal < 1, Tissue.FLUID)
@@ -142,13 +120,13 @@ def _draw_ear(head: _Head, side: int) -> None:
     head.paint(artery < 1, Tissue.VESSEL)
 
 
-def _draw_tumour(head: _Head, side: int) -> None:
+def _draw_tumour(head: Canvas, side: int) -> None:
     """One tumour at the mouth of the canal, 4 to 13 mm in radius; large ones hold cysts."""
     rng = head.rng
     radius = rng.uniform(4, 13)
     centre = (rng.normal(0, 2), 6 + 0.3 * radius, side * (29 - 0.7 * radius))
     shape = (0.9 * radius, radius, 1.05 * radius)
-    tumour = head.level(centre, shape, 0.08)
+    tumour = head.level(centre, shape, bumps=0.08)
     free = head.tissue != Tissue.BONE
     head.paint((tumour < 1) & free, Tissue.TUMOUR)
     canal = head.level((centre[0], 1, side * 31), (2.6, 2.4, rng.uniform(3, 8)))

@@ -85,16 +85,36 @@ def _spline_basis(position: NDArray[np.floating]) -> FloatArray:
     return basis
 
 
-class _Canvas:
-    """The bent coordinates of one anatomy, and the shapes that are drawn in them."""
+class Canvas:
+    """The bent coordinates of one anatomy, and the shapes that are drawn in them.
 
-    def __init__(self, rng: np.random.Generator, shape: Sequence[int], spacing: Sequence[float]) -> None:
-        self.rng, self.shape, self.spacing = rng, tuple(shape), tuple(spacing)
+    Args:
+        rng: Source of the random values.
+        shape: Shape (D, H, W) in voxels.
+        spacing: Voxel size in mm, (D, H, W).
+        bend: By how many mm coordinates are bent, and over how many.
+        bump_size: Of bumps on shapes, in mm.
+    """
+
+    def __init__(
+        self,
+        rng: np.random.Generator,
+        shape: Sequence[int],
+        spacing: Sequence[float],
+        *,
+        bend: tuple[float, float] = (5, 70),
+        bump_size: float = 28,
+    ) -> None:
+        self.rng, self.shape, self.spacing, self.bump_size = rng, tuple(shape), tuple(spacing), bump_size
         axes = [(np.arange(n) - (n - 1) / 2) * step for n, step in zip(shape, spacing, strict=True)]
         straight = np.meshgrid(*axes, indexing="ij")
         # 5 mm of bending over 70 mm keeps organs in order but no two alike.
-        self.points = [np.float32(s) + 5 * smooth_field(rng, shape, spacing, 70) for s in straight]
+        self.points = [np.float32(s) + bend[0] * self.field(bend[1]) for s in straight]
         self.tissue: TissueMap = np.full(self.shape, Tissue.AIR, np.uint8)
+
+    def field(self, wavelength: float) -> FloatArray:
+        """A smooth random field, see `smooth_field`."""
+        return smooth_field(self.rng, self.shape, self.spacing, wavelength)
 
     def level(
         self,
@@ -111,13 +131,15 @@ class _Canvas:
         total = sum(np.abs(v / r) ** exponent for v, r in zip((z, y, x), radii, strict=True))
         level = np.asarray(total ** (1 / exponent), dtype=np.float32)
         if bumps:
-            level = level + np.float32(bumps) * smooth_field(self.rng, self.shape, self.spacing, 28)
+            level = level + np.float32(bumps) * self.field(self.bump_size)
         return level
 
-    def paint(self, where: BoolArray, tissue: Tissue) -> None:
+    def paint(self, where: BoolArray, tissue: IntEnum) -> None:
+        """Fill where a mask is true."""
         self.tissue[where] = tissue
 
     def jitter(self, centre: Sequence[float], spread: float) -> list[float]:
+        """A place near another, in mm."""
         return [c + self.rng.normal(0, spread) for c in centre]
 
 
@@ -132,7 +154,7 @@ def draw_anatomy(rng: np.random.Generator, shape: Sequence[int], spacing: Sequen
     Returns:
         Tissue map (D, H, W) of `Tissue` values; `organ_labels` gives the labels.
     """
-    canvas = _Canvas(rng, shape, spacing)
+    canvas = Canvas(rng, shape, spacing)
     size = rng.uniform(0.9, 1.08)
     cavity = _draw_body(canvas, size)
     _draw_spine(canvas, size)
@@ -142,7 +164,7 @@ def draw_anatomy(rng: np.random.Generator, shape: Sequence[int], spacing: Sequen
     return canvas.tissue
 
 
-def _draw_body(canvas: _Canvas, size: float) -> BoolArray:
+def _draw_body(canvas: Canvas, size: float) -> BoolArray:
     """Skin, fat, wall of muscle with ribs. Returns the cavity."""
     rng = canvas.rng
     width, depth = 126 * size * rng.uniform(0.95, 1.05), 96 * size * rng.uniform(0.93, 1.07)
@@ -161,7 +183,7 @@ def _draw_body(canvas: _Canvas, size: float) -> BoolArray:
     return cavity
 
 
-def _draw_spine(canvas: _Canvas, size: float) -> None:
+def _draw_spine(canvas: Canvas, size: float) -> None:
     """Muscles of the back, vertebrae, cord and the two great vessels."""
     rng = canvas.rng
     y = 48 * size + rng.normal(0, 3)
@@ -178,7 +200,7 @@ def _draw_spine(canvas: _Canvas, size: float) -> None:
     canvas.paint(canvas.level((0, y - 26, -17), (1e4, 0.8 * cava, cava)) < 1, Tissue.VESSEL)
 
 
-def _draw_bowel(canvas: _Canvas, size: float, cavity: BoolArray) -> None:
+def _draw_bowel(canvas: Canvas, size: float, cavity: BoolArray) -> None:
     """Stomach and bowel loops. Their fillings look like organs, so that contrast alone tells little."""
     rng = canvas.rng
     fillings = (Tissue.BOWEL_PASTE, Tissue.BOWEL_WALL, Tissue.BOWEL_FLUID)
@@ -195,7 +217,7 @@ def _draw_bowel(canvas: _Canvas, size: float, cavity: BoolArray) -> None:
     canvas.paint(cavity & (level < 0.88), Tissue.STOMACH)
 
 
-def _draw_organs(canvas: _Canvas, size: float, cavity: BoolArray) -> None:
+def _draw_organs(canvas: Canvas, size: float, cavity: BoolArray) -> None:
     """Liver with gallbladder and vessels, spleen, and kidneys in their fat."""
     rng = canvas.rng
     free = cavity & ~np.isin(canvas.tissue, (Tissue.BONE, Tissue.CORD, Tissue.VESSEL, Tissue.MUSCLE))
@@ -234,7 +256,7 @@ def _draw_organs(canvas: _Canvas, size: float, cavity: BoolArray) -> None:
         canvas.paint(free & (kidney < 0.95) & (hollow < 1), pelvis)
 
 
-def _draw_lungs(canvas: _Canvas, size: float, cavity: BoolArray) -> None:
+def _draw_lungs(canvas: Canvas, size: float, cavity: BoolArray) -> None:
     """Heart, and lungs above a domed diaphragm, which cut off what reaches into them."""
     z, y, x = canvas.points
     heart = canvas.level(canvas.jitter((112, -25 * size, 18), 5), (38, 36, 46))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -30,7 +30,7 @@ class Protocol:
 
 
 CT = Protocol("CT", (40, 96, 96), (5.0, 3.0, 3.0), "LPS")
-T1 = Protocol("T1", (40, 96, 96), (5.0, 3.0, 3.0), "LPS")
+T1 = replace(CT, modality="T1")
 MR = Protocol("MR", (34, 96, 96), (6.0, 3.0, 3.0), "ARI")
 
 

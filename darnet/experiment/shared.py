@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import json
 from dataclasses import dataclass
@@ -11,7 +10,7 @@ from pathlib import Path
 from darnet.experiment.rows import TRANSLATED, Row
 from darnet.io import CaseStore
 from darnet.layout import DOMAINS, DatasetLayout
-from darnet.plans import NOTHING_IF_NULL, Plans
+from darnet.plans import Plans, settings_of
 from darnet.training import plan_hash
 
 FOLDER = "experiment"
@@ -45,13 +44,13 @@ def keys_of(row: Row, plans: Plans, data: str) -> Keys:
         data: Hash of the scans that are learned from.
     """
     translation = _digest(plan_hash(plans, "translation"), plans.synthesis.minimum_foreground, plans.seed, data)
-    synthesis = _digest(translation, _part(plans.synthesis))
+    synthesis = _digest(translation, settings_of(plans.synthesis))
     learned = synthesis if row.images == TRANSLATED else ""
-    rounds = _part(plans.self_training) if plans.self_training.rounds else None
+    rounds = settings_of(plans.self_training) if plans.self_training.rounds else None
     if rounds is not None and plans.most_scans is not None:
         rounds["most_scans"] = plans.most_scans
     training = _digest(row.images, learned, plan_hash(plans, "segmentation"), rounds, plans.seed, data)
-    scores = _digest(training, _part(plans.inference))
+    scores = _digest(training, settings_of(plans.inference))
     return Keys(plan_hash(plans), translation, synthesis, training, scores)
 
 
@@ -115,11 +114,6 @@ class RunLayout(DatasetLayout):
     def predictions(self, fold: int | str) -> Path:
         """Masks of the test scans."""
         return self.results / "predictions" / f"fold_{fold}"
-
-
-def _part(part: object) -> dict[str, object]:
-    values = dataclasses.asdict(part)  # type: ignore[call-overload]
-    return {k: v for k, v in values.items() if k != "why" and not (k in NOTHING_IF_NULL and v is None)}
 
 
 def _digest(*values: object) -> str:

@@ -27,16 +27,16 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
     """
     try:
         entry = read_json(folder / CHOICE)["folds"][fold]
-        own = sha256_of(checkpoint)
-        known = [found["plausibility"] for found in entry["candidates"].values() if found["checkpoint"] == own]
+        compared = {found["checkpoint"]: found["plausibility"] for found in entry["candidates"].values()}
         scans = len(entry["scans"])
     except (ConfigurationError, KeyError, TypeError, AttributeError):
         return None
-    if not known or known[0] is None or known[0] >= LEAST_PLAUSIBILITY:
+    found = compared.get(sha256_of(checkpoint))
+    if found is None or found >= LEAST_PLAUSIBILITY:
         return None
     return (
         f"doubtful: what fold {fold} found in {scans} target training scans is little like the source labels in "
-        f"volume, extent, place or number of pieces ({known[0]:.2f} of 1, expected: at least {LEAST_PLAUSIBILITY}). "
+        f"volume, extent, place or number of pieces ({found:.2f} of 1, expected: at least {LEAST_PLAUSIBILITY}). "
         "Whole classes may be missing or wrong: look at masks (darnet_predict --preview) before you use any. Do target "
         "scans show bright what source scans show dark? Then name both kinds in dataset.json (domains), or set "
         "segmentation.appearance to 1 in plans.json, and train again"

@@ -11,6 +11,7 @@ from darnet.plans.parts import (
     SelfTrainingPlan,
     SynthesisPlan,
     TranslationPlan,
+    settings_of,
 )
 from darnet.plans.schema import COMPARED_SHARE, LARGEST_COMPARISON, SCHEMA_VERSION, Plans
 
@@ -29,4 +30,5 @@ __all__ = [
     "SynthesisPlan",
     "TranslationPlan",
     "check_plans",
+    "settings_of",
 ]

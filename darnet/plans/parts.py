@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from typing import Any
 
 # Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
 NOTHING_IF_NULL = ("window", "content_curves", "styles_a_case", "matched_translated")
+
+
+def settings_of(part: Any) -> dict[str, Any]:
+    """Fields of a part of the plan, without its reasons and without those that are as if not there."""
+    return {k: v for k, v in asdict(part).items() if k != "why" and not (k in NOTHING_IF_NULL and v is None)}
 
 
 @dataclass(frozen=True)

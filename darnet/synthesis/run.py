@@ -15,7 +15,7 @@ import torch
 from darnet.errors import is_out_of_memory, out_of_memory
 from darnet.io import CaseStore, sha256_of, write_json
 from darnet.networks import AnyTranslator, EntangledTranslator
-from darnet.plans import NOTHING_IF_NULL, Plans
+from darnet.plans import Plans, settings_of
 from darnet.progress import track
 from darnet.synthesis.pictures import draw_style_space, draw_styles
 from darnet.synthesis.styles import StyleBank, choose_styles, cluster_styles, encode_styles, lonely_styles
@@ -35,8 +35,7 @@ def variant_name(case_id: str, style: int) -> str:
 def synthesis_hash(plans: Plans, checkpoint: Path, target: CaseStore) -> str:
     """Hash of what the synthetic volumes come from: the translator's weights, the plan of the synthesis, and the target
     cases whose styles they have."""
-    plan = dataclasses.asdict(plans.synthesis)
-    plan = {k: v for k, v in plan.items() if k != "why" and not (k in NOTHING_IF_NULL and v is None)}
+    plan = settings_of(plans.synthesis)
     cases = {case_id: target.record(case_id).content_hash for case_id in target.case_ids()}
     return hashlib.sha256(json.dumps([plan, plans.seed, sha256_of(checkpoint), cases]).encode()).hexdigest()
 

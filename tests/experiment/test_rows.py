@@ -204,8 +204,8 @@ def test_keys_are_those_from_before_a_field_that_is_null(plans, monkeypatch):
     assert own.self_training.matched_translated is None
     found = keys_of(row, own, "data")
     without = {k: v for k, v in dataclasses.asdict(own.self_training).items() if k not in ("why", "matched_translated")}
-    of_part = shared._part
-    monkeypatch.setattr(shared, "_part", lambda part: without if part is own.self_training else of_part(part))
+    of_part = shared.settings_of
+    monkeypatch.setattr(shared, "settings_of", lambda part: without if part is own.self_training else of_part(part))
     assert keys_of(row, own, "data").training == found.training
 
 

@@ -235,17 +235,13 @@ def test_weights_do_not_depend_on_whether_one_is_chosen(plans):
     assert stage_hash(other, "self_training") == stage_hash(plans, "self_training")
 
 
-def predicted_with(plans, results) -> tuple[list[str], list[str]]:
+def told(plans, results, stores) -> tuple[list[str], list[str]]:
     """What choosing a round says, and what loading the predictor says afterwards."""
     training: list[str] = []
     prediction: list[str] = []
-    choose_round(plans, results, 0, *plans_stores(results), CPU, quiet=True, notice=training.append)
+    choose_round(plans, results, 0, *stores, CPU, quiet=True, notice=training.append)
     Predictor.from_results(results, folds=(0,), notice=prediction.append)
     return training, prediction
-
-
-def plans_stores(results) -> tuple[CaseStore, CaseStore]:
-    return CaseStore(results.parent / "source"), CaseStore(results.parent / "target")
 
 
 @pytest.mark.parametrize(("last", "doubtful"), [("good", False), ("unsure", False), ("blind", True)])
@@ -254,10 +250,9 @@ def test_shapes_unlike_those_of_the_source_are_told_in_training_and_prediction(
 ):
     predict_as(segmentation="good", round_1="good", round_2=last)
     for _ in range(2):  # what was compared before is told again
-        for said in predicted_with(plans, results):
-            assert [sentence.startswith("doubtful: what fold 0 found in 4 target") for sentence in said] == [
-                True
-            ] * doubtful
+        for said in told(plans, results, stores):
+            assert len(said) == doubtful
+            assert all(sentence.startswith("doubtful: what fold 0 found in 4 target") for sentence in said)
     before: list[str] = []
     Predictor.from_results(results, folds=(0,), self_trained=False, notice=before.append)
     assert before == []
