@@ -35,8 +35,9 @@ def build_parser() -> ArgumentParser:
         "-l",
         dest="labels",
         metavar="FILE",
-        help=f"{DATASET} or plans.json with the classes; else the {DATASET} in or above the folder of the predictions "
-        "or of the references, else a class for each value found in the references",
+        help=f"{DATASET} or plans.json with the classes; else the {DATASET} or {PREDICTION} in the folder of the "
+        f"predictions, else the {DATASET} above it or in or above the folder of the references, else a class for each "
+        "value found in the references",
     )
     add_common(command)
     return command

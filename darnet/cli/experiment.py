@@ -79,12 +79,15 @@ def run(args: Namespace) -> None:
 
 def describe(args: Namespace, experiment: Experiment, options: RunOptions) -> None:
     """Say what will be done, and how long that takes here."""
+    from darnet.experiment import NOT_SCORED
     from darnet.words import duration
 
     for row in experiment.rows:
         reason = experiment.unavailable(row)
         if reason:
             say(args, f"{row.name}: {reason}")
+    if any(experiment.references(run) is None for run in experiment.runs(1)):
+        warn(NOT_SCORED)
     if args.quiet and not args.estimate:
         return
     say(args, "timing a few iterations of each network")

@@ -25,6 +25,7 @@ from darnet.training import CHECKPOINT, RunOptions, check_preprocessed, plan_has
 Notice = Callable[[str], None]
 Failures = dict[str, DarnetError]  # by row and seed
 MADE_FROM = "made_from.json"
+NOT_SCORED = "there are no test scans with labels (imagesTs, labelsTs): nothing is scored"
 
 
 @dataclass(frozen=True)
@@ -205,7 +206,7 @@ class Experiment:
         memory = self._memory(run, options)
         references, scores = self.references(run), None
         if references is None:
-            notice("there are no test scans with labels: nothing is scored")
+            notice(NOT_SCORED)
         else:
             scores = evaluate_folders(output, references, run.plans.foreground).to_json()
         keys = {"key": layout.keys.scores, "plan": plan_key(run.row, run.plans)}

@@ -17,18 +17,23 @@ SOFT_TISSUE = 150.0  # HU that the median of a body lies below
 
 def is_ct(modality: str) -> bool:
     """Whether a name of scans, as in `domains` of dataset.json, means computed tomography."""
-    return re.search(r"(?<![a-z])(cb|ce|ld|nc)?cta?(?![a-z])|computed", modality.lower()) is not None
+    return re.search(r"(?<![a-z])(cb|ce|ld|nc)?cta?(?![a-z])|computed", _in_words(modality)) is not None
 
 
 def is_mr(modality: str) -> bool:
     """Whether a name of scans means magnetic resonance: by its name, or that of a sequence."""
-    named = _names_sequence(modality) or re.search(r"(?<![a-z])mri?(?![a-z])|magnetic", modality.lower()) is not None
+    named = _names_sequence(modality) or re.search(r"(?<![a-z])mri?(?![a-z])|magnetic", _in_words(modality)) is not None
     return named and not is_ct(modality)
 
 
 def _names_sequence(modality: str) -> bool:
     names = r"(?<![a-z])(ce|hr)?(t1|t2|flair|pd|dwi|adc|swi|bssfp|lge)|spir|dixon"
-    return re.search(names, modality.lower()) is not None
+    return re.search(names, _in_words(modality)) is not None
+
+
+def _in_words(modality: str) -> str:
+    """In small letters; a capital after small ones, as in AbdomenCT, begins a word."""
+    return re.sub("(?<=[a-z]{2})(?=[A-Z])", " ", modality).lower()
 
 
 def has_hounsfield_units(median: float) -> bool:

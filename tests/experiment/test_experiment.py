@@ -158,9 +158,10 @@ def test_without_labels_of_the_target_rows_are_trained_and_not_scored(layout, ca
     for folder in ("labelsTs", "labelsTr_target"):
         shutil.rmtree(layout.raw / folder)
     assert command(layout.root, "--rows", "no_adaptation", "supervised") == 0
-    said = capsys.readouterr().out
+    said, warned = capsys.readouterr()
     assert "supervised: needs labels of the target training scans in labelsTr_target" in said
     assert "nothing is scored" in said
+    assert "nothing is scored" in warned  # before the training begins
     rows = table(layout.root)
     assert rows["no_adaptation"]["dice"] == {"mean": None, "std": None}
     assert (rows["no_adaptation"]["seeds"], rows["supervised"]["seeds"]) == ([0], [])

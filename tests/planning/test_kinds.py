@@ -24,7 +24,8 @@ def fingerprint_of(source, target):
 @pytest.mark.parametrize(
     ("name", "ct"), [("CT", True), ("low-dose ct", True), ("CBCT", True), ("CTA", True), ("CECT", True), ("MR", False),
                      ("Computed tomography", True), ("OCT", False), ("T2-SPIR", False), ("ceT1", False),
-                     ("abdomen", False), ("spectral", False)],
+                     ("abdomen", False), ("spectral", False), ("AbdomenCT", True), ("ceCT", True),
+                     ("SpectCTrial", False)],
 )  # fmt: skip
 def test_names_of_ct(name, ct):
     assert is_ct(name) == ct
@@ -33,7 +34,8 @@ def test_names_of_ct(name, ct):
 @pytest.mark.parametrize(
     ("name", "mr"), [("MR", True), ("MRI", True), ("MR T2-SPIR", True), ("T1", True), ("ceT1", True), ("hrT2", True),
                      ("contrast-enhanced T1", True), ("bSSFP", True), ("T1ce", True), ("FLAIR", True), ("CT", False),
-                     ("PET", False), ("unknown", False), ("ultrasound", False), ("CECT", False)],
+                     ("PET", False), ("unknown", False), ("ultrasound", False), ("CECT", False),
+                     ("AbdomenMR", True), ("headT1", True)],
 )  # fmt: skip
 def test_names_of_mr(name, mr):
     assert is_mr(name) == mr
