@@ -8,14 +8,13 @@ from darnet.errors import ConfigurationError
 from darnet.inference.checkpoints import CHOICE
 from darnet.io import read_json, sha256_of
 
-LEAST_PLAUSIBILITY = 0.8
+LEAST_SHARE = 0.75  # of the plausibility that a class of a source case has among the others
 
 
 def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
-    """A sentence where a network's shapes are little like those of the source labels, from `choice.json`.
+    """A sentence where a network's classes are little like those of the source labels, from `choice.json`.
 
-    No target label is read. On phantoms all networks that missed classes lay below `LEAST_PLAUSIBILITY`, and all that
-    found them above.
+    No target label is read. How much a class must be like the labels follows from how much these are like each other.
 
     Args:
         folder: Results of a data set.
@@ -27,17 +26,23 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
     """
     try:
         entry = read_json(folder / CHOICE)["folds"][fold]
-        compared = {found["checkpoint"]: found["plausibility"] for found in entry["candidates"].values()}
+        compared = {found["checkpoint"]: found["shapes"] for found in entry["candidates"].values()}
+        shapes = compared.get(sha256_of(checkpoint), {})
+        least = {name: LEAST_SHARE * usual for name, usual in entry["usual"].items()}
+        odd = [
+            f"{name} {shapes[name]:.2f} (at least {least[name]:.2f})"
+            for name in shapes
+            if shapes[name] < least.get(name, 0.0)
+        ]
         scans = len(entry["scans"])
     except (ConfigurationError, KeyError, TypeError, AttributeError):
         return None
-    found = compared.get(sha256_of(checkpoint))
-    if found is None or found >= LEAST_PLAUSIBILITY:
+    if not odd:
         return None
     return (
         f"doubtful: what fold {fold} found in {scans} target training scans is little like the source labels in "
-        f"volume, extent, place or number of pieces ({found:.2f} of 1, expected: at least {LEAST_PLAUSIBILITY}). "
-        "Whole classes may be missing or wrong: look at masks (darnet_predict --preview) before you use any. Do target "
-        "scans show bright what source scans show dark? Then name both kinds in dataset.json (domains), or set "
-        "segmentation.appearance to 1 in plans.json, and train again"
+        f"volume, extent, place or number of pieces. Found, of 1, and expected: {', '.join(odd)}. These classes may be "
+        "missing or wrong: look at masks (darnet_predict --preview) before you use any. Do target scans show bright "
+        "what source scans show dark? Then name both kinds in dataset.json (domains), or set segmentation.appearance "
+        "to 1 in plans.json, and train again"
     )

@@ -2,7 +2,7 @@
 
 from darnet.selection.criteria import MARGIN, Criteria, agreement, certainty, change_contrast, choose
 from darnet.selection.run import choose_round, compare
-from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility
+from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility, usual_plausibility
 
 __all__ = [
     "MARGIN",
@@ -17,4 +17,5 @@ __all__ = [
     "describe_shapes",
     "learn_shapes",
     "plausibility",
+    "usual_plausibility",
 ]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,12 +23,14 @@ class Criteria:
         stability: Agreement with its own prediction of the same scan in other contrast.
         agreement: Agreement with the other candidates.
         plausibility: How much predicted shapes are like those of the source labels.
+        shapes: Plausibility of each class, by its name.
     """
 
     certainty: float
     stability: float
     agreement: float
     plausibility: float
+    shapes: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def score(self) -> float:

@@ -23,8 +23,16 @@ from darnet.io import CaseStore, only_one, read_json, sha256_of, write_json
 from darnet.plans import Plans
 from darnet.progress import track
 from darnet.selection.criteria import Criteria, agreement, certainty, change_contrast, choose
-from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility
+from darnet.selection.shapes import (
+    ShapeReference,
+    describe_shapes,
+    learn_shapes,
+    plausibility,
+    usual_plausibility,
+)
 from darnet.spread import spread
+
+FORM = 2  # of what is kept of a comparison; one of another form is made again
 
 
 def choose_round(
@@ -86,17 +94,15 @@ def _compared(
         known = _folds(results).get(str(fold), {})
     if known.get("made_from") == origin and known.get("chosen") in paths:
         return str(known["chosen"])
-    shapes = learn_shapes(
-        [
-            describe_shapes(source.labels(c), _classes(plans), plans.preprocessing.spacing, source.record(c).body_axes)
-            for c in source.case_ids()
-        ],
-        _classes(plans),
-    )
-    criteria = compare(plans, paths, target, scans, shapes, device, quiet)
+    shapes = [
+        describe_shapes(source.labels(c), _classes(plans), plans.preprocessing.spacing, source.record(c).body_axes)
+        for c in source.case_ids()
+    ]
+    usual = _by_name(plans, usual_plausibility(shapes, _classes(plans)))
+    criteria = compare(plans, paths, target, scans, learn_shapes(shapes, _classes(plans)), device, quiet)
     chosen = choose(criteria)
     listed = {name: {"checkpoint": hashes[name], **_rounded(found)} for name, found in criteria.items()}
-    values = {"chosen": chosen, "candidates": listed, "scans": list(scans), "made_from": origin}
+    values = {"chosen": chosen, "candidates": listed, "usual": usual, "scans": list(scans), "made_from": origin}
     with lock():
         write_json(results / CHOICE, {"folds": {**_folds(results), str(fold): values}})
     return chosen
@@ -123,7 +129,7 @@ def compare(
         quiet: No progress bar.
     """
     labels: dict[str, list[NDArray[np.uint8]]] = {}
-    own: dict[str, list[tuple[float, float, float]]] = {}
+    own: dict[str, list[tuple[float, float, dict[int, float]]]] = {}
     for name in paths:
         predictor = Predictor(plans, [load_network(paths[name], plans)], device)
         labels[name], own[name] = [], []
@@ -144,7 +150,7 @@ def _criteria(
     plans: Plans,
     name: str,
     labels: Mapping[str, list[NDArray[np.uint8]]],
-    own: list[tuple[float, float, float]],
+    own: list[tuple[float, float, dict[int, float]]],
 ) -> Criteria:
     others = [
         agreement(a, b, _classes(plans))
@@ -152,8 +158,9 @@ def _criteria(
         if other != name
         for a, b in zip(labels[name], labels[other], strict=True)
     ]
-    sure, stable, likely = (_mean(column) for column in zip(*own, strict=True))
-    return Criteria(sure, stable, _mean(others), likely)
+    sure, stable, likely = zip(*own, strict=True)
+    classes = {value: _mean([scan[value] for scan in likely]) for value in likely[0]}
+    return Criteria(_mean(sure), _mean(stable), _mean(others), _mean(classes.values()), _by_name(plans, classes))
 
 
 def _mean(values: Any) -> float:
@@ -166,9 +173,17 @@ def _classes(plans: Plans) -> list[int]:
     return list(plans.foreground.values())
 
 
-def _rounded(found: Criteria) -> dict[str, float | None]:
+def _by_name(plans: Plans, classes: Mapping[int, float]) -> dict[str, float]:
+    """Values of classes by their names, rounded."""
+    return {name: round(classes[value], 6) for name, value in plans.foreground.items() if value in classes}
+
+
+def _rounded(found: Criteria) -> dict[str, Any]:
     values = {**dataclasses.asdict(found), "score": found.score}
-    return {name: round(value, 6) if math.isfinite(value) else None for name, value in values.items()}
+    shapes = values.pop("shapes")
+    return {name: round(value, 6) if math.isfinite(value) else None for name, value in values.items()} | {
+        "shapes": shapes
+    }
 
 
 def _folds(results: Path) -> dict[str, Any]:
@@ -185,4 +200,4 @@ def _made_from(
     inference = {k: v for k, v in dataclasses.asdict(plans.inference).items() if k != "why"}
     cases = [[store.record(c).content_hash for c in names] for store, names in
              ((source, source.case_ids()), (target, scans))]  # fmt: skip
-    return hashlib.sha256(json.dumps([plans.labels, inference, dict(hashes), cases]).encode()).hexdigest()
+    return hashlib.sha256(json.dumps([FORM, plans.labels, inference, dict(hashes), cases]).encode()).hexdigest()

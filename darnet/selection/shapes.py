@@ -99,19 +99,25 @@ def learn_shapes(cases: Sequence[Mapping[int, NDArray[np.float64]]], classes: Se
     return ShapeReference(shown, middle, spread)
 
 
-def plausibility(shapes: Mapping[int, NDArray[np.float64]], reference: ShapeReference) -> float:
-    """How much predicted shapes are like the source's: 1 where all features are the medians, 0 where all are odd.
+def plausibility(shapes: Mapping[int, NDArray[np.float64]], reference: ShapeReference) -> dict[int, float]:
+    """How much each predicted class is like the source's: 1 where its features are the medians, 0 where all are odd.
 
     A class is the mean of volume, extent, position and pieces, each 1 less the distance of its features from their
     medians in deviations over `MOST_DEVIATIONS`; one that is absent is the share of source cases that do not show it.
-    nan without any class.
     """
-    scores = []
+    scores = {}
     for value, shown in reference.shown.items():
         if value not in shapes:
-            scores.append(1.0 - shown)
+            scores[value] = 1.0 - shown
             continue
         deviations = np.abs(shapes[value] - reference.middle[value]) / reference.spread[value]
         kinds = [float(np.minimum(deviations[kind], MOST_DEVIATIONS).mean()) for kind in KINDS]
-        scores.append(1.0 - float(np.nanmean(kinds)) / MOST_DEVIATIONS)
-    return float(np.mean(scores)) if scores else float("nan")
+        scores[value] = 1.0 - float(np.nanmean(kinds)) / MOST_DEVIATIONS
+    return scores
+
+
+def usual_plausibility(cases: Sequence[Mapping[int, NDArray[np.float64]]], classes: Sequence[int]) -> dict[int, float]:
+    """Plausibility of each class of a source case against all others, on average; without others there is none."""
+    found = [plausibility(case, learn_shapes([*cases[:n], *cases[n + 1 :]], classes)) for n, case in enumerate(cases)]
+    values = {value: [scores[value] for scores in found if value in scores] for value in classes}
+    return {value: float(np.mean(scores)) for value, scores in values.items() if scores}

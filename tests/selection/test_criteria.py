@@ -17,6 +17,7 @@ from darnet.selection import (
     describe_shapes,
     learn_shapes,
     plausibility,
+    usual_plausibility,
 )
 
 SHAPE = (12, 40, 40)
@@ -130,7 +131,7 @@ def reference_of(*labels):
 
 
 def plausible(labels, reference):
-    return plausibility(describe_shapes(labels, CLASSES, SPACING, AXES), reference)
+    return np.mean(list(plausibility(describe_shapes(labels, CLASSES, SPACING, AXES), reference).values()))
 
 
 def test_plausibility_falls_with_what_is_odd():
@@ -157,15 +158,23 @@ def test_plausibility_is_in_deviations():
     first, second = np.zeros(8), np.array([1.0, *[0.0] * 7])
     reference = learn_shapes([{1: first}, {1: second}], [1, 2])
     assert set(reference.shown) == {1}
-    assert plausibility({1: np.array([1.0, *[0.0] * 7])}, reference) == pytest.approx(1 - 1 / 4 / 4)
-    assert plausibility({1: np.array([99.0, *[0.0] * 7])}, reference) == pytest.approx(1 - 1 / 4)
+    assert plausibility({1: np.array([1.0, *[0.0] * 7])}, reference) == pytest.approx({1: 1 - 1 / 4 / 4})
+    assert plausibility({1: np.array([99.0, *[0.0] * 7])}, reference) == pytest.approx({1: 1 - 1 / 4})
 
 
 def test_a_class_that_sources_often_lack_may_be_absent():
     shape = np.zeros(8)
     reference = learn_shapes([{1: shape}, {}, {}, {}], [1])
-    assert plausibility({}, reference) == pytest.approx(0.75)
-    assert math.isnan(plausibility({}, learn_shapes([{}], [1])))
+    assert plausibility({}, reference) == pytest.approx({1: 0.75})
+    assert plausibility({}, learn_shapes([{}], [1])) == {}
+
+
+def test_usual_plausibility_holds_each_case_against_the_others():
+    """Volumes 0, 1 and 3 (logarithms): medians of the others 2, 1.5 and 0.5, deviations 1, 1.5 and 0.5."""
+    cases = [{1: np.array([volume, *[0.0] * 7])} for volume in (0.0, 1.0, 3.0)]
+    off = [min(2 / 1, 4), min(0.5 / 1.5, 4), min(2.5 / 0.5, 4)]
+    assert usual_plausibility(cases, [1, 2]) == pytest.approx({1: np.mean([1 - o / 4 / 4 for o in off])})
+    assert usual_plausibility(cases[:1], [1]) == {}
 
 
 def criteria(value):

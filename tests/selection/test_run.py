@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from darnet.inference import CHOICE, Predictor, candidates, chosen_checkpoint, doubtful_shapes, last_checkpoint
-from darnet.io import CaseRecord, CaseStore, load_checkpoint, save_checkpoint, write_json
+from darnet.io import CaseRecord, CaseStore, load_checkpoint, save_checkpoint, sha256_of, write_json
 from darnet.selection import choose_round
 from darnet.training import RunOptions, stage_hash
 from darnet.training import run as training
@@ -253,6 +253,7 @@ def test_shapes_unlike_those_of_the_source_are_told_in_training_and_prediction(
         for said in told(plans, results, stores):
             assert len(said) == doubtful
             assert all(sentence.startswith("doubtful: what fold 0 found in 4 target") for sentence in said)
+            assert all("cube 0.00 (at least 0." in sentence and "rod 0.00" in sentence for sentence in said)
     before: list[str] = []
     Predictor.from_results(results, folds=(0,), self_trained=False, notice=before.append)
     assert before == []
@@ -266,6 +267,12 @@ def test_nothing_is_told_of_other_weights_or_without_a_comparison(plans, results
     assert doubtful_shapes(results, "1", path) is None
     shutil.copy(results / "self_training/round_1/fold_0/checkpoint.safetensors", path)
     assert doubtful_shapes(results, "0", path) is None
+    values = json.loads((results / CHOICE).read_text())
+    for entry in values["folds"]["0"]["candidates"].values():
+        entry["checkpoint"], entry["shapes"] = sha256_of(path), {"cube": 0.9, "rod": 0.5, "ball": 0.0}
+    values["folds"]["0"]["usual"] = {"cube": 0.8, "rod": 0.8}
+    write_json(results / CHOICE, values)
+    assert "expected: rod 0.50 (at least 0.60). These" in doubtful_shapes(results, "0", path)
     (results / CHOICE).write_text("[]")
     assert doubtful_shapes(results, "0", path) is None
     (results / CHOICE).unlink()
