@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from pathlib import Path
+from statistics import fmean
 
 from darnet.errors import ConfigurationError
 from darnet.inference.checkpoints import CHOICE
 from darnet.io import read_json, sha256_of
 
-LEAST_SHARE = 0.75  # of the plausibility that a class of a source case has among the others
+# Of the plausibility that source cases have, each among the others.
+LEAST_OF_ONE, LEAST_OF_ALL = 0.75, 0.92  # of a class; of all classes on average
+ALL = "all classes on average"
 
 
 def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
@@ -27,13 +30,7 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
     try:
         entry = read_json(folder / CHOICE)["folds"][fold]
         compared = {found["checkpoint"]: found["shapes"] for found in entry["candidates"].values()}
-        shapes = compared.get(sha256_of(checkpoint), {})
-        least = {name: LEAST_SHARE * usual for name, usual in entry["usual"].items()}
-        odd = [
-            f"{name} {shapes[name]:.2f} (at least {least[name]:.2f})"
-            for name in shapes
-            if shapes[name] < least.get(name, 0.0)
-        ]
+        odd = _unusual(compared.get(sha256_of(checkpoint), {}), entry["usual"])
         scans = len(entry["scans"])
     except (ConfigurationError, KeyError, TypeError, AttributeError):
         return None
@@ -41,8 +38,18 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
         return None
     return (
         f"doubtful: what fold {fold} found in {scans} target training scans is little like the source labels in "
-        f"volume, extent, place or number of pieces. Found, of 1, and expected: {', '.join(odd)}. These classes may be "
+        f"volume, extent, place or number of pieces. Found, of 1, and expected: {', '.join(odd)}. Whole classes may be "
         "missing or wrong: look at masks (darnet_predict --preview) before you use any. Do target scans show bright "
         "what source scans show dark? Then name both kinds in dataset.json (domains), or set segmentation.appearance "
         "to 1 in plans.json, and train again"
     )
+
+
+def _unusual(shapes: dict[str, float], usual: dict[str, float]) -> list[str]:
+    """Each class, and the mean of all, that is less plausible than may be, with the least that is expected."""
+    known = [name for name in shapes if name in usual]
+    if not known:
+        return []
+    rows = [(name, shapes[name], LEAST_OF_ONE * usual[name]) for name in known]
+    rows.append((ALL, fmean(shapes[name] for name in known), LEAST_OF_ALL * fmean(usual[name] for name in known)))
+    return [f"{name} {value:.2f} (at least {least:.2f})" for name, value, least in rows if value < least]
