@@ -11,6 +11,7 @@ from darnet.io import read_json, sha256_of
 
 # Of the plausibility that source cases have, each among the others.
 LEAST_OF_ONE, LEAST_OF_ALL = 0.75, 0.92  # of a class; of all classes on average
+MOST = 0.8  # that is expected on average, however alike the source labels are
 ALL = "all classes on average"
 
 
@@ -51,5 +52,7 @@ def _unusual(shapes: dict[str, float], usual: dict[str, float]) -> list[str]:
     if not known:
         return []
     rows = [(name, shapes[name], LEAST_OF_ONE * usual[name]) for name in known]
-    rows.append((ALL, fmean(shapes[name] for name in known), LEAST_OF_ALL * fmean(usual[name] for name in known)))
+    rows.append(
+        (ALL, fmean(shapes[name] for name in known), min(LEAST_OF_ALL * fmean(usual[name] for name in known), MOST))
+    )
     return [f"{name} {value:.2f} (at least {least:.2f})" for name, value, least in rows if value < least]
