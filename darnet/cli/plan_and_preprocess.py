@@ -65,7 +65,9 @@ def run(args: Namespace) -> None:
 def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
     """Plan a data set, fill its case stores and tell of it, as far as the flags ask for it."""
     from darnet import pipeline
+    from darnet.io import CaseStore
     from darnet.planning import find_preset, verify_dataset
+    from darnet.preprocessing import thin_classes
     from darnet.training import fold_notes, resolve_device
 
     pipeline.require_room_for(layout, "preprocessed")
@@ -87,6 +89,9 @@ def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
         return
     made, there = pipeline.preprocess(layout, dataset, plans, args.processes, args.quiet, warn)
     say(args, f"{counted(made, 'case')} preprocessed, {there} were there; they are in {layout.preprocessed}")
+    if (known := known_fingerprint(layout)) is not None:
+        for doubt in thin_classes(CaseStore(layout.cases("source")), known, plans):
+            warn(doubt)
     if not args.quiet:
         counts = f"{len(dataset.source)} {plans.source.modality} scans with labels, {len(dataset.target)}"
         say(args, f"\n{layout.name} is ready for training\n  data          {counts} {plans.target.modality} scans")
@@ -125,16 +130,22 @@ def tell_notes(args: Namespace, dataset: VerifiedDataset, fingerprint: Fingerpri
         warn(doubt)
 
 
+def known_fingerprint(layout: DatasetLayout) -> Fingerprint | None:
+    """What was measured of the scans; None where that is not known, as with --keep_plan, which does not need it."""
+    from darnet.planning import Fingerprint
+
+    try:
+        return Fingerprint.read(layout.fingerprint) if layout.fingerprint.exists() else None
+    except DarnetError:
+        return None
+
+
 def describe_scans(layout: DatasetLayout, plans: Plans) -> str:
     """Median voxel of either kind of scan in a line, to compare the planned grid with; empty where it is not known."""
     from darnet.layout import DOMAINS
-    from darnet.planning import Fingerprint
 
-    if not layout.fingerprint.exists():
-        return ""
-    try:
-        fingerprint = Fingerprint.read(layout.fingerprint)
-    except DarnetError:  # of --keep_plan, which does not need it
+    fingerprint = known_fingerprint(layout)
+    if fingerprint is None:
         return ""
     medians = (
         f"{plans.domain(d).modality} {' x '.join(f'{s:.3g}' for s in fingerprint.median(d, 'spacing'))}"

@@ -13,6 +13,7 @@ from darnet.io import read_json
 from darnet.io.dataset_json import FILE_ENDINGS, SCAN_ENDINGS
 
 BACKGROUND = "background"
+MOST_VALUE = 65535
 
 
 def find_nnunet(
@@ -107,8 +108,10 @@ def _classes(values: Mapping[str, Any], path: Path) -> dict[str, int]:
         raise _wrong(path, "labels", "an ignore label is not supported", labels, expected,
                      "label these voxels and remove the class")  # fmt: skip
     numbers = list(labels.values())
-    if any(type(v) is not int or not 0 <= v <= 255 for v in numbers) or len(set(numbers)) < len(numbers):
-        raise _wrong(path, "labels", "values are no whole numbers from 0 to 255, or there twice", labels, expected)
+    if any(type(v) is not int or not 0 <= v <= MOST_VALUE for v in numbers) or len(set(numbers)) < len(numbers):
+        raise _wrong(
+            path, "labels", f"values are no whole numbers from 0 to {MOST_VALUE}, or there twice", labels, expected
+        )
     zero = [name for name, value in labels.items() if value == 0]
     if not zero or zero[0].casefold() != BACKGROUND or len(labels) < 2:
         raise _wrong(path, "labels", "background must be 0, beside at least one class", labels, expected)

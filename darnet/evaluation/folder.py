@@ -17,7 +17,6 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 Progress = Callable[[Iterable[T]], Iterable[T]]
 
-AFFINE_TOLERANCE = 1e-3  # mm
 SHOWN = 10  # names or values listed in a message
 
 
@@ -168,15 +167,17 @@ def _read(path: Path, labels: Mapping[str, int], faults: list[DarnetError]) -> S
 
 def _grid_faults(prediction: Scan, reference: Scan) -> list[DarnetError]:
     """What differs between the grids of a prediction and its reference: one fault or none."""
+    from darnet.io import corners_apart, most_apart
+
     remedy = "evaluate labels on the grid of the scan that was segmented, as darnet_predict writes them"
     if prediction.array.shape != reference.array.shape:
         found, expected = f"shape {prediction.array.shape}", f"shape {reference.array.shape} of {reference.path}"
-    elif not np.allclose(prediction.affine, reference.affine, rtol=0, atol=AFFINE_TOLERANCE):
-        difference = np.abs(prediction.affine - reference.affine).max()
-        found = f"an affine that differs by up to {difference:.3g} mm"
-        expected = f"the affine of {reference.path} within {AFFINE_TOLERANCE} mm"
     else:
-        return []
+        apart = corners_apart(prediction.affine, reference.affine, reference.array.shape)
+        if apart <= most_apart(reference.spacing):
+            return []
+        found = f"corners up to {apart:.3g} mm apart"
+        expected = f"the affine of {reference.path} within {most_apart(reference.spacing):.2g} mm"
     what = "a prediction is on another grid than its reference"
     return [DataError(what, where=prediction.path, found=found, expected=expected, remedy=remedy)]
 

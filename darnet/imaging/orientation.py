@@ -14,8 +14,9 @@ from darnet.imaging.crop import Scalar
 ANISOTROPIC_RATIO = 1.5  # the coarsest spacing over the next one, from which a scan has planes of its own
 BODY = "RAS"  # positive directions of the world axes
 OPPOSITE = "LPI"
-# Directions in which the canonical D, H and W run, by the body axis that D follows.
-CANONICAL_CODES = {"S": ("S", "P", "L"), "A": ("A", "I", "L"), "R": ("R", "I", "P")}
+# Directions in which the canonical D, H and W run, by the body axis that D follows. All three have one handedness, so
+# that of two oblique stacks nearly alike, of which one is nearer to another body axis, neither is a mirror image.
+CANONICAL_CODES = {"S": ("S", "P", "L"), "A": ("P", "I", "L"), "R": ("R", "I", "P")}
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,7 @@ def determine_orientation(affine: NDArray[np.floating], through_plane: str = "S"
     are matched to body axes all at once, so oblique stacks never give one body axis twice.
 
     The directions follow from the body axis of D: along S, D runs to superior, H to posterior, W to the left; along A,
-    D runs to anterior, H to inferior, W to the left; along R, D runs to the right, H to inferior, W to posterior.
+    D runs to posterior, H to inferior, W to the left; along R, D runs to the right, H to inferior, W to posterior.
 
     Args:
         affine: (4, 4) map from voxel (i, j, k) to mm in R, A, S.

@@ -8,6 +8,7 @@ from statistics import fmean
 from darnet.errors import ConfigurationError
 from darnet.inference.checkpoints import CHOICE
 from darnet.io import read_json, sha256_of
+from darnet.plans import Plans
 
 # Of the plausibility that source cases have, each among the others.
 LEAST_OF_ONE, LEAST_OF_ALL = 0.75, 0.92  # of a class; of all classes on average
@@ -15,7 +16,7 @@ MOST = 0.8  # that is expected on average, however alike the source labels are
 ALL = "all classes on average"
 
 
-def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
+def doubtful_shapes(folder: Path, fold: str, checkpoint: Path, plans: Plans) -> str | None:
     """A sentence where a network's classes are little like those of the source labels, from `choice.json`.
 
     No target label is read. How much a class must be like the labels follows from how much these are like each other.
@@ -24,6 +25,7 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
         folder: Results of a data set.
         fold: Name of the fold.
         checkpoint: Of the network.
+        plans: Its plan.
 
     Returns:
         None where the shapes are alike, or nothing is known of this network.
@@ -40,9 +42,19 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path) -> str | None:
     return (
         f"doubtful: what fold {fold} found in {scans} target training scans is little like the source labels in "
         f"volume, extent, place or number of pieces. Found, of 1, and expected: {', '.join(odd)}. Whole classes may be "
-        "missing or wrong: look at masks (darnet_predict --preview) before you use any. Do target scans show bright "
-        "what source scans show dark? Then name both kinds in dataset.json (domains), or set segmentation.appearance "
-        "to 1 in plans.json, and train again"
+        f"missing or wrong: look at masks (darnet_predict --preview) before you use any. {_advice(plans)}"
+    )
+
+
+def _advice(plans: Plans) -> str:
+    if plans.segmentation.appearance < 1.0:
+        return (
+            "Do target scans show bright what source scans show dark? Then name both kinds in dataset.json (domains), "
+            "or set segmentation.appearance to 1 in plans.json, and train again"
+        )
+    return (
+        "Look at translation/previews too: where they keep the source's contrast, train the translator longer "
+        "(translation.iterations in plans.json)"
     )
 
 

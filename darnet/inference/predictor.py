@@ -121,7 +121,7 @@ class Predictor:
         paths = [checkpoint_of(folder, fold, plans, self_trained, chosen, notice) for fold in names]
         networks = [load_network(path, plans, notice) for path in paths]
         for fold, path in zip(names, paths, strict=True):
-            if doubt := doubtful_shapes(folder, fold, path):
+            if doubt := doubtful_shapes(folder, fold, path, plans):
                 notice(doubt)
         iterations = {fold: iterations_of(path, plans) for fold, path in zip(names, paths, strict=True)}
         return cls(plans, networks, device, step_size, notice, iterations)

@@ -15,6 +15,7 @@ from darnet.io.files import (
     sha256_of,
     write_json,
 )
+from darnet.io.grid import corners_apart, most_apart
 from darnet.io.lock import is_held, only_one
 from darnet.io.nifti_header import ScanHeader
 from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
@@ -28,11 +29,13 @@ __all__ = [
     "ScanHeader",
     "atomic_path",
     "atomic_write",
+    "corners_apart",
     "is_dicom_folder",
     "is_held",
     "list_cases",
     "list_labels",
     "load_checkpoint",
+    "most_apart",
     "only_one",
     "pack_checkpoint",
     "read_dataset_json",

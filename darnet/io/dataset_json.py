@@ -157,7 +157,7 @@ class _Document:
                 "the values of the labels have gaps or are no whole numbers",
                 json.dumps(labels),
                 expected,
-                "number the classes without gaps, in the label files too",
+                "number the classes without gaps, in the label files too; darnet_convert nnunet does both",
             )
         if labels.get("background") != 0 or len(labels) < 2 or len(labels) > 256:
             raise self.wrong("labels", "background must be 0, beside 1 to 255 classes", json.dumps(labels), expected)

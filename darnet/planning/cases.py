@@ -9,11 +9,10 @@ from pathlib import Path
 import numpy as np
 
 from darnet.errors import DarnetError, DataError, collect, raise_together
-from darnet.io import Scan, read_scan, sha256_of
+from darnet.io import Scan, corners_apart, most_apart, read_scan, sha256_of
 from darnet.planning.verify import CaseFiles
 from darnet.words import several
 
-AFFINE_TOLERANCE = 0.1  # mm by which labels may lie beside their scan
 MANY_VALUES = 50  # a file with more of them than that may be a scan
 
 
@@ -82,10 +81,8 @@ def _refuse_other_grid(scan: Scan, labels: Scan) -> None:
     if labels.array.shape != scan.array.shape:
         raise DataError("labels and scan differ in shape", where=labels.path, found=labels.array.shape,
                         expected=scan.array.shape, remedy="resample the labels to the scan")  # fmt: skip
-    corners = np.array([[i, j, k, 1] for i in (0, 1) for j in (0, 1) for k in (0, 1)], float)
-    corners[:, :3] *= np.array(scan.array.shape) - 1
-    apart = float(np.linalg.norm((corners @ (labels.affine - scan.affine).T)[:, :3], axis=1).max())
-    if apart > max(AFFINE_TOLERANCE, 0.1 * min(scan.spacing)):
+    apart = corners_apart(labels.affine, scan.affine, scan.array.shape)
+    if apart > most_apart(scan.spacing):
         raise DataError("labels and scan lie on different grids", where=labels.path,
                         found=f"corners up to {apart:.2f} mm apart", expected="the affine of the scan",
                         remedy="resample the labels to the scan, or mend the header that is wrong")  # fmt: skip

@@ -17,16 +17,15 @@ PERCENTILE_RULE = (0.5, 99.5)
 def intensity_rule(fingerprint: Fingerprint, domain: str, modality: str) -> IntensityPlan:
     """A fixed window for CT, percentiles of each scan for everything else."""
     cases = fingerprint.of(domain)
-    median = float(np.median([case.percentiles[2] for case in cases]))
+    lowest, median, highest = (float(np.median([case.percentiles[n] for case in cases])) for n in (0, 2, -1))
     if not is_ct(modality):
         return IntensityPlan(
             "percentile", *PERCENTILE_RULE, why=f"{modality} has no unit: percentiles of each scan's body"
         )
-    if not has_hounsfield_units(median):
+    if not has_hounsfield_units(lowest, median, highest):
+        found = f"{lowest:.4g} to {highest:.4g}, median {median:.4g}"
         return IntensityPlan(
-            "percentile",
-            *PERCENTILE_RULE,
-            why=f"CT, but the median within the body is {median:.0f}: no Hounsfield units",
+            "percentile", *PERCENTILE_RULE, why=f"CT, but values within the body are {found}: no Hounsfield units"
         )
     low, high = CT_WINDOW
     labelled = [case.labelled_percentiles for case in cases if case.labelled_percentiles]

@@ -12,6 +12,7 @@ from darnet.planning.presets import Preset
 HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store
 BRIGHTEST_CT = 400.0  # HU that the median of no body reaches
 FAT = -50.0  # HU: every CT of a body has darker voxels, and hardly any other scan has values below 0
+LEAST_SPAN = 50.0  # HU between the darkest and the brightest tissue of any body
 SOFT_TISSUE = 150.0  # HU that the median of a body lies below
 
 
@@ -36,9 +37,10 @@ def _in_words(modality: str) -> str:
     return re.sub("(?<=[a-z]{2})(?=[A-Z])", " ", modality).lower()
 
 
-def has_hounsfield_units(median: float) -> bool:
-    """Whether the median within the body may be one of a CT."""
-    return HOUNSFIELD[0] < median < BRIGHTEST_CT
+def has_hounsfield_units(lowest: float, median: float, highest: float) -> bool:
+    """Whether values within the body may be those of a CT: values brought to 0..1 or to mean 0 and deviation 1 span
+    far less than fat and soft tissue do."""
+    return HOUNSFIELD[0] < median < BRIGHTEST_CT and highest - lowest >= LEAST_SPAN
 
 
 def appearance_share(preset: Preset, source: str, target: str) -> tuple[float, str]:
@@ -77,9 +79,14 @@ def doubtful_kinds(fingerprint: Fingerprint, source: str, target: str) -> list[s
         cases = fingerprint.of(domain)
         if not cases:
             continue
-        lowest, median = (float(np.median([case.percentiles[n] for case in cases])) for n in (0, 2))
+        lowest, median, highest = (float(np.median([case.percentiles[n] for case in cases])) for n in (0, 2, -1))
         found = f"the {domain} scans, called {modality}, have values from {lowest:.0f} within the body"
-        if is_ct(modality) and lowest >= 0:
+        if is_ct(modality) and highest - lowest < LEAST_SPAN:
+            doubts.append(
+                f"{found} to {highest:.2g}, which are no Hounsfield units: they seem to have been normalised, so "
+                "percentiles of each scan are planned in place of a window; give the scans as they were, or go on"
+            )
+        elif is_ct(modality) and lowest >= 0:
             doubts.append(
                 f'{found}, but fat has about -100 in CT: see whether "domains" of dataset.json names the right kind, '
                 "and whether the scans were converted without their offset; if they show no fat, or were clipped on "

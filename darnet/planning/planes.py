@@ -6,24 +6,33 @@ from collections import Counter
 
 from darnet.planning.fingerprint import Fingerprint
 from darnet.planning.spacing import determine_through_plane
+from darnet.words import several
 
-PLANES = {"S": "axial", "A": "coronal", "R": "sagittal"}
+PLANES = dict(zip("SIAPRL", ("axial", "axial", "coronal", "coronal", "sagittal", "sagittal"), strict=True))
+SHOWN = 5  # cases listed in a sentence
 
 
 def mixed_planes(fingerprint: Fingerprint) -> list[str]:
-    """A sentence where most source and most target scans, as they are preprocessed, have planes of other directions:
-    the translator works plane by plane, and organs look unlike in them."""
+    """Sentences where scans, as they are preprocessed, have planes of other directions: most source scans than most
+    target scans, or single scans than the others of their domain. The networks work plane by plane, and organs look
+    unlike in them."""
     turned = fingerprint.turned(determine_through_plane(fingerprint)[0])
-    most = {}
+    most, sentences = {}, []
     for domain in ("source", "target"):
-        axes = Counter(case.body_axes[0] for case in turned.of(domain))
-        if not axes:
+        planes = {case.case_id: PLANES[case.body_axes[0]] for case in turned.of(domain)}
+        if not planes:
             return []
-        most[domain] = axes.most_common(1)[0][0]
-    if most["source"] == most["target"]:
-        return []
-    source, target = (PLANES[most[domain]] for domain in ("source", "target"))
-    return [
-        f"most source scans have {source} planes, most target scans {target} ones, and slices are translated plane by "
-        f"plane; resample the source scans to {target} planes, or to equal voxels, which darnet turns by itself"
-    ]
+        most[domain] = Counter(planes.values()).most_common(1)[0][0]
+        others = [f"{case} ({name})" for case, name in planes.items() if name != most[domain]]
+        if others:
+            sentences.append(
+                f"most {domain} scans have {most[domain]} planes, but not {several(others, SHOWN)}: the networks learn "
+                f"plane by plane; leave these out, or resample them to {most[domain]} planes"
+            )
+    if most["source"] != most["target"]:
+        sentences.append(
+            f"most source scans have {most['source']} planes, most target scans {most['target']} ones, and slices are "
+            f"translated plane by plane; resample the source scans to {most['target']} planes, or to equal voxels, "
+            "which darnet turns by itself"
+        )
+    return sentences

@@ -214,8 +214,10 @@ def plan_segmentation(
         shape, preset.patch_plane, fits, lambda planes: determine_strides(spacing, planes)[0]
     )
     if preset.segmentation_epochs is None:
-        iterations = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), preset.least_iterations)
-        why_length = f"{preset.segmentation_voxels:.2g} voxels in all, for a CPU: the summary tells the time"
+        wanted = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), preset.least_iterations)
+        iterations = min(wanted, preset.most_iterations)
+        most = f", but at most {iterations} iterations" if iterations < wanted else ""
+        why_length = f"{preset.segmentation_voxels:.2g} voxels in all{most}, for a CPU: the summary tells the time"
     else:
         volumes = len(fingerprint.of("source")) * STYLES
         iterations = max(round(preset.segmentation_epochs * volumes / BATCH_SIZE), 100)

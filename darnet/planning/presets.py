@@ -45,6 +45,7 @@ class Preset:
         folds: Number of folds.
         scan_voxels: Voxels on the planned grid of the scans that training segments at once; None segments all.
         least_iterations: Fewest iterations of either training.
+        most_iterations: Most iterations of the segmentation: tiny patches take little less time than small ones.
     """
 
     name: str
@@ -78,6 +79,7 @@ class Preset:
     scan_voxels: float | None
     folds: int = 5
     least_iterations: int = 50
+    most_iterations: int = 4000
 
 
 PRESETS = {

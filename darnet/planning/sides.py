@@ -17,6 +17,6 @@ def sided_names(names: Sequence[str]) -> list[str]:
 
     def has_word(name: str) -> bool:
         apart = re.sub(r"(?<=[a-z])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", " ", name).lower()
-        return re.search(r"(?<![a-z])(left|right|l|r|lt|rt)(?![a-z])", apart) is not None
+        return re.search(r"(?<![a-z])((left|right)(?![a-z])|(l|r|lt|rt)(?![a-z0-9]))", apart) is not None
 
     return [name for name in names if has_word(name) or has_twin(name.lower())]

@@ -11,7 +11,7 @@ from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.presets import Preset
 
 DEPTH_MARGIN = 20.0  # mm beyond the labels that a cropped source scan keeps
-FEW = 0.1  # a smaller share of scans does not decide how all others are turned
+FEW = 0.1  # a smaller share of scans does not decide how all others are turned, but for half of a domain
 LEAST_CLASS_VOXELS = 200  # a class must keep so many when the grid is made coarser
 
 
@@ -42,7 +42,9 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
             why += "; made coarser" if limited > plane else "; not made coarser"
             why += f" so that the body of {extent:.0f} mm fills about {preset.plane_pixels} pixels"
         least = f"{LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
-        if limited < coarse:
+        if plane**2 * through > voxel:
+            why += f"; the smallest class ({smallest:.2g} ml) has less than {LEAST_CLASS_VOXELS} voxels even so"
+        elif limited < coarse:
             why += f", but not beyond {least}" if limited > plane else f", which would leave less than {least}"
         thick = max(through, min(2 * limited, voxel / limited**2))
         if thick > through:
@@ -53,14 +55,19 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
 
 
 def determine_through_plane(fingerprint: Fingerprint) -> tuple[str, str]:
-    """Body axis that D follows in isotropic scans: that of most anisotropic ones, S where these are few or none."""
+    """Body axis that D follows in isotropic scans: that of most anisotropic ones, S where these are few or none.
+
+    Half of the scans of a domain are not few, however many the other domain has.
+    """
     axes = Counter(
         {"I": "S", "S": "S", "P": "A", "A": "A", "L": "R", "R": "R"}[case.body_axes[0]]
         for case in fingerprint.cases
         if case.has_planes
     )
     count, cases = axes.total(), len(fingerprint.cases)
-    if count == 0 or count < FEW * cases:
+    domains = [fingerprint.of(domain) for domain in ("source", "target")]
+    half = any(2 * sum(case.has_planes for case in domain) >= len(domain) > 0 for domain in domains)
+    if count == 0 or (count < FEW * cases and not half):
         return "S", f"{count} of {cases} scans are anisotropic: axial planes"
     axis, count = axes.most_common(1)[0]
     return axis, f"the planes of {count} of {axes.total()} anisotropic scans lie across this axis"

@@ -1,7 +1,7 @@
 """Preprocessing: one case as arrays, a data set as files."""
 
 from darnet.preprocessing.case import PreprocessedCase, find_crop, preprocess_arrays
-from darnet.preprocessing.dataset import case_hash, locate_classes, make_record, preprocess_dataset
+from darnet.preprocessing.dataset import case_hash, locate_classes, make_record, preprocess_dataset, thin_classes
 
 __all__ = [
     "PreprocessedCase",
@@ -11,4 +11,5 @@ __all__ = [
     "make_record",
     "preprocess_arrays",
     "preprocess_dataset",
+    "thin_classes",
 ]

@@ -15,13 +15,14 @@ from darnet.errors import DarnetError, raise_together
 from darnet.imaging import body_axes
 from darnet.io import CaseRecord, CaseStore
 from darnet.layout import DOMAINS, DatasetLayout
-from darnet.planning import VerifiedDataset, hash_of_files, read_case
+from darnet.planning import Fingerprint, VerifiedDataset, hash_of_files, read_case
 from darnet.planning.verify import CaseFiles
 from darnet.plans import Plans
 from darnet.preprocessing.case import PreprocessedCase, preprocess_arrays
 from darnet.workers import run_cases
 
 LOCATIONS_A_CLASS = 300
+LEAST_KEPT = 0.5  # of the volume of a class on the planned grid
 
 
 @dataclasses.dataclass(frozen=True)
@@ -137,6 +138,32 @@ def locate_classes(
             picks = np.random.default_rng(0).permutation(len(points))[:LOCATIONS_A_CLASS]
             locations[name] = points[np.sort(picks)].tolist()
     return voxels, locations
+
+
+def thin_classes(source: CaseStore, fingerprint: Fingerprint, plans: Plans) -> list[str]:
+    """A sentence for each class that loses most of its volume on the planned grid, since it is thinner than voxels.
+
+    Args:
+        source: Store of the preprocessed source cases.
+        fingerprint: With the volumes of the classes in the scans.
+        plans: The plan.
+    """
+    voxel_ml = float(np.prod(plans.preprocessing.spacing)) / 1000
+    stored = {case: source.record(case).class_voxels for case in source.case_ids()}
+    sentences = []
+    for name in plans.foreground:
+        shares = [
+            stored[case.case_id].get(name, 0) * voxel_ml / case.class_ml[name]
+            for case in fingerprint.of("source")
+            if case.case_id in stored and case.class_ml.get(name, 0) > 0
+        ]
+        if shares and np.median(shares) < LEAST_KEPT:
+            sentences.append(
+                f"{name} keeps {np.median(shares):.0%} of its volume on the planned grid (median of {len(shares)} "
+                "source scans): it is thinner than voxels, and will be found badly; make preprocessing.spacing finer "
+                "in plans.json and preprocess again with --keep_plan, or plan with --preset paper"
+            )
+    return sentences
 
 
 def _drop_others(dataset: VerifiedDataset, layout: DatasetLayout) -> None:

@@ -54,7 +54,7 @@ WORDS = {
     "average": ("what overlapping windows average", ""),
     "largest_component": ("classes kept in one piece", ""),
 }
-AXES = {"S": "from feet to head", "A": "from back to front", "R": "from left to right"}
+AXES = {"S": "from feet to head", "A": "from front to back", "R": "from left to right"}
 
 
 @dataclass(frozen=True)

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError, DataError
 from darnet.imaging import body_axes, determine_orientation, plane_of_most_labels, spacing_of, to_canonical
-from darnet.io import Scan, list_labels, read_json, read_scan
+from darnet.io import Scan, corners_apart, list_labels, most_apart, read_json, read_scan
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 from darnet.report.domains import PLANES
@@ -27,7 +27,6 @@ RECORD = "prediction.json"
 MOST_SHOWN = 8
 STEPS = 8
 SCAN_FOLDERS = ("imagesTs", "imagesTr_target", "imagesTr")
-AFFINE_TOLERANCE = 1e-2  # mm
 ENDINGS = (".nii.gz", ".nii")
 
 
@@ -275,7 +274,8 @@ def _read_labels(path: Path, kind: str, remedy: str, plans: Plans) -> Scan:
 
 
 def _require_one_grid(path: Path, mask: Scan, kind: str, other_path: Path, other: Scan, remedy: str) -> None:
-    if other.array.shape == mask.array.shape and np.allclose(other.affine, mask.affine, rtol=0, atol=AFFINE_TOLERANCE):
+    same_shape = other.array.shape == mask.array.shape
+    if same_shape and corners_apart(other.affine, mask.affine, mask.array.shape) <= most_apart(mask.spacing):
         return
     raise DataError(
         f"prediction and {kind} lie on different grids",

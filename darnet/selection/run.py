@@ -68,7 +68,7 @@ def choose_round(
     if len(paths) == 1:
         return next(iter(paths))
     chosen = _compared(plans, results, fold, paths, source, target, device, quiet, notice)
-    if doubt := doubtful_shapes(results, str(fold), checkpoint_of(results, str(fold), plans)):
+    if doubt := doubtful_shapes(results, str(fold), checkpoint_of(results, str(fold), plans), plans):
         notice(doubt)
     return chosen
 

@@ -93,7 +93,7 @@ def test_no_common_name_is_an_error(folders):
     [
         (reference_array()[1:], AFFINE, r"shape \(7, 9, 6\)"),
         (np.moveaxis(reference_array(), 0, 2), AFFINE, r"shape \(9, 6, 8\)"),
-        (reference_array(), AFFINE + np.diag([0, 0, 0.01, 0]), "differs by up to 0.01 mm"),
+        (reference_array(), AFFINE + np.diag([0, 0, 0.05, 0]), "corners up to 0.25 mm apart"),
         (reference_array(), AFFINE * [[-1], [-1], [1], [1]], "another grid"),
     ],
 )

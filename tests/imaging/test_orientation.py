@@ -18,6 +18,7 @@ from darnet.imaging import (
     spacing_of,
     to_canonical,
 )
+from darnet.imaging.orientation import CANONICAL_CODES, world_axis
 
 CODES = ["".join(c) for p in itertools.permutations(("RL", "AP", "SI")) for c in itertools.product(*p)]
 
@@ -51,7 +52,7 @@ def test_voxels_go_where_the_axes_say(codes):
 
 
 @pytest.mark.parametrize(
-    ("through", "expected"), [("S", ("S", "P", "L")), ("A", ("A", "I", "L")), ("R", ("R", "I", "P"))]
+    ("through", "expected"), [("S", ("S", "P", "L")), ("A", ("P", "I", "L")), ("R", ("R", "I", "P"))]
 )
 def test_through_plane_axis_of_isotropic_scans(through, expected):
     affine = affine_for("LPS")
@@ -60,13 +61,34 @@ def test_through_plane_axis_of_isotropic_scans(through, expected):
 
 @pytest.mark.parametrize(
     ("codes", "spacing", "axis"),
-    [("LPS", (1, 1, 5), "S"), ("PSR", (1, 1, 4), "R"), ("RSA", (1, 1, 3), "A"), ("SLP", (6, 1, 1), "S")],
+    [("LPS", (1, 1, 5), "S"), ("PSR", (1, 1, 4), "R"), ("RSA", (1, 1, 3), "P"), ("SLP", (6, 1, 1), "S")],
 )
 def test_anisotropic_scans_keep_their_own_planes(codes, spacing, axis):
     affine = affine_for(codes, spacing)
     orientation = determine_orientation(affine, "S")
     assert body_axes(affine, orientation)[0] == axis
     assert spacing_of(affine, orientation)[0] == max(spacing)
+
+
+def test_all_canonical_axes_have_one_handedness():
+    hands = set()
+    for codes in CANONICAL_CODES.values():
+        lines = np.eye(3)[[world_axis(code) for code in codes]]
+        signs = np.array([1.0 if code in "RAS" else -1.0 for code in codes])
+        hands.add(round(float(np.linalg.det(lines * signs[:, None]))))
+    assert len(hands) == 1
+
+
+@pytest.mark.parametrize("degrees", [40.0, 50.0])
+def test_oblique_stacks_are_no_mirror_images(degrees):
+    """From axial to coronal planes: on either side of 45 degrees a stack is turned alike."""
+    array = np.arange(60).reshape(3, 4, 5)
+    upright = affine_for("LPS", (1, 1, 5))
+    turned = np.eye(4)
+    turned[:3, :3] = Rotation.from_euler("x", degrees, degrees=True).as_matrix() @ upright[:3, :3]
+    np.testing.assert_array_equal(
+        to_canonical(array, determine_orientation(turned)), to_canonical(array, determine_orientation(upright))
+    )
 
 
 @st.composite

@@ -2,9 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from darnet.planning import mixed_planes
+from darnet.planning import Fingerprint, mixed_planes
 
-AXES = {"axial": ("S", "P", "L"), "coronal": ("A", "I", "L"), "sagittal": ("R", "I", "P")}
+AXES = {"axial": ("S", "P", "L"), "coronal": ("P", "I", "L"), "sagittal": ("R", "I", "P")}
 
 
 def domain(planes, isotropic=False):
@@ -26,3 +26,10 @@ def test_scans_of_equal_voxels_are_turned_to_the_others(fingerprint_of, planes):
 def test_planes_of_two_directions_are_told(fingerprint_of, source, target):
     (sentence,) = mixed_planes(fingerprint_of(domain(source), domain(target)))
     assert f"most source scans have {source} planes, most target scans {target} ones" in sentence
+
+
+def test_single_scans_of_other_planes_are_named(case_fingerprint):
+    cases = [case_fingerprint("source", f"s{n}") for n in range(3)]
+    cases += [case_fingerprint("target", f"t{n}", **domain("coronal" if n == 1 else "axial")) for n in range(3)]
+    (sentence,) = mixed_planes(Fingerprint(tuple(cases)))
+    assert sentence.startswith("most target scans have axial planes, but not t1 (coronal): ")

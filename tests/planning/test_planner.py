@@ -92,6 +92,14 @@ def test_length_of_the_paper_preset(fingerprint_of):
     assert plans.segmentation.iterations == 100 * 8 * 5 // 2  # 100 epochs of 8 scans in 5 styles, 2 an iteration
 
 
+def test_tiny_patches_do_not_make_a_long_training(fingerprint_of):
+    small = {"spacing": (8.0, 8.0, 8.0), "extent": (64.0, 128.0, 128.0)}
+    segmentation = plans_of(fingerprint_of(small, small), "fast").segmentation
+    assert segmentation.iterations == 4000
+    assert "at most 4000 iterations" in segmentation.why["iterations"]
+    assert "at most" not in plans_of(fingerprint_of(), "fast").segmentation.why["iterations"]
+
+
 def test_fast_patches_are_small(fingerprint_of):
     segmentation = plans_of(fingerprint_of(), "fast").segmentation
     assert math.prod(segmentation.patch_size) <= 150_000
@@ -149,6 +157,15 @@ def test_ct_without_hounsfield_units(fingerprint_of, median):
 
 
 @pytest.mark.parametrize(
+    "values", [(-2.0, -1.0, 0.1, 1.0, 3.0), (0.0, 0.2, 0.5, 0.7, 1.0), (-1.0, -0.4, 0.0, 0.5, 1.0)]
+)
+def test_normalised_ct_has_no_window(fingerprint_of, values):
+    plan = intensity_rule(fingerprint_of({"percentiles": values}), "source", "CT")
+    assert plan.rule == "percentile"
+    assert "no Hounsfield units" in plan.why
+
+
+@pytest.mark.parametrize(
     ("names", "axes", "expected"),
     [
         (("liver", "spleen"), ("S", "P", "L"), (1, 2)),
@@ -164,8 +181,10 @@ def test_ct_without_hounsfield_units(fingerprint_of, median):
         (("kidneyl", "kidneyr"), ("S", "P", "L"), (1,)),
         (("LV", "MYO", "Liver", "portal"), ("S", "P", "L"), (1, 2)),
         (("cleft", "bright", "lateral", "artery"), ("S", "P", "L"), (1, 2)),
+        (("L1", "L2", "sacrum"), ("S", "P", "L"), (1, 2)),  # lumbar vertebrae
+        (("L1", "R1", "sacrum"), ("S", "P", "L"), (1,)),
         # Coronal planes have left and right along W too; sagittal ones along D, which is never mirrored.
-        (("kidney left", "liver"), ("A", "I", "L"), (1,)),
+        (("kidney left", "liver"), ("P", "I", "L"), (1,)),
         (("kidney left", "liver"), ("R", "I", "P"), (1, 2)),
     ],
 )
@@ -178,7 +197,7 @@ def test_mirror_axes(fingerprint_of, names, axes, expected):
 
 def test_isotropic_scans_are_planned_as_they_will_be_turned(fingerprint_of):
     trunk = {"spacing": (3.0, 3.0, 3.0), "extent": (600.0, 300.0, 420.0), "label_extent": (150.0, 90.0, 120.0)}
-    coronal = {"spacing": (8.0, 1.5, 1.5), "extent": (240.0, 380.0, 390.0), "body_axes": ("A", "I", "L")}
+    coronal = {"spacing": (8.0, 1.5, 1.5), "extent": (240.0, 380.0, 390.0), "body_axes": ("P", "I", "L")}
     plans = plans_of(fingerprint_of(trunk, coronal), "fast")
     assert plans.preprocessing.through_plane == "A"
     assert plans.preprocessing.source_depth == 240.0  # of the 300 mm from front to back

@@ -74,7 +74,8 @@ def test_planes_are_made_thicker_as_far_as_the_smallest_class_keeps_its_voxels(f
     spacing, why = determine_spacing(fingerprint_of({**scan, "class_ml": {"gland": ml}}, scan), PRESETS["fast"])
     assert spacing == (thick, 1.0, 1.0)
     assert ("planes made thicker" in why) == (thick > 1.0)
-    assert ("smallest class" in why) == (thick == 1.5)
+    assert ("smallest class" in why) == (thick < 2.0)
+    assert ("less than 200 voxels even so" in why) == (ml == 0.1)
 
 
 @pytest.mark.parametrize("ml", [2.0, 5.0, 20.0, 60.0])
@@ -108,6 +109,17 @@ def test_through_plane_axis(case_fingerprint, cases, expected):
         for n, (spacing, axis) in enumerate(cases)
     ]
     assert determine_through_plane(Fingerprint(tuple(made)))[0] == expected
+
+
+def test_target_scans_turn_many_isotropic_source_scans(case_fingerprint):
+    cases = [case_fingerprint("source", f"s{n}", spacing=(1.0, 1.0, 1.0)) for n in range(40)]
+    sagittal = {"spacing": (5.0, 1.0, 1.0), "body_axes": ("R", "I", "P")}
+    cases += [
+        case_fingerprint("target", f"t{n}", **(sagittal if n < 2 else {"spacing": (1.0, 1.0, 1.0)})) for n in range(4)
+    ]
+    assert determine_through_plane(Fingerprint(tuple(cases)))[0] == "R"
+    assert determine_through_plane(Fingerprint(tuple(cases[:-3])))[0] == "R"
+    assert determine_through_plane(Fingerprint((*cases[:41], *cases[42:])))[0] == "S"
 
 
 @pytest.mark.parametrize(

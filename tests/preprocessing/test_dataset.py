@@ -10,7 +10,7 @@ from darnet.errors import DataError
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
 from darnet.planning import verify_dataset
-from darnet.preprocessing import case_hash, preprocess_dataset
+from darnet.preprocessing import case_hash, preprocess_dataset, thin_classes
 from darnet.preprocessing.dataset import LOCATIONS_A_CLASS, locate_classes
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
@@ -74,6 +74,15 @@ def test_stored_cases(layout, preprocess):
     assert image[0][labels == 1].min() > image[0][labels == 0].max()
     assert image[0][labels == 2].min() > image[0][labels == 1].max()
     assert not target.record("t1").has_labels
+
+
+@pytest.mark.parametrize(("ml", "told"), [(0.0, []), (0.96, []), (1.8, []), (3.84, ["cube keeps 25%"])])
+def test_classes_thinner_than_voxels_are_told(layout, preprocess, plans, fingerprint_of, ml, told):
+    preprocess()  # the cube has 48 voxels of 20 mm3: 0.96 ml
+    fingerprint = fingerprint_of({"class_ml": {"cube": ml, "rod": 0.48}})
+    cases = tuple(dataclasses.replace(c, case_id=f"s{n + 1}") for n, c in enumerate(fingerprint.of("source")))
+    sentences = thin_classes(CaseStore(layout.cases("source")), dataclasses.replace(fingerprint, cases=cases), plans)
+    assert [sentence.split(" of its volume")[0] for sentence in sentences] == told
 
 
 def test_second_run_makes_nothing(layout, preprocess, hashes_of_tree):

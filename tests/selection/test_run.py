@@ -263,18 +263,21 @@ def test_nothing_is_told_of_other_weights_or_without_a_comparison(plans, results
     predict_as(segmentation="good", round_1="good", round_2="blind")
     choose_round(plans, results, 0, *stores, CPU, quiet=True, notice=lambda _: None)
     path = results / "self_training/round_2/fold_0/checkpoint.safetensors"
-    assert doubtful_shapes(results, "0", path)
-    assert doubtful_shapes(results, "1", path) is None
+    assert doubtful_shapes(results, "0", path, plans)
+    assert doubtful_shapes(results, "1", path, plans) is None
     shutil.copy(results / "self_training/round_1/fold_0/checkpoint.safetensors", path)
-    assert doubtful_shapes(results, "0", path) is None
+    assert doubtful_shapes(results, "0", path, plans) is None
     values = json.loads((results / CHOICE).read_text())
     for entry in values["folds"]["0"]["candidates"].values():
         entry["checkpoint"], entry["shapes"] = sha256_of(path), {"cube": 0.9, "rod": 0.5, "ball": 0.0}
     values["folds"]["0"]["usual"] = {"cube": 0.8, "rod": 0.8}
     write_json(results / CHOICE, values)
     found = "rod 0.50 (at least 0.60), all classes on average 0.70 (at least 0.74). Whole classes"
-    assert f"expected: {found}" in doubtful_shapes(results, "0", path)
+    assert f"expected: {found}" in doubtful_shapes(results, "0", path, plans)
+    assert "segmentation.appearance to 1" in doubtful_shapes(results, "0", path, plans)
+    curved = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, appearance=1.0))
+    assert "train the translator longer" in doubtful_shapes(results, "0", path, curved)
     (results / CHOICE).write_text("[]")
-    assert doubtful_shapes(results, "0", path) is None
+    assert doubtful_shapes(results, "0", path, plans) is None
     (results / CHOICE).unlink()
-    assert doubtful_shapes(results, "0", path) is None
+    assert doubtful_shapes(results, "0", path, plans) is None
