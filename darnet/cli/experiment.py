@@ -86,8 +86,10 @@ def describe(args: Namespace, experiment: Experiment, options: RunOptions) -> No
         reason = experiment.unavailable(row)
         if reason:
             say(args, f"{row.name}: {reason}")
-    if any(experiment.references(run) is None for run in experiment.runs(1)):
-        warn(NOT_SCORED)
+    runs = experiment.runs(1)
+    unscored = [run.row.name for run in runs if experiment.references(run) is None]
+    if unscored:
+        warn(NOT_SCORED if len(unscored) == len(runs) else f"{', '.join(unscored)}: {NOT_SCORED}")
     if args.quiet and not args.estimate:
         return
     say(args, "timing a few iterations of each network")

@@ -49,8 +49,8 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path, plans: Plans) -> 
 def _advice(plans: Plans) -> str:
     if plans.segmentation.appearance < 1.0:
         return (
-            "Do target scans show bright what source scans show dark? Then name both kinds in dataset.json (domains), "
-            "or set segmentation.appearance to 1 in plans.json, and train again"
+            "Do target scans show bright what source scans show dark? Then set segmentation.appearance to 1 in "
+            "plans.json, and train again"
         )
     return (
         "Look at translation/previews too: where they keep the source's contrast, train the translator longer "

@@ -151,13 +151,15 @@ class _Document:
                 expected,
                 "label these voxels and remove the class",
             )
-        if any(type(v) is not int for v in values) or sorted(values) != list(range(len(values))):
+        whole = all(type(v) is int for v in values)
+        if not whole or sorted(values) != list(range(len(values))):
             raise self.wrong(
                 "labels",
                 "the values of the labels have gaps or are no whole numbers",
                 json.dumps(labels),
                 expected,
-                "number the classes without gaps, in the label files too; darnet_convert nnunet does both",
+                "number the classes without gaps, in the label files too"
+                + ("; darnet_convert nnunet does both" if whole else ""),
             )
         if labels.get("background") != 0 or len(labels) < 2 or len(labels) > 256:
             raise self.wrong("labels", "background must be 0, beside 1 to 255 classes", json.dumps(labels), expected)

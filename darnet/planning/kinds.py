@@ -12,6 +12,7 @@ from darnet.planning.presets import Preset
 HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store
 BRIGHTEST_CT = 400.0  # HU that the median of no body reaches
 FAT = -50.0  # HU: every CT of a body has darker voxels, and hardly any other scan has values below 0
+WHITE = 255.0  # of a picture
 LEAST_SPAN = 50.0  # HU between the darkest and the brightest tissue of any body
 SOFT_TISSUE = 150.0  # HU that the median of a body lies below
 
@@ -38,9 +39,10 @@ def _in_words(modality: str) -> str:
 
 
 def has_hounsfield_units(lowest: float, median: float, highest: float) -> bool:
-    """Whether values within the body may be those of a CT: values brought to 0..1 or to mean 0 and deviation 1 span
-    far less than fat and soft tissue do."""
-    return HOUNSFIELD[0] < median < BRIGHTEST_CT and highest - lowest >= LEAST_SPAN
+    """Whether values within the body may be those of a CT, and not brought to 0..1, to mean 0 and deviation 1, or to
+    the grey values of a picture."""
+    grey = lowest >= 0 and highest <= WHITE
+    return HOUNSFIELD[0] < median < BRIGHTEST_CT and highest - lowest >= LEAST_SPAN and not grey
 
 
 def appearance_share(preset: Preset, source: str, target: str) -> tuple[float, str]:
@@ -80,11 +82,13 @@ def doubtful_kinds(fingerprint: Fingerprint, source: str, target: str) -> list[s
         if not cases:
             continue
         lowest, median, highest = (float(np.median([case.percentiles[n] for case in cases])) for n in (0, 2, -1))
-        found = f"the {domain} scans, called {modality}, have values from {lowest:.0f} within the body"
-        if is_ct(modality) and highest - lowest < LEAST_SPAN:
+        found = f"the {domain} scans, called {modality}, have values from {lowest:.5g} within the body"
+        if is_ct(modality) and not has_hounsfield_units(lowest, median, highest):
             doubts.append(
-                f"{found} to {highest:.2g}, which are no Hounsfield units: they seem to have been normalised, so "
-                "percentiles of each scan are planned in place of a window; give the scans as they were, or go on"
+                f"{found} to {highest:.5g} (median {median:.5g}), which are no Hounsfield units, so percentiles of "
+                'each scan are planned in place of a window: see whether "domains" of dataset.json names the right '
+                "kind, and whether the scans were normalised or converted without their offset; give them as they were, "
+                "or go on"
             )
         elif is_ct(modality) and lowest >= 0:
             doubts.append(

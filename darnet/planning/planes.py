@@ -22,17 +22,18 @@ def mixed_planes(fingerprint: Fingerprint) -> list[str]:
         planes = {case.case_id: PLANES[case.body_axes[0]] for case in turned.of(domain)}
         if not planes:
             return []
-        most[domain] = Counter(planes.values()).most_common(1)[0][0]
+        most[domain], count = Counter(planes.values()).most_common(1)[0]
+        share = "half of the" if 2 * count == len(planes) else "most"
         others = [f"{case} ({name})" for case, name in planes.items() if name != most[domain]]
         if others:
             sentences.append(
-                f"most {domain} scans have {most[domain]} planes, but not {several(others, SHOWN)}: the networks learn "
-                f"plane by plane; leave these out, or resample them to {most[domain]} planes"
+                f"{share} {domain} scans have {most[domain]} planes, but not {several(others, SHOWN)}: the networks "
+                f"learn plane by plane; leave these out, or resample them to {most[domain]} planes"
             )
     if most["source"] != most["target"]:
-        sentences.append(
+        return [
             f"most source scans have {most['source']} planes, most target scans {most['target']} ones, and slices are "
             f"translated plane by plane; resample the source scans to {most['target']} planes, or to equal voxels, "
             "which darnet turns by itself"
-        )
+        ]
     return sentences

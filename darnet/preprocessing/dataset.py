@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from darnet.errors import DarnetError, raise_together
 from darnet.imaging import body_axes
+from darnet.imaging.orientation import CANONICAL_CODES
 from darnet.io import CaseRecord, CaseStore
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import Fingerprint, VerifiedDataset, hash_of_files, read_case
@@ -71,10 +72,11 @@ def preprocess_dataset(
 
 
 def case_hash(files: CaseFiles, plans: Plans) -> str:
-    """Hash of all that a stored case depends on: its files and the plan's part on preprocessing."""
+    """Hash of all that a stored case depends on: its files, the plan's part on preprocessing, and how
+    scans are turned."""
     plan = dataclasses.asdict(plans.preprocessing) | dataclasses.asdict(plans.domain(files.domain).intensity)
     plan.pop("why")
-    values = [hash_of_files(files), plan, plans.labels]
+    values = [hash_of_files(files), plan, plans.labels, CANONICAL_CODES]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -161,7 +163,8 @@ def thin_classes(source: CaseStore, fingerprint: Fingerprint, plans: Plans) -> l
             sentences.append(
                 f"{name} keeps {np.median(shares):.0%} of its volume on the planned grid (median of {len(shares)} "
                 "source scans): it is thinner than voxels, and will be found badly; make preprocessing.spacing finer "
-                "in plans.json and preprocess again with --keep_plan, or plan with --preset paper"
+                "in plans.json and preprocess again with --keep_plan"
+                + ("" if plans.preset == "paper" else ", or plan with --preset paper")
             )
     return sentences
 

@@ -16,6 +16,7 @@ LEAST_VOLUME, LEAST_EXTENT, LEAST_PIECES = 0.2, 0.15, 0.7  # of natural logarith
 LEAST_PLACE = 10.0  # mm
 LEAST = np.array([LEAST_VOLUME, *[LEAST_EXTENT] * 3, *[LEAST_PLACE] * 3, LEAST_PIECES])
 KINDS = (slice(0, 1), slice(1, 4), slice(4, 7), slice(7, 8))  # volume, extent, position, pieces
+LEAST_SHOWN = 3  # cases that tell how much a class differs between patients
 TAIL = 5.0  # percent of the voxels at either end that an extent leaves out
 BODY = ("LR", "PA", "SI")  # body axes, each with the direction that counts as positive first
 
@@ -117,7 +118,12 @@ def plausibility(shapes: Mapping[int, NDArray[np.float64]], reference: ShapeRefe
 
 
 def usual_plausibility(cases: Sequence[Mapping[int, NDArray[np.float64]]], classes: Sequence[int]) -> dict[int, float]:
-    """Plausibility of each class of a source case against all others, on average; without others there is none."""
+    """Plausibility of each class of a source case against all others, on average.
+
+    None for a class that fewer than `LEAST_SHOWN` cases show, unless all do, and without others.
+    """
+    shown = {value: sum(value in case for case in cases) for value in classes}
+    known = [value for value in classes if shown[value] >= min(LEAST_SHOWN, len(cases))]
     found = [plausibility(case, learn_shapes([*cases[:n], *cases[n + 1 :]], classes)) for n, case in enumerate(cases)]
-    values = {value: [scores[value] for scores in found if value in scores] for value in classes}
+    values = {value: [scores[value] for scores in found if value in scores] for value in known}
     return {value: float(np.mean(scores)) for value, scores in values.items() if scores}

@@ -157,7 +157,7 @@ def test_ct_without_hounsfield_units(fingerprint_of, median):
 
 
 @pytest.mark.parametrize(
-    "values", [(-2.0, -1.0, 0.1, 1.0, 3.0), (0.0, 0.2, 0.5, 0.7, 1.0), (-1.0, -0.4, 0.0, 0.5, 1.0)]
+    "values", [(-2.0, -1.0, 0.1, 1.0, 3.0), (0.0, 0.2, 0.5, 0.7, 1.0), (0.0, 30.0, 110.0, 200.0, 255.0)]
 )
 def test_normalised_ct_has_no_window(fingerprint_of, values):
     plan = intensity_rule(fingerprint_of({"percentiles": values}), "source", "CT")
@@ -183,6 +183,8 @@ def test_normalised_ct_has_no_window(fingerprint_of, values):
         (("cleft", "bright", "lateral", "artery"), ("S", "P", "L"), (1, 2)),
         (("L1", "L2", "sacrum"), ("S", "P", "L"), (1, 2)),  # lumbar vertebrae
         (("L1", "R1", "sacrum"), ("S", "P", "L"), (1,)),
+        (("rib_l1", "rib_r1"), ("S", "P", "L"), (1,)),
+        (("KidneyL1", "KidneyR1"), ("S", "P", "L"), (1,)),
         # Coronal planes have left and right along W too; sagittal ones along D, which is never mirrored.
         (("kidney left", "liver"), ("P", "I", "L"), (1,)),
         (("kidney left", "liver"), ("R", "I", "P"), (1, 2)),

@@ -175,6 +175,8 @@ def test_usual_plausibility_holds_each_case_against_the_others():
     off = [min(2 / 1, 4), min(0.5 / 1.5, 4), min(2.5 / 0.5, 4)]
     assert usual_plausibility(cases, [1, 2]) == pytest.approx({1: np.mean([1 - o / 4 / 4 for o in off])})
     assert usual_plausibility(cases[:1], [1]) == {}
+    assert usual_plausibility([*cases[:2], {}], [1]) == {}  # two of three are too few to tell
+    assert set(usual_plausibility(cases[:2], [1])) == {1}
 
 
 def criteria(value):
