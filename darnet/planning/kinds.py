@@ -87,8 +87,8 @@ def doubtful_kinds(fingerprint: Fingerprint, source: str, target: str) -> list[s
             doubts.append(
                 f"{found} to {highest:.5g} (median {median:.5g}), which are no Hounsfield units, so percentiles of "
                 'each scan are planned in place of a window: see whether "domains" of dataset.json names the right '
-                "kind, and whether the scans were normalised or converted without their offset; give them as they were, "
-                "or go on"
+                "kind, and whether the scans were normalised or converted without their offset; give them as they "
+                "were, or go on"
             )
         elif is_ct(modality) and lowest >= 0:
             doubts.append(
