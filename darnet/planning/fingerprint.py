@@ -22,7 +22,7 @@ from darnet.imaging import (
     spacing_of,
     to_canonical,
 )
-from darnet.imaging.orientation import ANISOTROPIC_RATIO, CANONICAL_CODES, world_axis
+from darnet.imaging.orientation import ANISOTROPIC_RATIO, BODY, CANONICAL_CODES, world_axis
 from darnet.io import read_json
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
 from darnet.planning.verify import CaseFiles, VerifiedDataset
@@ -75,6 +75,11 @@ class CaseFingerprint:
     def has_planes(self) -> bool:
         """Whether the scan has planes of its own, which D runs through whatever the plan says."""
         return self.spacing[0] >= ANISOTROPIC_RATIO * max(self.spacing[1:])
+
+    @property
+    def through_plane(self) -> str:
+        """Body axis that D runs along, either way: R, A or S."""
+        return BODY[world_axis(self.body_axes[0])]
 
     def turned(self, through_plane: str) -> CaseFingerprint:
         """The case as it is preprocessed with that body axis as D: a scan without planes of its own may be turned."""

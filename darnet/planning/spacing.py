@@ -59,11 +59,7 @@ def determine_through_plane(fingerprint: Fingerprint) -> tuple[str, str]:
 
     Half of the scans of a domain are not few, however many the other domain has.
     """
-    axes = Counter(
-        {"I": "S", "S": "S", "P": "A", "A": "A", "L": "R", "R": "R"}[case.body_axes[0]]
-        for case in fingerprint.cases
-        if case.has_planes
-    )
+    axes = Counter(case.through_plane for case in fingerprint.cases if case.has_planes)
     count, cases = axes.total(), len(fingerprint.cases)
     domains = [fingerprint.of(domain) for domain in ("source", "target")]
     half = any(2 * sum(case.has_planes for case in domain) >= len(domain) > 0 for domain in domains)
