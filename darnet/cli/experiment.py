@@ -89,7 +89,8 @@ def describe(args: Namespace, experiment: Experiment, options: RunOptions) -> No
     runs = experiment.runs(1)
     unscored = [run.row.name for run in runs if experiment.references(run) is None]
     if unscored:
-        warn(NOT_SCORED if len(unscored) == len(runs) else f"{', '.join(unscored)}: {NOT_SCORED}")
+        rows = "" if len(unscored) == len(runs) else f"{', '.join(unscored)}: "
+        warn(f"{rows}{NOT_SCORED}. Put them there before the training if you want scores")
     if args.quiet and not args.estimate:
         return
     say(args, "timing a few iterations of each network")
