@@ -16,7 +16,7 @@ from darnet.imaging.orientation import (
     to_canonical,
 )
 from darnet.imaging.patches import pad_to, patch_box
-from darnet.imaging.planes import PlaneView, cut_plane, plane_of_most_labels, plane_views
+from darnet.imaging.planes import PlaneView, cut_plane, plane_across, plane_of_most_labels, plane_views
 from darnet.imaging.resample import (
     resample_image,
     resample_labels,
@@ -55,6 +55,7 @@ __all__ = [
     "pad_to",
     "paste",
     "patch_box",
+    "plane_across",
     "plane_of_most_labels",
     "plane_views",
     "relative_difference",

@@ -43,6 +43,11 @@ class PlaneView:
     edges: tuple[str, str, str, str]
 
 
+def plane_across(code: str) -> str:
+    """Plane, "axial", "coronal" or "sagittal", across a direction of the body, such as "S" or "I"."""
+    return next(name for name, pair in ACROSS.items() if code in pair)
+
+
 def plane_views(axes: Axes) -> tuple[PlaneView, ...]:
     """The axial, coronal and sagittal view of volumes whose axes run towards `axes`, such as ("S", "P", "L").
 

@@ -1,11 +1,15 @@
-"""Whether what a network found in target training scans looks like the labelled anatomy."""
+"""Why masks may be wrong: what a network found in target training scans, and how the planes of a scan lie."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from statistics import fmean
 
+import numpy as np
+from numpy.typing import NDArray
+
 from darnet.errors import ConfigurationError
+from darnet.imaging import Orientation, body_axes, plane_across
 from darnet.inference.checkpoints import CHOICE
 from darnet.io import read_json, sha256_of
 from darnet.plans import Plans
@@ -43,6 +47,23 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path, plans: Plans) -> 
         f"doubtful: what fold {fold} found in {scans} target training scans is little like the source labels in "
         f"volume, extent, place or number of pieces. Found, of 1, and expected: {', '.join(odd)}. Whole classes may be "
         f"missing or wrong: look at masks (darnet_predict --preview) before you use any. {_advice(plans)}"
+    )
+
+
+def other_planes(affine: NDArray[np.floating], orientation: Orientation, through_plane: str) -> str | None:
+    """A sentence where the planes of a scan have another direction than those that the networks learned from.
+
+    Args:
+        affine: (4, 4) from voxel (i, j, k) to mm in R, A, S.
+        orientation: In which the scan is segmented.
+        through_plane: Of the plan: the body axis, "R", "A" or "S", across which most planes of training lie.
+    """
+    found, learned = plane_across(body_axes(affine, orientation)[0]), plane_across(through_plane)
+    if found == learned:
+        return None
+    return (
+        f"doubtful: the planes are {found}, and the networks learned from {learned} ones, in which organs look unlike; "
+        f"take a scan with {learned} planes, or resample this one to equal voxels, which darnet turns by itself"
     )
 
 

@@ -298,7 +298,7 @@ def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, opti
     if options.preview:
         write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
     write_labels(case.labels(output), prediction.labels, scan, str(mark_of(scan, predictor.identity)))
-    return scan.notes
+    return (*scan.notes, *prediction.notes)
 
 
 def _write_record(path: Path, predictor: Predictor) -> None:

@@ -19,7 +19,7 @@ from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
 from darnet.imaging import sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
 from darnet.inference.checkpoints import checkpoint_of, choose_folds, iterations_of, leave_out_unfinished, load_network
-from darnet.inference.doubts import doubtful_shapes
+from darnet.inference.doubts import doubtful_shapes, other_planes
 from darnet.inference.export import (
     Geometry,
     labels_on_input_grid,
@@ -39,10 +39,12 @@ Network = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Prediction:
-    """Labels (i, j, k) and, where asked for, probabilities (K, i, j, k), both on the grid of the input."""
+    """Labels (i, j, k) and, where asked for, probabilities (K, i, j, k), both on the grid of the input, and why they may
+    be wrong."""
 
     labels: NDArray[Any]
     probabilities: NDArray[np.float16] | None = None
+    notes: tuple[str, ...] = ()
 
 
 class Predictor:
@@ -148,7 +150,7 @@ class Predictor:
             if spacing is not None:
                 raise ConfigurationError("spacing belongs to arrays; a file has its own", where=image)
             scan = read_scan(Path(image))
-            return self.predict_array(scan.array, scan.affine).labels
+            return self._told(self.predict_array(scan.array, scan.affine))
         if spacing is None:
             raise ConfigurationError("an array needs a spacing", expected="spacing=(D, H, W) in mm")
         if image.ndim != 3 or min(image.shape) < 1 or not (np.isfinite(spacing).all() and min(spacing) > 0):
@@ -157,7 +159,14 @@ class Predictor:
                 found=f"shape {image.shape}, spacing {spacing}",
                 expected="three axes (D, H, W) and a positive spacing for each",
             )
-        return self.predict_array(image, canonical_affine(spacing, self.plans.preprocessing.through_plane)).labels
+        through_plane = self.plans.preprocessing.through_plane
+        return self._told(self.predict_array(image, canonical_affine(spacing, through_plane)))
+
+    def _told(self, prediction: Prediction) -> NDArray[Any]:
+        """The labels; their notes are told."""
+        for note in prediction.notes:
+            self.notice(note)
+        return prediction.labels
 
     def predict_array(
         self,
@@ -174,18 +183,19 @@ class Predictor:
         """
         case = preprocess_arrays(np.asarray(array, np.float32), affine, self.plans, "target")
         geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), case.orientation, case.crop_box)
+        notes = tuple(filter(None, [other_planes(affine, case.orientation, self.plans.preprocessing.through_plane)]))
         largest = self.plans.inference.largest_component
         if keep_probabilities:
             probabilities = self.probabilities(case.image, progress)
             labels = labels_on_input_grid(probabilities, geometry, largest)
-            return Prediction(labels, probabilities_on_input_grid(probabilities, geometry))
+            return Prediction(labels, probabilities_on_input_grid(probabilities, geometry), notes)
         image = case.image
 
         def segment(way: Strategy) -> NDArray[Any]:
             # Plane by plane: all probabilities at once would grow with the number of classes.
             return planes_on_input_grid(self._planes(image, way, progress), image.shape[1:], geometry, largest)
 
-        return Prediction(self._in_memory(segment, image))
+        return Prediction(self._in_memory(segment, image), notes=notes)
 
     def probabilities(
         self, image: NDArray[np.float32], progress: Callable[[int, int], None] | None = None

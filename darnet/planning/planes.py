@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections import Counter
 
+from darnet.imaging import plane_across
 from darnet.planning.fingerprint import Fingerprint
 from darnet.planning.spacing import determine_through_plane
 from darnet.words import several
 
-PLANES = {"S": "axial", "A": "coronal", "R": "sagittal"}
 SHOWN = 5  # cases listed in a sentence
 
 
@@ -19,7 +19,7 @@ def mixed_planes(fingerprint: Fingerprint) -> list[str]:
     turned = fingerprint.turned(determine_through_plane(fingerprint)[0])
     most, sentences = {}, []
     for domain in ("source", "target"):
-        planes = {case.case_id: PLANES[case.through_plane] for case in turned.of(domain)}
+        planes = {case.case_id: plane_across(case.through_plane) for case in turned.of(domain)}
         if not planes:
             return []
         most[domain], count = Counter(planes.values()).most_common(1)[0]

@@ -176,3 +176,20 @@ def test_what_darnet_did_not_write_stays(scans, tmp_path, predictor):
     _, said = predict(scans, output, predictor)
     assert "kept, but perhaps of earlier masks: a.npz, a.png" in said
     assert {name: (output / name).read_bytes() for name in others} == others
+
+
+def test_planes_of_another_direction_are_told(scans, tmp_path, predictor, small_scan):
+    axial = np.asarray(small_scan(4)[0])  # (i, j, k), k to superior
+    coronal = nib.Nifti1Image(np.swapaxes(axial, 1, 2), np.diag([-2.0, -2.0, 5.0, 1.0])[:, [0, 2, 1, 3]])
+    sparse = np.diag([-2.0, -5.0, 2.0, 1.0])  # 5 mm from anterior to posterior: coronal planes
+    folder = tmp_path / "mixed"
+    folder.mkdir()
+    coronal.to_filename(folder / "turned_0000.nii.gz")
+    nib.Nifti1Image(axial, sparse).to_filename(folder / "coronal_0000.nii.gz")
+    nib.Nifti1Image(axial, np.diag([-4.0, -4.0, 4.0, 1.0])).to_filename(folder / "cube_0000.nii.gz")
+    _, said = predict(folder, tmp_path / "out", predictor)
+    doubts = [line for line in said if "doubtful" in line]
+    assert len(doubts) == 1
+    assert "coronal: doubtful: the planes are coronal, and the networks learned from axial ones" in doubts[0]
+    with pytest.warns(UserWarning, match="the planes are coronal"):
+        predictor.predict(folder / "coronal_0000.nii.gz")
