@@ -39,8 +39,8 @@ Network = Callable[[Tensor], Tensor]
 
 @dataclass(frozen=True)
 class Prediction:
-    """Labels (i, j, k) and, where asked for, probabilities (K, i, j, k), both on the grid of the input, and why they may
-    be wrong."""
+    """Labels (i, j, k) and, where asked for, probabilities (K, i, j, k), both on the grid of the input, and why they
+    may be wrong."""
 
     labels: NDArray[Any]
     probabilities: NDArray[np.float16] | None = None
