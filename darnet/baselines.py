@@ -99,7 +99,8 @@ def prepare_supervised(
         Where they lie, and the plan to train on them with.
     """
     own = DatasetLayout(root, SUPERVISED)
-    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target)
+    grid = dataclasses.replace(plans.preprocessing, source_inverted=False)
+    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target, preprocessing=grid)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, labelled, as_source, processes, quiet)
     write_splits(own, labelled, as_source)

@@ -37,7 +37,7 @@ from darnet.planning import (
 )
 from darnet.plans import Plans
 from darnet.preprocessing import preprocess_dataset
-from darnet.selection import choose_round
+from darnet.selection import choose_round, choose_source_contrast
 from darnet.self_training import label_targets, missing_classes, train_student
 from darnet.synthesis import synthesis_hash, synthesize
 from darnet.training import (
@@ -88,9 +88,13 @@ def plan(
     preset: Preset,
     seed: int = 0,
     memory_gb: float = MEMORY_TARGET_GB,
+    processes: int = 1,
+    quiet: bool = True,
 ) -> Plans:
     """Plan a data set; writes fingerprint.json, plans.json and splits.json."""
     plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed, memory_gb)
+    if preset.source_contrast:
+        plans = choose_source_contrast(plans, dataset, fingerprint, preset, processes, quiet)
     with _no_run_beside(layout):
         write_json(layout.fingerprint, fingerprint.to_json())
         write_json(layout.plans, plans.to_json())

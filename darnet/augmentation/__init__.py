@@ -1,6 +1,5 @@
 """Random augmentation of slices and patches. Parameters are sampled apart from being applied."""
 
-from darnet.augmentation.appearance import AIR
 from darnet.augmentation.curves import slices_along_curves
 from darnet.augmentation.matching import (
     Appearance,
@@ -19,7 +18,6 @@ from darnet.augmentation.slices import (
 )
 
 __all__ = [
-    "AIR",
     "Appearance",
     "PatchTransform",
     "SliceTransform",

@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from darnet.imaging import AIR
+
 BACKGROUND = -1.0
-AIR = -0.95  # up to here it is background: a translator's air, and air beside an interpolated edge, is not exactly -1
 LAYERS = 4
 CHANNELS = 2
 POINTWISE = 0.7  # share of layers with 1x1 kernels: they change contrast, 3x3 kernels change texture too

@@ -7,7 +7,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from darnet.augmentation.appearance import AIR
+from darnet.imaging import AIR
 
 CURVE_POINTS = 8  # steps between the knots of a curve
 DARKEST = -0.8  # that a curve shows of the body of a slice: apart from air, which stays

@@ -10,8 +10,9 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darnet.augmentation.appearance import AIR, class_gains, random_convolution
+from darnet.augmentation.appearance import class_gains, random_convolution
 from darnet.augmentation.curves import along_curve, curve_of, draw_steps
+from darnet.imaging import AIR
 from darnet.plans import SegmentationPlan
 
 BACKGROUND = -1.0

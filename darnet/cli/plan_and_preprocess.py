@@ -80,7 +80,7 @@ def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
         dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet, args.replace_non_finite)
         tell_notes(args, dataset, fingerprint)
         say(args, f"{layout.name}: {len(dataset.source)} labelled source scans, {len(dataset.target)} target scans")
-        plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory)
+        plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory, args.processes, args.quiet)
         shown = {case.case_id: case.class_ml for case in fingerprint.of("source")}
         for note in fold_notes(layout.splits, shown):
             say(args, f"note: {note}")
@@ -166,7 +166,8 @@ def describe(plans: Plans) -> str:
         f"  grid          {cross(f'{s:g}' for s in pre.spacing)} mm (through plane, in plane)",
         f"  intensities   {plans.source.modality}: {plans.source.intensity.rule} {plans.source.intensity.low:g} to "
         f"{plans.source.intensity.high:g}; {plans.target.modality}: {plans.target.intensity.rule} "
-        f"{plans.target.intensity.low:g} to {plans.target.intensity.high:g}",
+        f"{plans.target.intensity.low:g} to {plans.target.intensity.high:g}"
+        + (f"; bright and dark of {plans.source.modality} turned round" if pre.source_inverted else ""),
         f"  translation   slices {cross(map(str, tra.slice_size))}{windows}, width {tra.width}, {tra.iterations} "
         f"iterations of {tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}{a_scan}",
         f"  segmentation  patches {cross(map(str, seg.patch_size))}, widths {' '.join(map(str, seg.channels))}, "

@@ -120,7 +120,7 @@ def run_demo(
     if not layout.dataset_json.exists():
         timed("drawing phantoms", lambda: write_demo_dataset(layout.raw, seed, *cases))
     dataset, fingerprint = pipeline.verify(layout, processes, options.quiet)
-    plans = pipeline.plan(layout, dataset, fingerprint, preset, seed)
+    plans = pipeline.plan(layout, dataset, fingerprint, preset, seed, processes=processes, quiet=options.quiet)
     timed("preprocessing", lambda: pipeline.preprocess(layout, dataset, plans, processes, options.quiet))
     labelled = baselines.as_labelled(
         dataset, list_cases(layout.raw / SUPERVISED / "imagesTr"), list_labels(layout.raw / SUPERVISED / "labelsTr")

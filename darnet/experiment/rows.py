@@ -97,6 +97,10 @@ def _matched_translated(plans: Plans) -> Value:
     return own.matched_translated if own.matched_share else _FAST.matched_translated
 
 
+def _source_inverted(plans: Plans) -> Value:
+    return plans.preprocessing.source_inverted
+
+
 def _appearance(plans: Plans) -> Value:
     return appearance_share(_FAST, plans.source.modality, plans.target.modality)[0]
 
@@ -126,7 +130,9 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
     ),
 }
 _ALL = merge(
-    *(changes for _, changes in UPGRADES.values()), {"self_training": {"matched_translated": _matched_translated}}
+    *(changes for _, changes in UPGRADES.values()),
+    {"self_training": {"matched_translated": _matched_translated}},
+    {"preprocessing": {"source_inverted": _source_inverted}},
 )
 
 ROWS: tuple[Row, ...] = (
@@ -168,6 +174,11 @@ ROWS: tuple[Row, ...] = (
         "content_curves",
         "+ contents learned along random intensity curves",
         _upgrade("translation", content_curves=1.0),
+    ),
+    Row(
+        "inverted_source",
+        "+ bright and dark of source scans turned round, whatever is planned",
+        {"preprocessing": {"source_inverted": True}},
     ),
     Row("all_upgrades", "all upgrades of the DAR-UNet together", _ALL),
     Row("default", "the plan as it stands", as_planned=True),

@@ -2,6 +2,7 @@
 flicker along depth, planes and surfaces to look at."""
 
 from darnet.imaging.components import count_components, keep_largest, largest_component, largest_fraction
+from darnet.imaging.contrast import AIR, invert_contrast
 from darnet.imaging.crop import Box, box_of, crop, crop_to_depth, paste
 from darnet.imaging.flicker import BODY_ABOVE, differences_along, flicker, relative_difference
 from darnet.imaging.foreground import foreground_mask
@@ -29,6 +30,7 @@ from darnet.imaging.sliding_window import gaussian_weights, sliding_planes, slid
 from darnet.imaging.surfaces import colour_of, label_colours, render_surfaces
 
 __all__ = [
+    "AIR",
     "BODY_ABOVE",
     "Box",
     "Orientation",
@@ -47,6 +49,7 @@ __all__ = [
     "foreground_mask",
     "from_canonical",
     "gaussian_weights",
+    "invert_contrast",
     "keep_largest",
     "label_colours",
     "largest_component",

@@ -34,6 +34,7 @@ class Preset:
         appearance: Share of patches with a random intensity curve, rising or falling.
         appearance_of_sequences: The same between two sequences of MR.
         random_convolution: Share of patches that a random shallow network changes.
+        source_contrast: Whether bright and dark of source scans are turned round where that suits the target better.
         class_gain: Strength of the gains of single classes in patches.
         source_share: Share of patches out of source volumes as they are.
         rounds: Of self-training on target scans.
@@ -68,6 +69,7 @@ class Preset:
     appearance: float
     appearance_of_sequences: float
     random_convolution: float
+    source_contrast: bool
     class_gain: float
     source_share: float
     rounds: int
@@ -104,6 +106,7 @@ PRESETS = {
         appearance=0.0,
         appearance_of_sequences=0.0,
         random_convolution=0.0,
+        source_contrast=False,
         class_gain=0.0,
         source_share=0.0,
         rounds=0,
@@ -135,6 +138,7 @@ PRESETS = {
         appearance=0.2,
         appearance_of_sequences=1.0,
         random_convolution=0.4,
+        source_contrast=True,
         class_gain=0.5,
         source_share=0.7,
         rounds=2,

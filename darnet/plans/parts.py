@@ -54,12 +54,14 @@ class PreprocessingPlan:
             its own.
         anisotropic: Whether scans are resampled linearly along D instead of with cubics.
         source_depth: mm along D to which labelled source scans are cropped about their labels; null keeps all.
+        source_inverted: Whether bright and dark of source scans are turned round, as between T1 and T2.
     """
 
     spacing: tuple[float, float, float]
     through_plane: str
     anisotropic: bool
     source_depth: float | None
+    source_inverted: bool = False
     why: dict[str, str] = field(default_factory=dict)
 
 

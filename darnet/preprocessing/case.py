@@ -18,6 +18,7 @@ from darnet.imaging import (
     crop_to_depth,
     determine_orientation,
     foreground_mask,
+    invert_contrast,
     normalize,
     resample_image,
     resample_labels,
@@ -92,6 +93,8 @@ def preprocess_arrays(
     rule = plans.domain(domain).intensity
     normalized = normalize(part, rule.rule, rule.low, rule.high, in_place=True)
     resampled = resample_image(normalized, shape, plan.anisotropic)
+    if domain == "source" and plan.source_inverted:
+        resampled = invert_contrast(resampled)
     stored = None if turned is None else resample_labels(np.ascontiguousarray(crop(turned, box)), shape)
     return PreprocessedCase(resampled[None], stored, orientation, box, spacing)
 

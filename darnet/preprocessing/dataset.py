@@ -76,6 +76,8 @@ def case_hash(files: CaseFiles, plans: Plans) -> str:
     scans are turned."""
     plan = dataclasses.asdict(plans.preprocessing) | dataclasses.asdict(plans.domain(files.domain).intensity)
     plan.pop("why")
+    if files.domain == "target":
+        plan.pop("source_inverted")
     values = [hash_of_files(files), plan, plans.labels, CANONICAL_CODES]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 

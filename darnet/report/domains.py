@@ -94,6 +94,8 @@ def gather_domains(layout: DatasetLayout, plans: Plans | None, named: Collection
         missing.append("There are no preprocessed scans to show yet. Run darnet_plan_and_preprocess.")
     tables = None if fingerprint is None or plans is None else _tables(fingerprint, plans)
     notes = () if fingerprint is None else tuple(n for case in fingerprint.cases for n in case.notes)
+    if plans is not None and plans.preprocessing.source_inverted:
+        notes = (*notes, "Bright and dark of source scans are turned round, in the pictures here as in training.")
     if plans is None or empty:
         return DomainsSection(tuple(missing), fingerprint, tables, notes)
     volumes = {d: [load_volume(stores[d], c, plans, c) for c in _shown(stores[d], named)] for d in DOMAINS}

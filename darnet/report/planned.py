@@ -25,6 +25,7 @@ WORDS = {
     "through_plane": ("planes lie across the body axis", ""),
     "anisotropic": ("planes are thicker than pixels", ""),
     "source_depth": ("source scans are cut to", "mm along the body"),
+    "source_inverted": ("bright and dark of source scans are turned round", ""),
     "slice_size": ("size of a slice", "pixels"),
     "window": ("part of a slice that is learned from at once", "pixels"),
     "patch_size": ("size of a patch", "voxels"),

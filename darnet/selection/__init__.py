@@ -1,21 +1,28 @@
 """Choosing among the rounds of self-training without a label of a target scan."""
 
+from darnet.selection.contrast import Contrasts, Volume, compare_contrasts
 from darnet.selection.criteria import MARGIN, Criteria, agreement, certainty, change_contrast, choose
 from darnet.selection.run import choose_round, compare
 from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility, usual_plausibility
+from darnet.selection.source_contrast import choose_source_contrast, with_contrast
 
 __all__ = [
     "MARGIN",
+    "Contrasts",
     "Criteria",
     "ShapeReference",
+    "Volume",
     "agreement",
     "certainty",
     "change_contrast",
     "choose",
     "choose_round",
+    "choose_source_contrast",
     "compare",
+    "compare_contrasts",
     "describe_shapes",
     "learn_shapes",
     "plausibility",
     "usual_plausibility",
+    "with_contrast",
 ]

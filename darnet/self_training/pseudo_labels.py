@@ -10,8 +10,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.augmentation import AIR
-from darnet.imaging import keep_largest
+from darnet.imaging import AIR, keep_largest
 from darnet.inference import Predictor
 from darnet.io import CaseStore
 from darnet.plans import Plans

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 import torch
 
-from darnet.augmentation import AIR, slices_along_curves
+from darnet.augmentation import slices_along_curves
 from darnet.augmentation.curves import CURVE_POINTS, DARKEST, along_curve, curve_of, draw_steps
+from darnet.imaging import AIR
 
 BODY = torch.linspace(AIR + 0.01, 1, 63)
 
