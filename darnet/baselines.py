@@ -11,9 +11,16 @@ from pathlib import Path
 from darnet.io import CaseStore, only_one, require_writable
 from darnet.layout import DatasetLayout, fold_lock
 from darnet.pipeline import preprocess, publish_plans, write_splits
-from darnet.planning import CaseFiles, VerifiedDataset
+from darnet.planning import CaseFiles, VerifiedDataset, verify_dataset
 from darnet.plans import Plans
-from darnet.training import RunOptions, check_preprocessed, read_fold, train_segmentation
+from darnet.training import (
+    REPLACED,
+    RunOptions,
+    check_preprocessed,
+    read_fold,
+    refuse_unfinished,
+    train_segmentation,
+)
 
 NO_ADAPTATION = "no_adaptation"
 NO_TRANSLATION = "no_translation"
@@ -23,13 +30,22 @@ SUPERVISED = "supervised"
 def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
     """The lower baseline: the same DAR-UNet and budget on the source volumes as they are. Returns its results.
 
-    Made-up contrasts are part of adaptation, so this baseline has the paper's augmentations alone.
+    Made-up contrasts are part of adaptation, so this baseline has the paper's augmentations alone. So is another
+    contrast of source scans: where it is planned, they are preprocessed once more as they are.
     """
-    return train_as_they_are(layout, without_adaptation(plans), fold, options, layout.results / NO_ADAPTATION)
+    plain, results = without_adaptation(plans), layout.results / NO_ADAPTATION
+    if not plans.preprocessing.source_inverted:
+        return train_as_they_are(layout, plain, fold, options, results)
+    own = DatasetLayout(layout.preprocessed, NO_ADAPTATION)
+    dataset = verify_dataset(layout, refuse_unfinished(layout, plans).get(REPLACED, False))
+    own.preprocessed.mkdir(parents=True, exist_ok=True)
+    preprocess(own, dataclasses.replace(dataset, target=()), plain, 1, options.quiet, options.notice)
+    write_splits(own, dataset, plain)
+    return train_as_they_are(own, plain, fold, options, results)
 
 
 def train_without_translation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
-    """Made-up contrasts without a translator: the planned augmentations on the source volumes as they are."""
+    """Made-up contrasts without a translator: the planned augmentations and contrast of the source volumes."""
     return train_as_they_are(layout, in_one_run(plans), fold, options, layout.results / NO_TRANSLATION)
 
 
@@ -61,10 +77,11 @@ def in_one_run(plans: Plans) -> Plans:
 
 
 def without_adaptation(plans: Plans) -> Plans:
-    """The plan in one run with the paper's augmentations alone."""
+    """The plan in one run with the paper's augmentations alone, and source scans as they are."""
     longer = in_one_run(plans)
     plain = dataclasses.replace(longer.segmentation, appearance=0.0, random_convolution=0.0, class_gain=0.0)
-    return dataclasses.replace(longer, segmentation=plain)
+    grid = dataclasses.replace(longer.preprocessing, source_inverted=None)
+    return dataclasses.replace(longer, segmentation=plain, preprocessing=grid)
 
 
 def train_supervised(
@@ -99,8 +116,7 @@ def prepare_supervised(
         Where they lie, and the plan to train on them with.
     """
     own = DatasetLayout(root, SUPERVISED)
-    grid = dataclasses.replace(plans.preprocessing, source_inverted=False)
-    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target, preprocessing=grid)
+    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, labelled, as_source, processes, quiet)
     write_splits(own, labelled, as_source)

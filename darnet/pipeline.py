@@ -42,6 +42,7 @@ from darnet.self_training import label_targets, missing_classes, train_student
 from darnet.synthesis import synthesis_hash, synthesize
 from darnet.training import (
     CHECKPOINT,
+    REPLACED,
     RunOptions,
     check_preprocessed,
     fold_notes,
@@ -160,7 +161,8 @@ def preprocess(
         layout.preprocessing.unlink(missing_ok=True)
         counts = preprocess_dataset(dataset, layout, plans, processes, quiet)
         held = {domain: list(CaseStore(layout.cases(domain)).case_ids()) for domain in DOMAINS}
-        write_json(layout.preprocessing, {"plan": plan_hash(plans), **held})
+        replaced = any(files.replace_non_finite for files in dataset.cases)
+        write_json(layout.preprocessing, {"plan": plan_hash(plans), REPLACED: replaced, **held})
     return counts
 
 

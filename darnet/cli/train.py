@@ -30,7 +30,7 @@ def build_parser() -> ArgumentParser:
     baseline.add_argument(
         "--no_translation",
         action="store_true",
-        help="as --no_adaptation, but with the planned made-up contrasts; goes to results/.../no_translation",
+        help="as --no_adaptation, but with the planned contrasts, made-up ones too; goes to results/.../no_translation",
     )
     command.add_argument(
         "--seed", type=whole_number(0), default=None, help="seed of everything random; the plan's if not given"

@@ -97,6 +97,16 @@ def _matched_translated(plans: Plans) -> Value:
     return own.matched_translated if own.matched_share else _FAST.matched_translated
 
 
+def _curves(plans: Plans) -> Value:
+    """The plan's own share of curves, but with source scans as they are not the few that suit them turned round."""
+    own = plans.segmentation.appearance
+    return own if own and not plans.preprocessing.source_inverted else _appearance(plans)
+
+
+def _own_curves(plans: Plans) -> Value:
+    return plans.segmentation.appearance or _appearance(plans)
+
+
 def _source_inverted(plans: Plans) -> Value:
     return plans.preprocessing.source_inverted
 
@@ -113,7 +123,10 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
     "class_gain": ("+ gains of single classes", _upgrade("segmentation", class_gain=_FAST.class_gain)),
     "random_appearance": (
         "+ random convolutions and intensity curves",
-        _upgrade("segmentation", random_convolution=_FAST.random_convolution, appearance=_appearance),
+        merge(
+            _upgrade("segmentation", random_convolution=_FAST.random_convolution),
+            {"segmentation": {"appearance": _curves}},
+        ),
     ),
     "source_share": (
         "+ patches of source volumes as they are",
@@ -132,7 +145,7 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
 _ALL = merge(
     *(changes for _, changes in UPGRADES.values()),
     {"self_training": {"matched_translated": _matched_translated}},
-    {"preprocessing": {"source_inverted": _source_inverted}},
+    {"preprocessing": {"source_inverted": _source_inverted}, "segmentation": {"appearance": _own_curves}},
 )
 
 ROWS: tuple[Row, ...] = (

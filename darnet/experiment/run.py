@@ -20,7 +20,15 @@ from darnet.io import CaseStore, only_one, read_json, require_writable, write_js
 from darnet.layout import DatasetLayout
 from darnet.planning import verify_dataset
 from darnet.plans import Plans
-from darnet.training import CHECKPOINT, RunOptions, check_preprocessed, plan_hash, read_fold
+from darnet.training import (
+    CHECKPOINT,
+    REPLACED,
+    RunOptions,
+    check_preprocessed,
+    plan_hash,
+    read_fold,
+    refuse_unfinished,
+)
 
 Notice = Callable[[str], None]
 Failures = dict[str, DarnetError]  # by row and seed
@@ -222,7 +230,7 @@ class Experiment:
     def _own_grid(self, run: Run, options: RunOptions) -> None:
         """Preprocess for a row that has a grid of its own; what is there is kept."""
         if run.layout.own_grid and run.row.images != LABELLED_TARGET:
-            dataset = verify_dataset(self.layout)
+            dataset = verify_dataset(self.layout, refuse_unfinished(self.layout, self.plans).get(REPLACED, False))
             pipeline.preprocess(run.layout, dataset, run.plans, self.options.processes, options.quiet, options.notice)
 
     def _predict(

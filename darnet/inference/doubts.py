@@ -51,7 +51,7 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path, plans: Plans) -> 
 
 
 def other_planes(affine: NDArray[np.floating], orientation: Orientation, through_plane: str) -> str | None:
-    """A sentence where the planes of a scan have another direction than those that the networks learned from.
+    """A sentence where the planes of a scan have another direction than those of most training scans.
 
     Args:
         affine: (4, 4) from voxel (i, j, k) to mm in R, A, S.
@@ -62,16 +62,23 @@ def other_planes(affine: NDArray[np.floating], orientation: Orientation, through
     if found == learned:
         return None
     return (
-        f"doubtful: the planes are {found}, and the networks learned from {learned} ones, in which organs look unlike; "
+        f"doubtful: the planes are {found}, those of most training scans {learned}, and organs look unlike in them; "
         f"take a scan with {learned} planes, or resample this one to equal voxels, which darnet turns by itself"
     )
 
 
 def _advice(plans: Plans) -> str:
+    if plans.preprocessing.source_inverted:
+        return (
+            "In training bright and dark of source scans are turned round (preprocessing.source_inverted in "
+            "plans.json). Where most of what is bright in them is bright in target scans too, set it to null, "
+            "preprocess with --keep_plan, and train again"
+        )
     if plans.segmentation.appearance < 1.0:
         return (
-            "Do target scans show bright what source scans show dark? Then set segmentation.appearance to 1 in "
-            "plans.json, and train again"
+            "Do target scans show bright what source scans show dark? Then set preprocessing.source_inverted to true "
+            "in plans.json where that is so of most, and preprocess with --keep_plan, or segmentation.appearance to 1 "
+            "where it is so of some; and train again"
         )
     return (
         "Look at translation/previews too: where they keep the source's contrast, train the translator longer "

@@ -298,7 +298,9 @@ def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, opti
     if options.preview:
         write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
     write_labels(case.labels(output), prediction.labels, scan, str(mark_of(scan, predictor.identity)))
-    return (*scan.notes, *prediction.notes)
+    for note in prediction.notes:
+        predictor.notice(f"case {case.case_id}: {note}")
+    return scan.notes
 
 
 def _write_record(path: Path, predictor: Predictor) -> None:

@@ -6,7 +6,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 # Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
-NOTHING_IF_NULL = ("window", "content_curves", "styles_a_case", "matched_translated")
+NOTHING_IF_NULL = ("window", "content_curves", "styles_a_case", "matched_translated", "source_inverted")
 
 
 def settings_of(part: Any) -> dict[str, Any]:
@@ -54,14 +54,14 @@ class PreprocessingPlan:
             its own.
         anisotropic: Whether scans are resampled linearly along D instead of with cubics.
         source_depth: mm along D to which labelled source scans are cropped about their labels; null keeps all.
-        source_inverted: Whether bright and dark of source scans are turned round, as between T1 and T2.
+        source_inverted: true turns bright and dark of source scans round, as between T1 and T2; null leaves them.
     """
 
     spacing: tuple[float, float, float]
     through_plane: str
     anisotropic: bool
     source_depth: float | None
-    source_inverted: bool = False
+    source_inverted: bool | None = None
     why: dict[str, str] = field(default_factory=dict)
 
 

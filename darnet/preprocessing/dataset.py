@@ -18,7 +18,7 @@ from darnet.io import CaseRecord, CaseStore
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import Fingerprint, VerifiedDataset, hash_of_files, read_case
 from darnet.planning.verify import CaseFiles
-from darnet.plans import Plans
+from darnet.plans import Plans, settings_of
 from darnet.preprocessing.case import PreprocessedCase, preprocess_arrays
 from darnet.workers import run_cases
 
@@ -74,10 +74,9 @@ def preprocess_dataset(
 def case_hash(files: CaseFiles, plans: Plans) -> str:
     """Hash of all that a stored case depends on: its files, the plan's part on preprocessing, and how
     scans are turned."""
-    plan = dataclasses.asdict(plans.preprocessing) | dataclasses.asdict(plans.domain(files.domain).intensity)
-    plan.pop("why")
+    plan = settings_of(plans.preprocessing) | settings_of(plans.domain(files.domain).intensity)
     if files.domain == "target":
-        plan.pop("source_inverted")
+        plan.pop("source_inverted", None)
     values = [hash_of_files(files), plan, plans.labels, CANONICAL_CODES]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 

@@ -150,6 +150,8 @@ def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
         return name, "all of it"
     if key == "matched_translated" and value is None:
         return name, "none"
+    if key == "source_inverted":
+        return name, "yes" if value else "no"
     if key == "through_plane":
         return name, AXES.get(value, str(value))
     if key == "largest_component":

@@ -1,4 +1,4 @@
-"""Choosing among the rounds of self-training without a label of a target scan."""
+"""Choosing without a label of a target scan: the contrast of source scans, and a round of self-training."""
 
 from darnet.selection.contrast import Contrasts, Volume, compare_contrasts
 from darnet.selection.criteria import MARGIN, Criteria, agreement, certainty, change_contrast, choose

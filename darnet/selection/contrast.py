@@ -13,7 +13,7 @@ from darnet.imaging import foreground_mask, invert_contrast, keep_largest
 from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility
 
 TREES = 40
-VOXELS_A_CLASS, VOXELS_OF_BACKGROUND = 400, 1500  # of each source volume
+VOXELS_A_CLASS, VOXELS_OF_CLASSES, VOXELS_OF_BACKGROUND = 400, 4000, 1500  # of each source volume, at most
 RADII = (1, 2, 4, 8)  # voxels in plane from a voxel to the rings that the forest sees
 ANGLES = 8
 PLANES = (-2, -1, 1, 2)  # above and below
@@ -21,6 +21,7 @@ OUTSIDE = -0.5  # what air counts as, where the body is 0 to 1
 SMOOTH = (0.7, 1.0, 1.0)  # voxels by which chances are smoothed: single voxels are no shapes
 SUREST = 0.05  # of the voxels of a body: those whose chances tell how sure the forest is
 LEAST_CASES = 3  # of the source, to know what shapes are like
+LEAST_SHOWN = 0.5  # of them, that show a class on the coarse grid: of others it would count not to be found
 LEAST_SCORE = 0.2  # of the better one: what finds hardly anything tells nothing
 TURNED = 1.15  # times the score as it is that the score turned round needs
 KEPT = 1.5  # times the score turned round that the score as it is needs
@@ -85,12 +86,15 @@ def compare_contrasts(
         seed: Of the voxels that are drawn and of the forests.
 
     Returns:
-        None where source or target scans are too few.
+        None where source or target scans are too few, or most source scans show no class on this grid.
     """
-    if len(source) < LEAST_CASES or not target:
+    shapes = [
+        describe_shapes(v.labels, list(classes.values()), spacing, v.body_axes) for v in source if v.labels is not None
+    ]
+    shown = learn_shapes(shapes, list(classes.values())).shown if shapes else {}
+    values = [value for value, share in shown.items() if share >= LEAST_SHOWN]
+    if len(source) < LEAST_CASES or not target or not values:
         return None
-    values = list(classes.values())
-    shapes = [describe_shapes(v.labels, values, spacing, v.body_axes) for v in source if v.labels is not None]
     reference = learn_shapes(shapes, values)
     bodies = [_body(volume.image) for volume in target]
     seen = [neighbourhoods(v.image, body, np.argwhere(body)) for v, body in zip(target, bodies, strict=True)]
@@ -149,6 +153,7 @@ def _fit(source: Sequence[Volume], values: Sequence[int], inverted: bool, seed: 
     from sklearn.ensemble import ExtraTreesClassifier
 
     features, labels = [], []
+    a_class = min(VOXELS_A_CLASS, VOXELS_OF_CLASSES // len(values))
     for number, volume in enumerate(source):
         assert volume.labels is not None
         rng = np.random.default_rng([seed, number])  # the same voxels both times
@@ -156,7 +161,7 @@ def _fit(source: Sequence[Volume], values: Sequence[int], inverted: bool, seed: 
         places = []
         for value in (0, *values):
             own = np.argwhere((volume.labels == value) & (body | (volume.labels > 0)))
-            places.append(own[rng.permutation(len(own))[: VOXELS_A_CLASS if value else VOXELS_OF_BACKGROUND]])
+            places.append(own[rng.permutation(len(own))[: a_class if value else VOXELS_OF_BACKGROUND]])
         chosen = np.concatenate(places)
         image = invert_contrast(volume.image) if inverted else volume.image
         features.append(neighbourhoods(image, body, chosen))

@@ -76,29 +76,34 @@ def on_coarse_grid(plans: Plans, fingerprint: Fingerprint) -> Plans:
     factor = max((voxels / COARSE) ** (1 / 3), 1.0)
     d, h, w = (s * factor for s in spacing)
     return dataclasses.replace(
-        plans, preprocessing=dataclasses.replace(plans.preprocessing, spacing=(d, h, w), source_inverted=False)
+        plans, preprocessing=dataclasses.replace(plans.preprocessing, spacing=(d, h, w), source_inverted=None)
     )
 
 
 def with_contrast(plans: Plans, preset: Preset, contrasts: Contrasts | None) -> Plans:
     """The plan with what follows from a comparison."""
     if contrasts is None:
-        return _changed(plans, False, "as they are: there are too few source scans to compare")
+        return _changed(plans, None, "as they are: too few scans, or classes too thin, to compare")
     scores = (
         f"a quick forest that learned from source scans finds shapes in target scans that score {contrasts.as_is:.2f} "
         f"where the source was as it is, {contrasts.inverted:.2f} where its bright and dark were turned round"
     )
     if contrasts.choice is None:
-        return _changed(plans, False, f"as they are: {scores}, which does not tell")
-    changed = _changed(plans, contrasts.choice, scores)
+        return _changed(plans, None, f"as they are, in doubt: {scores}")
+    if contrasts.choice:
+        changed = _changed(plans, True, f"turned round: {scores}")
+    else:
+        changed = _changed(plans, None, f"as they are: {scores}")
     if plans.segmentation.appearance == preset.appearance:
         return changed
-    why = plans.segmentation.why | {"appearance": "few curves: which contrast is bright in both is known"}
+    why = plans.segmentation.why | {
+        "appearance": "few curves: as preprocessed, source scans show bright what target scans do"
+    }
     own = dataclasses.replace(plans.segmentation, appearance=preset.appearance, why=why)
     return dataclasses.replace(changed, segmentation=own)
 
 
-def _changed(plans: Plans, inverted: bool, why: str) -> Plans:
+def _changed(plans: Plans, inverted: bool | None, why: str) -> Plans:
     former = plans.preprocessing
     own = dataclasses.replace(former, source_inverted=inverted, why=former.why | {"source_inverted": why})
     return dataclasses.replace(plans, preprocessing=own)

@@ -6,7 +6,7 @@ from darnet.training.folds import fold_notes, read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
 from darnet.training.other_work import cores_here
-from darnet.training.preprocessed import check_preprocessed, refuse_unfinished
+from darnet.training.preprocessed import REPLACED, check_preprocessed, refuse_unfinished
 from darnet.training.run import (
     CHECKPOINT,
     RunOptions,
@@ -24,6 +24,7 @@ from darnet.training.validation import validate
 
 __all__ = [
     "CHECKPOINT",
+    "REPLACED",
     "AdaBelief",
     "ExpectedTime",
     "Hook",

@@ -14,6 +14,7 @@ from darnet.preprocessing import case_hash
 from darnet.training.folds import read_fold
 from darnet.training.stages import plan_hash
 
+REPLACED = "replace_non_finite"  # key of preprocessing.json
 REMEDY = "run darnet_plan_and_preprocess --keep_plan"
 
 

@@ -49,6 +49,12 @@ def test_a_voxel_of_dark_noise_in_tissue_is_tissue():
     assert invert_contrast(image)[2, 12, 12] > 0.9
 
 
+def test_dark_tissue_at_the_edge_of_a_scan_is_tissue():
+    image = np.full(SHAPE, 0.3, np.float32)
+    image[1:, 8:16, 14:] = -0.7
+    np.testing.assert_allclose(invert_contrast(image)[1:, 9:15, 15:], 0.73, atol=1e-6)
+
+
 def test_nothing_stands_out():
     image = np.full(SHAPE, -1, np.float32)
     np.testing.assert_array_equal(invert_contrast(image), image)

@@ -8,7 +8,15 @@ import numpy as np
 import pytest
 
 from darnet.planning import find_preset
-from darnet.selection import Contrasts, Volume, compare_contrasts, with_contrast
+from darnet.selection import (
+    Contrasts,
+    Volume,
+    compare_contrasts,
+    contrast,
+    describe_shapes,
+    learn_shapes,
+    with_contrast,
+)
 from darnet.selection.contrast import neighbourhoods
 from darnet.selection.source_contrast import COARSE, on_coarse_grid
 
@@ -84,6 +92,72 @@ def test_choice(as_is, inverted, choice):
     assert Contrasts(as_is, inverted).choice is choice
 
 
+def test_a_class_that_most_scans_do_not_show_tells_nothing(recwarn):
+    source = [draw(n, 0.5, -0.5) for n in range(4)]
+    for volume in source:
+        volume.labels[:] = 0
+    source[0].labels[5, 10, 10] = 1
+    target = [draw(9, 0.5, -0.5, labelled=False)]
+    assert compare_contrasts(source, target, CLASSES, (), SPACING, seed=0) is None
+    assert not recwarn
+
+
+class Forest:
+    """Gives voxels of each class a chance, and what is left to background."""
+
+    def __init__(self, labels: np.ndarray, chance: float) -> None:
+        self.labels, self.chance, self.classes_ = labels, chance, np.array([0, 1, 2])
+
+    def predict_proba(self, features: np.ndarray) -> np.ndarray:
+        own = np.eye(3)[self.labels]
+        return own * self.chance + (1 - self.chance) * np.eye(3)[0]
+
+
+def score(found: np.ndarray, chance: float = 1.0, single: tuple[int, ...] = ()) -> tuple[float, float]:
+    """Plausibility and certainty of labels, each voxel with this chance."""
+    volume = draw(3, 0.5, -0.5)
+    shapes = [describe_shapes(draw(n, 0.5, -0.5).labels, (1, 2), SPACING, AXES) for n in range(6)]
+    body = np.ones(found.shape, bool)
+    forest = Forest(found[body], chance)
+    return contrast._score(forest, (1, 2), single, volume, body, np.zeros(0), learn_shapes(shapes, (1, 2)), SPACING)
+
+
+def test_the_score_knows_shapes_and_chances():
+    labels = draw(3, 0.5, -0.5).labels
+    likely, sure = score(labels)
+    assert likely > 0.8
+    assert sure > 0.8
+    shifted = score(np.roll(np.where(labels == 2, labels, 0), 6, axis=1) + np.where(labels == 1, labels, 0))
+    assert shifted[0] < likely
+    assert score(labels, chance=0.7)[1] == pytest.approx(0.7 * sure, rel=0.01)
+
+
+def test_pieces_of_a_class_that_is_one_piece_do_not_count():
+    labels = draw(3, 0.5, -0.5).labels
+    pieces = labels.copy()
+    pieces[0:3, 26:32, 26:32] = 1
+    pieces[0:3, 0:6, 26:32] = 1
+    assert score(pieces)[0] < score(pieces, single=(1,))[0] == pytest.approx(score(labels)[0])
+
+
+def test_many_classes_do_not_draw_more_voxels():
+    drawn = []
+
+    class Counted:
+        def __init__(self, *_, **__): ...
+
+        def fit(self, features, labels):
+            drawn.append(len(labels))
+
+    rng = np.random.default_rng(0)
+    labels = np.repeat(np.arange(100, dtype=np.uint8), 256).reshape(10, 40, 64)
+    volume = Volume(rng.uniform(0, 1, labels.shape).astype(np.float32), labels, AXES)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sklearn.ensemble.ExtraTreesClassifier", Counted)
+        contrast._fit([volume], range(1, 100), False, 0)
+    assert drawn[0] <= contrast.VOXELS_OF_CLASSES + contrast.VOXELS_OF_BACKGROUND
+
+
 def test_ranks_know_no_rising_curve():
     volume = draw(0, 0.5, -0.5)
     body = volume.image > -0.95
@@ -120,10 +194,10 @@ def test_what_the_forest_sees():
 @pytest.mark.parametrize(
     ("contrasts", "inverted", "appearance", "why"),
     [
-        (None, False, 1.0, "too few"),
-        (Contrasts(0.3, 0.29), False, 1.0, "does not tell"),
-        (Contrasts(0.1, 0.4), True, FAST.appearance, "0.40 where its bright and dark"),
-        (Contrasts(0.4, 0.1), False, FAST.appearance, "0.40 where the source was as it is"),
+        (None, None, 1.0, "as they are: too few"),
+        (Contrasts(0.3, 0.29), None, 1.0, "as they are, in doubt: "),
+        (Contrasts(0.1, 0.4), True, FAST.appearance, "turned round: "),
+        (Contrasts(0.4, 0.1), None, FAST.appearance, "as they are: a quick forest"),
     ],
 )
 def test_what_follows_for_the_plan(make_small_plans, contrasts, inverted, appearance, why):

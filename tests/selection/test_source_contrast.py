@@ -6,15 +6,19 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 
 from darnet import baselines, pipeline
+from darnet.experiment.rows import find_rows, plans_of
 from darnet.imaging import invert_contrast
-from darnet.io import CaseStore
+from darnet.inference import doubts
+from darnet.io import CaseStore, write_json
 from darnet.layout import DatasetLayout
 from darnet.planning import find_preset
 from darnet.plans import Plans
 from darnet.preprocessing import case_hash
 from darnet.selection import Contrasts, source_contrast
+from darnet.training import REPLACED, RunOptions, plan_hash, read_fold, refuse_unfinished
 
 FAST = find_preset("fast")
 SOURCE, TARGET = ("s1", "s2", "s3", "s4"), ("t1", "t2")
@@ -71,6 +75,77 @@ def test_the_paper_is_followed_to_the_letter(prepare):
     assert not find_preset("paper").source_contrast
 
 
+def test_no_adaptation_learns_from_source_scans_as_they_are(prepare, monkeypatch):
+    as_is, _, _ = prepare("as_is", Contrasts(0.5, 0.1))
+    turned, _, plans = prepare("turned", Contrasts(0.1, 0.5))
+    trained = []
+    monkeypatch.setattr(baselines, "train_segmentation", lambda *arguments: trained.append(arguments[:2]))
+    results = baselines.train_without_adaptation(turned, plans, 0, RunOptions(torch.device("cpu"), quiet=True))
+    own, store = trained[0]
+    assert results == turned.results / "no_adaptation"
+    assert own.preprocessing.source_inverted is None
+    for case, before in volumes(as_is, "source").items():
+        np.testing.assert_array_equal(store.image(case)[0], before)
+    assert read_fold(turned.preprocessed / "preprocessed" / "no_adaptation" / "splits.json", 0) == read_fold(
+        turned.splits, 0
+    )
+
+
+def test_a_plan_without_the_key_is_of_the_same_training(prepare):
+    layout, _, plans = prepare("as_is", Contrasts(0.5, 0.1))
+    values = plans.to_json()
+    del values["preprocessing"]["source_inverted"]
+    write_json(layout.plans, values)
+    assert Plans.read(layout.plans) == plans
+    other = dataclasses.replace(plans, preprocessing=dataclasses.replace(plans.preprocessing, source_inverted=True))
+    assert plan_hash(other) != plan_hash(plans)
+
+
+def test_replaced_voxels_are_remembered(prepare):
+    layout, dataset, plans = prepare("as_is", Contrasts(0.5, 0.1))
+    assert refuse_unfinished(layout, plans)[REPLACED] is False
+    source = tuple(dataclasses.replace(files, replace_non_finite=True) for files in dataset.source)
+    pipeline.preprocess(layout, dataclasses.replace(dataset, source=source), plans)
+    assert refuse_unfinished(layout, plans)[REPLACED] is True
+
+
+@pytest.mark.parametrize(
+    ("inverted", "appearance", "words"),
+    [
+        (None, 0.2, "set preprocessing.source_inverted to true"),
+        (None, 1.0, "translation.iterations"),
+        (True, 0.2, "set it to null"),
+    ],
+)
+def test_advice_on_doubtful_shapes_knows_the_contrast(make_small_plans, inverted, appearance, words):
+    plans = make_small_plans()
+    plans = dataclasses.replace(
+        plans,
+        preprocessing=dataclasses.replace(plans.preprocessing, source_inverted=inverted),
+        segmentation=dataclasses.replace(plans.segmentation, appearance=appearance),
+    )
+    assert words in doubts._advice(plans)
+
+
+@pytest.mark.parametrize(
+    ("row", "inverted", "appearance"),
+    [
+        ("no_adaptation", None, 0.0),
+        ("multi_style", None, 0.0),
+        ("random_appearance", None, FAST.appearance_of_sequences),
+        ("inverted_source", True, 0.0),
+        ("all_upgrades", True, FAST.appearance),
+        ("default", True, FAST.appearance),
+    ],
+)
+def test_rows_of_an_inverted_plan(prepare, row, inverted, appearance):
+    _, _, plans = prepare("turned", Contrasts(0.1, 0.5))
+    mr = {domain: dataclasses.replace(plans.domain(domain), modality=f"MR {domain}") for domain in ("source", "target")}
+    own = plans_of(find_rows([row])[0], dataclasses.replace(plans, **mr))
+    assert own.preprocessing.source_inverted is inverted
+    assert own.segmentation.appearance == appearance
+
+
 def test_labelled_target_scans_are_never_turned_round(prepare, tmp_path):
     layout, dataset, plans = prepare("turned", Contrasts(0.1, 0.5))
     images = {files.case_id: files.image for files in dataset.source}
@@ -78,5 +153,7 @@ def test_labelled_target_scans_are_never_turned_round(prepare, tmp_path):
     own, as_source = baselines.prepare_supervised(
         tmp_path / "own", baselines.as_labelled(dataset, images, labels), plans
     )
-    assert not as_source.preprocessing.source_inverted
-    assert volumes(own, "source").keys() == volumes(layout, "source").keys()
+    assert as_source.preprocessing.source_inverted is None
+    turned = volumes(layout, "source")
+    for case, image in volumes(own, "source").items():
+        assert np.corrcoef(image[image > -0.8], turned[case][image > -0.8])[0, 1] < -0.9
