@@ -211,6 +211,7 @@ def test_keys_that_are_null_by_default_may_be_missing(make_small_plans):
         ("translation", "window", (32, 32)),
         ("translation", "content_curves", 0.5),
         ("self_training", "matched_translated", 0.5),
+        ("preprocessing", "source_inverted", True),
     ],
 )
 def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_plans, stage, field, value):
@@ -224,7 +225,7 @@ def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_pl
     for part in parts.values():
         part.pop("why", None)
         part.pop("choose", None)
-        for name in ("window", "content_curves"):
+        for name in ("window", "content_curves", "source_inverted"):
             if part.get(name, ()) is None:
                 del part[name]
     expected = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

@@ -24,6 +24,10 @@ GEOMETRY_FIELDS = (
 QUIET = FolderOptions(quiet=True)
 
 
+def ignore(_: str) -> None:
+    """Planes may lie in any direction here, which prediction tells."""
+
+
 def oracle(windows):
     """Logits from intensities: the window 0 to 800 is [-1, 1], so labels 0, 1, 2 lie at 0.5, 0.75 and 1."""
     values = windows[:, 0]
@@ -85,7 +89,7 @@ def predict_file(image, affine, plans, codes=(1, 1)):
         scan = Path(folder) / "case_0000.nii"
         save_scan(scan, image, affine, *codes)
         (written,) = predict_folder(
-            scan, Path(folder) / "out", Predictor(plans, [oracle]), QUIET, notice=lambda _: None
+            scan, Path(folder) / "out", Predictor(plans, [oracle], notice=ignore), QUIET, notice=lambda _: None
         )
         result = nib.load(written)
         return np.asanyarray(result.dataobj), result.header, nib.load(scan).header, result.affine
@@ -182,7 +186,7 @@ def test_compressed_files_in_a_folder(make_small_plans, tmp_path):
     for seed in range(3):
         expected[f"c{seed}"], image = blocky_case(np.random.default_rng(seed), (9, 12 + seed, 6), 3)
         nib.Nifti1Image(image, affine).to_filename(tmp_path / "in" / f"c{seed}_0000.nii.gz")
-    predictor = Predictor(plan_for(make_small_plans, affine), [oracle])
+    predictor = Predictor(plan_for(make_small_plans, affine), [oracle], notice=ignore)
     paths = predict_folder(tmp_path / "in", tmp_path / "out", predictor, QUIET, notice=lambda _: None)
     assert [p.name for p in paths] == ["c0.nii.gz", "c1.nii.gz", "c2.nii.gz"]
     for path in paths:
@@ -194,7 +198,7 @@ def test_probabilities_agree_with_labels(make_small_plans, tmp_path):
     labels, image = blocky_case(np.random.default_rng(5), (10, 8, 12), 4)
     save_scan(tmp_path / "x.nii", image, affine)
     options = FolderOptions(save_probabilities=True, preview=True, quiet=True)
-    predictor = Predictor(plan_for(make_small_plans, affine), [oracle])
+    predictor = Predictor(plan_for(make_small_plans, affine), [oracle], notice=ignore)
     predict_folder(tmp_path / "x.nii", tmp_path / "out", predictor, options, notice=lambda _: None)
     with np.load(tmp_path / "out" / "x.npz") as file:
         probabilities = file["probabilities"]
@@ -206,4 +210,6 @@ def test_probabilities_agree_with_labels(make_small_plans, tmp_path):
 def test_arrays_come_back_as_they_were_given(make_small_plans):
     labels, image = blocky_case(np.random.default_rng(2), (7, 11, 13), 3)
     plans = make_small_plans((3.0, 1.0, 1.0), (8, 8, 8))
-    np.testing.assert_array_equal(Predictor(plans, [oracle]).predict(image, spacing=(3.0, 1.0, 1.0)), labels)
+    np.testing.assert_array_equal(
+        Predictor(plans, [oracle], notice=ignore).predict(image, spacing=(3.0, 1.0, 1.0)), labels
+    )
