@@ -13,14 +13,7 @@ from darnet.allocator import freed_memory_kept
 from darnet.errors import ConfigurationError, raise_together
 from darnet.health import tell_health
 from darnet.inference import Predictor, load_network
-from darnet.io import (
-    CaseStore,
-    only_one,
-    read_meta,
-    require_writable,
-    sha256_of,
-    write_json,
-)
+from darnet.io import CaseStore, only_one, read_meta, require_writable, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout, fold_lock, translation_lock
 from darnet.networks import AnyTranslator
 from darnet.planning import (

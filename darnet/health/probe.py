@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from darnet.imaging import neighbour_offsets
 from darnet.io import CaseStore
 from darnet.plans import Plans
 
@@ -19,7 +20,6 @@ MOST_CASES = 8  # half of them to fit, half to score
 VOXELS_A_CLASS = 200  # of each volume
 NEAR = 16.0  # mm along each axis, from a voxel of a class to one that surrounds it
 RINGS = (4.0, 8.0, 16.0)  # mm from a voxel to those that the probe sees of its plane
-PLANES = (-2, -1, 1, 2)  # planes above and below of which it sees the voxel at the same place
 TREES = 40
 
 
@@ -116,10 +116,7 @@ def neighbourhoods(
     from scipy.ndimage import uniform_filter
 
     smooth = uniform_filter(image, (1, 3, 3), mode="nearest")
-    offsets = [(0, 0, 0), *((plane, 0, 0) for plane in PLANES)]
-    for radius in RINGS:
-        for angle in np.arange(8) * np.pi / 4:
-            offsets.append((0, round(radius * np.sin(angle) / spacing[1]), round(radius * np.cos(angle) / spacing[2])))
+    offsets = [(0, 0, 0), *neighbour_offsets(RINGS, spacing[1:])]
     last = np.asarray(image.shape) - 1
     columns = [smooth[tuple(np.clip(places + np.asarray(offset), 0, last).T)] for offset in offsets]
     return np.stack(columns, axis=1)

@@ -6,6 +6,7 @@ from darnet.imaging.contrast import AIR, invert_contrast
 from darnet.imaging.crop import Box, box_of, crop, crop_to_depth, paste
 from darnet.imaging.flicker import BODY_ABOVE, differences_along, flicker, relative_difference
 from darnet.imaging.foreground import foreground_mask
+from darnet.imaging.neighbours import neighbour_offsets
 from darnet.imaging.normalize import normalize
 from darnet.imaging.orientation import (
     Orientation,
@@ -54,6 +55,7 @@ __all__ = [
     "label_colours",
     "largest_component",
     "largest_fraction",
+    "neighbour_offsets",
     "normalize",
     "pad_to",
     "paste",

@@ -9,14 +9,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.imaging import foreground_mask, invert_contrast, keep_largest
+from darnet.imaging import foreground_mask, invert_contrast, keep_largest, neighbour_offsets
 from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility
 
 TREES = 40
 VOXELS_A_CLASS, VOXELS_OF_CLASSES, VOXELS_OF_BACKGROUND = 400, 4000, 1500  # of each source volume, at most
 RADII = (1, 2, 4, 8)  # voxels in plane from a voxel to the rings that the forest sees
-ANGLES = 8
-PLANES = (-2, -1, 1, 2)  # above and below
 OUTSIDE = -0.5  # what air counts as, where the body is 0 to 1
 SMOOTH = (0.7, 1.0, 1.0)  # voxels by which chances are smoothed: single voxels are no shapes
 SUREST = 0.05  # of the voxels of a body: those whose chances tell how sure the forest is
@@ -88,19 +86,21 @@ def compare_contrasts(
     Returns:
         None where source or target scans are too few, or most source scans show no class on this grid.
     """
-    shapes = [
-        describe_shapes(v.labels, list(classes.values()), spacing, v.body_axes) for v in source if v.labels is not None
-    ]
-    shown = learn_shapes(shapes, list(classes.values())).shown if shapes else {}
-    values = [value for value, share in shown.items() if share >= LEAST_SHOWN]
-    if len(source) < LEAST_CASES or not target or not values:
+    if len(source) < LEAST_CASES or not target:
+        return None
+    every = list(classes.values())
+    shapes = [describe_shapes(v.labels, every, spacing, v.body_axes) for v in source if v.labels is not None]
+    values = [value for value in every if sum(value in shown for shown in shapes) >= LEAST_SHOWN * len(source)]
+    if not values:
         return None
     reference = learn_shapes(shapes, values)
+    samples = [_draw(volume, values, np.random.default_rng([seed, n])) for n, volume in enumerate(source)]
     bodies = [_body(volume.image) for volume in target]
     seen = [neighbourhoods(v.image, body, np.argwhere(body)) for v, body in zip(target, bodies, strict=True)]
 
     def score(inverted: bool) -> float:
-        forest = _fit(source, values, inverted, seed)
+        """That of source volumes as they are, or turned round."""
+        forest = _fit(source, samples, inverted, seed)
         found = [
             _score(forest, values, single, volume, body, features, reference, spacing)
             for volume, body, features in zip(target, bodies, seen, strict=True)
@@ -132,12 +132,10 @@ def neighbourhoods(
     ranks = np.where(body, np.searchsorted(ordered, image) / max(len(ordered), 1), OUTSIDE).astype(np.float32)
     last = np.asarray(image.shape) - 1
     columns = [ranks[tuple(places.T)], gaussian_filter(ranks, (0.5, 1, 1))[tuple(places.T)]]
-    columns += [ranks[tuple(np.clip(places + (plane, 0, 0), 0, last).T)] for plane in PLANES]
-    for radius in RADII:
-        for angle in np.arange(ANGLES) * 2 * np.pi / ANGLES:
-            there = places + (0, round(radius * np.sin(angle)), round(radius * np.cos(angle)))
-            inside = ((there >= 0) & (there <= last)).all(axis=1)
-            columns.append(np.where(inside, ranks[tuple(np.clip(there, 0, last).T)], np.float32(OUTSIDE)))
+    for offset in neighbour_offsets(RADII):
+        there = places + offset
+        inside = ((there >= 0) & (there <= last))[:, 1:].all(axis=1)  # beyond the ends of a scan the body goes on
+        columns.append(np.where(inside, ranks[tuple(np.clip(there, 0, last).T)], np.float32(OUTSIDE)))
     columns += [places[:, axis] / max(last[axis], 1) for axis in (1, 2)]
     return np.stack(columns, axis=1).astype(np.float32)
 
@@ -148,26 +146,33 @@ def _body(image: NDArray[np.float32]) -> NDArray[np.bool_]:
     return mask if mask.any() else np.ones(image.shape, np.bool_)
 
 
-def _fit(source: Sequence[Volume], values: Sequence[int], inverted: bool, seed: int) -> Any:
-    """A forest that tells classes of voxels, as many voxels from each volume."""
+def _draw(
+    volume: Volume, values: Sequence[int], rng: np.random.Generator
+) -> tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.integer]]:
+    """Body of a labelled volume, some voxels (N, 3) of each class and of the rest of the body, and their labels."""
+    assert volume.labels is not None
+    body, a_class = _body(volume.image), min(VOXELS_A_CLASS, VOXELS_OF_CLASSES // len(values))
+    places = []
+    for value in (0, *values):
+        own = np.argwhere((volume.labels == value) & (body | (volume.labels > 0)))
+        places.append(own[rng.permutation(len(own))[: a_class if value else VOXELS_OF_BACKGROUND]])
+    chosen = np.concatenate(places)
+    return body, chosen, volume.labels[tuple(chosen.T)]
+
+
+def _fit(
+    source: Sequence[Volume],
+    samples: Sequence[tuple[NDArray[np.bool_], NDArray[np.int64], NDArray[np.integer]]],
+    inverted: bool,
+    seed: int,
+) -> Any:
+    """A forest that tells classes of voxels."""
     from sklearn.ensemble import ExtraTreesClassifier
 
-    features, labels = [], []
-    a_class = min(VOXELS_A_CLASS, VOXELS_OF_CLASSES // len(values))
-    for number, volume in enumerate(source):
-        assert volume.labels is not None
-        rng = np.random.default_rng([seed, number])  # the same voxels both times
-        body = _body(volume.image)
-        places = []
-        for value in (0, *values):
-            own = np.argwhere((volume.labels == value) & (body | (volume.labels > 0)))
-            places.append(own[rng.permutation(len(own))[: a_class if value else VOXELS_OF_BACKGROUND]])
-        chosen = np.concatenate(places)
-        image = invert_contrast(volume.image) if inverted else volume.image
-        features.append(neighbourhoods(image, body, chosen))
-        labels.append(volume.labels[tuple(chosen.T)])
+    images = [invert_contrast(volume.image) if inverted else volume.image for volume in source]
+    seen = [neighbourhoods(image, body, places) for image, (body, places, _) in zip(images, samples, strict=True)]
     forest = ExtraTreesClassifier(TREES, min_samples_leaf=5, class_weight="balanced", random_state=seed, n_jobs=1)
-    return forest.fit(np.concatenate(features), np.concatenate(labels))
+    return forest.fit(np.concatenate(seen), np.concatenate([labels for _, _, labels in samples]))
 
 
 def _score(

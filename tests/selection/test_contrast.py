@@ -141,21 +141,12 @@ def test_pieces_of_a_class_that_is_one_piece_do_not_count():
 
 
 def test_many_classes_do_not_draw_more_voxels():
-    drawn = []
-
-    class Counted:
-        def __init__(self, *_, **__): ...
-
-        def fit(self, features, labels):
-            drawn.append(len(labels))
-
     rng = np.random.default_rng(0)
     labels = np.repeat(np.arange(100, dtype=np.uint8), 256).reshape(10, 40, 64)
     volume = Volume(rng.uniform(0, 1, labels.shape).astype(np.float32), labels, AXES)
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("sklearn.ensemble.ExtraTreesClassifier", Counted)
-        contrast._fit([volume], range(1, 100), False, 0)
-    assert drawn[0] <= contrast.VOXELS_OF_CLASSES + contrast.VOXELS_OF_BACKGROUND
+    _, places, drawn = contrast._draw(volume, range(1, 100), rng)
+    assert np.unique(drawn).size == 100
+    assert len(places) <= contrast.VOXELS_OF_CLASSES + contrast.VOXELS_OF_BACKGROUND
 
 
 def test_ranks_know_no_rising_curve():
