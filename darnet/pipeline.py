@@ -238,7 +238,9 @@ def _train_fold(
         if options.resume and not resume.resume:
             notice(f"fold {fold} has no checkpoint yet: its segmentation is trained from the start")
         synthetic = CaseStore(layout.synthetic)
-        train_segmentation(plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), resume)
+        train_segmentation(
+            plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), resume, target
+        )
     if stage in ("all", "self_training"):
         if stage == "self_training" and not plans.self_training.rounds:
             raise ConfigurationError(

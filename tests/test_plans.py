@@ -116,6 +116,8 @@ def changed(values, key, value):
         ("self_training.target_share", 1.5),
         ("self_training.kept", 0),
         ("self_training.matched_share", -0.1),
+        ("segmentation.random_tissues", 1.1),
+        ("segmentation.random_tissues", 0.0),
         ("self_training.matched_translated", 1.1),
         ("self_training.matched_translated", 0.0),
         ("self_training.matched_translated", -0.1),
@@ -212,6 +214,7 @@ def test_keys_that_are_null_by_default_may_be_missing(make_small_plans):
         ("translation", "content_curves", 0.5),
         ("self_training", "matched_translated", 0.5),
         ("preprocessing", "source_inverted", True),
+        ("segmentation", "random_tissues", 0.5),
     ],
 )
 def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_plans, stage, field, value):
@@ -225,7 +228,7 @@ def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_pl
     for part in parts.values():
         part.pop("why", None)
         part.pop("choose", None)
-        for name in ("window", "content_curves", "source_inverted"):
+        for name in ("window", "content_curves", "source_inverted", "random_tissues"):
             if part.get(name, ()) is None:
                 del part[name]
     expected = hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]

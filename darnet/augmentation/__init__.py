@@ -3,11 +3,14 @@
 from darnet.augmentation.curves import slices_along_curves
 from darnet.augmentation.matching import (
     Appearance,
+    draw_any_curve,
+    draw_appearance,
     draw_curve,
     fill_unseen,
     keep_order,
     match_appearance,
     measure_appearance,
+    measure_quantiles,
 )
 from darnet.augmentation.patches import PatchTransform, apply_patch_transform, sample_patch_transform
 from darnet.augmentation.slices import (
@@ -24,11 +27,14 @@ __all__ = [
     "apply_patch_transform",
     "apply_slice_transform",
     "apply_slice_transform_to_labels",
+    "draw_any_curve",
+    "draw_appearance",
     "draw_curve",
     "fill_unseen",
     "keep_order",
     "match_appearance",
     "measure_appearance",
+    "measure_quantiles",
     "sample_patch_transform",
     "sample_slice_transform",
     "slices_along_curves",

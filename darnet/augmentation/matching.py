@@ -19,6 +19,7 @@ NORMAL = 1.4826  # standard deviation of a normal distribution over its median a
 DARK = -0.8  # median up to which a class is taken to be shown as dark as air
 FARTHEST = 2.5  # deviations from the median of a class at which its texture is cut
 CURVE_KNOTS = 6
+RANDOM_DEVIATIONS = (0.03, 0.15)  # of a class in an appearance that is drawn
 
 FloatArray = NDArray[np.float32]
 
@@ -62,6 +63,24 @@ def measure_appearance(image: FloatArray, labels: NDArray[np.integer], num_class
     return Appearance(medians, deviations, np.quantile(background, LEVELS).astype(np.float32))
 
 
+def measure_quantiles(image: FloatArray) -> FloatArray | None:
+    """Intensities at `LEVELS` of the body in a volume (1, D, H, W) in -1..1; None where it shows next to none."""
+    body = image[image > AIR]
+    return None if len(body) < LEAST_VOXELS else np.quantile(body, LEVELS).astype(np.float32)
+
+
+def draw_appearance(rng: np.random.Generator, quantiles: FloatArray, num_classes: int) -> Appearance:
+    """An appearance with intensities of a scan, in which any class may have any of them.
+
+    Args:
+        rng: Source of the medians and deviations.
+        quantiles: Of `measure_quantiles`.
+        num_classes: K, with background.
+    """
+    medians = np.interp(rng.random(num_classes), LEVELS, quantiles).astype(np.float32)
+    return Appearance(medians, rng.uniform(*RANDOM_DEVIATIONS, num_classes).astype(np.float32), quantiles)
+
+
 def fill_unseen(appearances: Sequence[Appearance]) -> list[Appearance]:
     """Give classes that a volume does not show the median and deviation that they have in the others."""
     filled = []
@@ -82,6 +101,12 @@ def draw_curve(rng: np.random.Generator) -> FloatArray:
         steps = np.cumsum(rng.dirichlet(np.full(CURVE_KNOTS - 1, 2.0)))
         return np.concatenate([[0.0], steps]).astype(np.float32)
     return rng.random(CURVE_KNOTS).astype(np.float32)
+
+
+def draw_any_curve(rng: np.random.Generator) -> FloatArray:
+    """As `draw_curve`, but a quarter of the curves rise and a quarter fall."""
+    curve = draw_curve(rng)
+    return curve[::-1].copy() if rng.random() < 0.5 else curve
 
 
 def keep_order(rng: np.random.Generator) -> FloatArray:

@@ -189,6 +189,11 @@ ROWS: tuple[Row, ...] = (
         _upgrade("translation", content_curves=1.0),
     ),
     Row(
+        "random_tissues",
+        "+ patches of source volumes, half of them with every tissue at a random intensity of a target scan",
+        _upgrade("segmentation", source_share=_FAST.source_share, random_tissues=0.5),
+    ),
+    Row(
         "inverted_source",
         "+ bright and dark of source scans turned round, whatever is planned",
         {"preprocessing": {"source_inverted": True}},

@@ -126,6 +126,12 @@ def _of_segmentation(plans: Plans) -> list[Rule]:
         _positive("segmentation.learning_rate", plan.learning_rate),
         ("segmentation.scale", plan.scale, 0 <= plan.scale < 1, "0 or more, below 1"),
         ("segmentation.source_share", plan.source_share, 0 <= plan.source_share <= 1, "between 0 and 1"),
+        (
+            "segmentation.random_tissues",
+            plan.random_tissues,
+            plan.random_tissues is None or 0 < plan.random_tissues <= 1,
+            "above 0 and at most 1, or null",
+        ),
         ("segmentation.mirror_axes", plan.mirror_axes, set(plan.mirror_axes) <= {0, 1, 2}, "axes 0, 1 or 2"),
         ("segmentation.folds", plan.folds, plan.folds >= 2, "at least 2"),
     ]

@@ -6,7 +6,14 @@ from dataclasses import asdict, dataclass, field
 from typing import Any
 
 # Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
-NOTHING_IF_NULL = ("window", "content_curves", "styles_a_case", "matched_translated", "source_inverted")
+NOTHING_IF_NULL = (
+    "window",
+    "content_curves",
+    "styles_a_case",
+    "matched_translated",
+    "source_inverted",
+    "random_tissues",
+)
 
 
 def settings_of(part: Any) -> dict[str, Any]:
@@ -197,6 +204,8 @@ class SegmentationPlan:
         random_convolution: Share of the patches with the made-up contrast of a random shallow network.
         class_gain: Strength of the gains of single classes.
         source_share: Share of the patches out of source volumes as they are; the others are translated ones.
+        random_tissues: Share of the patches of source volumes that show each class at a random intensity of a target
+            scan, and the rest along a curve that goes anywhere; null for none.
         mirror_axes: Axes of (D, H, W), as 0, 1, 2, along which patches are mirrored.
         folds: Parts that the source cases are dealt into; fewer where there are fewer cases.
     """
@@ -226,6 +235,7 @@ class SegmentationPlan:
     random_convolution: float = 0.0
     class_gain: float = 0.0
     source_share: float = 0.0
+    random_tissues: float | None = None
     mirror_axes: tuple[int, ...] = ()
     folds: int = 5
     why: dict[str, str] = field(default_factory=dict)

@@ -48,6 +48,7 @@ WORDS = {
     "matched_share": ("share of source patches made to look like target scans", ""),
     "matched_translated": ("share of those out of translated volumes", ""),
     "source_share": ("share of patches of untranslated scans", ""),
+    "random_tissues": ("share of those with classes at random intensities", ""),
     "appearance": ("share of patches with a random intensity curve", ""),
     "random_convolution": ("share of patches with a made-up contrast", ""),
     "class_gain": ("strength of random brightness of single classes", ""),

@@ -3,25 +3,21 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
-
-import numpy as np
+from collections.abc import Mapping, Sequence
 
 from darnet.augmentation import (
     Appearance,
     draw_curve,
     fill_unseen,
     keep_order,
-    match_appearance,
     measure_appearance,
 )
 from darnet.io import CaseStore
 from darnet.plans import SegmentationPlan
 from darnet.training.loaders import MixedLoader, PatchLoader, Restyle
+from darnet.training.looks import DrawCurve, looks_of, restyle_as
 
 MATCHED_GAIN = 0.3  # of the gains of single classes: pseudo-labels tell their intensities only roughly
-
-DrawCurve = Callable[[np.random.Generator], np.ndarray]
 
 
 def as_scanned(plan: SegmentationPlan, class_gain: float) -> SegmentationPlan:
@@ -102,19 +98,8 @@ def looks_of_targets(
     Returns:
         Source case -> names of the volumes that can be measured, and the function.
     """
-    looks: dict[str, Appearance] = {}
-    own: dict[str, tuple[str, ...]] = {}
-    for case, names in variants.items() if targets else ():
-        of_case = labels.labels(case)
-        for name in names:
-            appearance = measure_appearance(images.image(name), of_case, len(targets[0].medians))
-            if appearance is not None:
-                looks[name] = appearance
-                own[case] = (*own.get(case, ()), name)
-    # A class of too few voxels to be measured is shown as in other volumes.
-    looks = dict(zip(looks, fill_unseen(list(looks.values())), strict=True))
-
-    def restyle(name: str, image: np.ndarray, of_patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return match_appearance(image, of_patch, looks[name], targets[int(rng.integers(len(targets)))], draw(rng))
-
-    return own, restyle if own else None
+    if not targets:
+        return {}, None
+    own, measured = looks_of(images, labels, variants, len(targets[0].medians))
+    restyle = restyle_as(own, lambda rng: targets[int(rng.integers(len(targets)))], draw)
+    return measured, restyle if measured else None

@@ -16,6 +16,7 @@ from darnet.self_training.matched import as_scanned, looks_of_targets, matched_p
 from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
 from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
+from darnet.training.looks import random_tissues
 from darnet.training.seeds import generator_for
 
 NOT_MATCHED = (
@@ -60,7 +61,7 @@ def train_student(
     plan = dataclasses.replace(plans.segmentation, iterations=settings.iterations, learning_rate=settings.learning_rate)
     of_train = {case: variants[case] for case in train}
     loaders = [
-        labelled_patches(images, labels, of_train, plan),
+        labelled_patches(images, labels, of_train, plan, random_tissues(plans, labels, train, pseudo)),
         PatchLoader(pseudo, pseudo, targets, as_scanned(plan, 0.0)),
     ]
     matched = None

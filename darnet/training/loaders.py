@@ -258,7 +258,11 @@ class PatchLoader:
 
 
 def labelled_patches(
-    images: CaseStore, labels: CaseStore, variants: Mapping[str, Sequence[str]], plan: SegmentationPlan
+    images: CaseStore,
+    labels: CaseStore,
+    variants: Mapping[str, Sequence[str]],
+    plan: SegmentationPlan,
+    restyle: Restyle | None = None,
 ) -> PatchLoader | MixedLoader:
     """Patches of translated source volumes and, where the plan says so, of the source volumes as they are.
 
@@ -267,11 +271,12 @@ def labelled_patches(
         labels: Store of the source volumes and their labels.
         variants: Source case -> names under which `images` holds it.
         plan: Patches, augmentation and share of each.
+        restyle: Changes how patches of the source volumes look; see `PatchLoader`.
     """
     translated = PatchLoader(images, labels, variants, plan)
     if not plan.source_share:
         return translated
-    untranslated = PatchLoader(labels, labels, {case: (case,) for case in variants}, plan)
+    untranslated = PatchLoader(labels, labels, {case: (case,) for case in variants}, plan, restyle)
     return MixedLoader((translated, untranslated), (1.0 - plan.source_share, plan.source_share))
 
 

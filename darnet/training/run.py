@@ -20,6 +20,7 @@ from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.lines import TensorBoardLog, TrainingLines, tell_start
 from darnet.training.loaders import labelled_patches, list_slices, load_slice
+from darnet.training.looks import random_tissues
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
@@ -264,6 +265,7 @@ def train_segmentation(
     fold_name: str,
     folder: Path,
     options: RunOptions,
+    target: CaseStore | None = None,
 ) -> None:
     """Train the DAR-UNet of one fold, or go on, then validate it on the held-out source cases.
 
@@ -276,9 +278,11 @@ def train_segmentation(
         fold_name: 0 to 4, or all.
         folder: Gets `checkpoint.safetensors`, `log.jsonl`, `progress.png` and `validation.json`.
         options: Device and the like.
+        target: Store of target scans, of which random tissues take their intensities; None for no random tissues.
     """
     train, held_out = fold
-    loader = labelled_patches(images, labels, {case: variants[case] for case in train}, plans.segmentation)
+    restyle = random_tissues(plans, labels, train, target)
+    loader = labelled_patches(images, labels, {case: variants[case] for case in train}, plans.segmentation, restyle)
     stage = f"segmentation fold {fold_name}"
     step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, stage)
     meta = {

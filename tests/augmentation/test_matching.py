@@ -7,11 +7,14 @@ from hypothesis import strategies as st
 
 from darnet.augmentation import (
     Appearance,
+    draw_any_curve,
+    draw_appearance,
     draw_curve,
     fill_unseen,
     keep_order,
     match_appearance,
     measure_appearance,
+    measure_quantiles,
 )
 from darnet.augmentation.matching import LEVELS
 
@@ -178,3 +181,33 @@ def test_a_background_in_its_own_order_gets_the_other_volumes_quantiles():
     matched = match_appearance(image, labels, own, other, keep_order(np.random.default_rng(0)))
     expected = np.interp(image[0][far], own.quantiles, other.quantiles)
     np.testing.assert_allclose(matched[0][far], expected, atol=1e-3)
+
+
+def test_quantiles_of_the_body_are_those_of_numpy():
+    image, _ = volume()
+    body = image[0][:, 2:22, 2:22]
+    np.testing.assert_allclose(measure_quantiles(image), np.quantile(body, LEVELS), atol=1e-6)
+    assert measure_quantiles(np.full((1, 4, 4, 4), -1.0, np.float32)) is None
+
+
+def test_a_drawn_appearance_has_intensities_of_the_scan_in_any_class():
+    quantiles = np.interp(LEVELS, (0.0, 0.5, 1.0), (-0.9, -0.7, 0.8)).astype(np.float32)
+    rng = np.random.default_rng(0)
+    drawn = [draw_appearance(rng, quantiles, 3) for _ in range(2000)]
+    medians = np.array([appearance.medians[1:] for appearance in drawn])
+    for column in medians.T:  # as common as in the scan
+        np.testing.assert_allclose(np.quantile(column, (0.25, 0.5, 0.75)), (-0.8, -0.7, 0.05), atol=0.06)
+    assert abs(np.corrcoef(medians.T)[0, 1]) < 0.1
+    deviations = np.array([appearance.deviations[1:] for appearance in drawn])
+    assert 0.03 <= deviations.min() < 0.035
+    assert 0.145 < deviations.max() <= 0.15
+    assert all(appearance.quantiles is quantiles for appearance in drawn)
+
+
+def test_any_curve_rises_falls_or_does_both():
+    rng = np.random.default_rng(0)
+    curves = [draw_any_curve(rng) for _ in range(2000)]
+    steps = np.array([np.diff(curve) for curve in curves])
+    assert np.mean((steps >= 0).all(1)) == pytest.approx(0.25, abs=0.04)
+    assert np.mean((steps <= 0).all(1)) == pytest.approx(0.25, abs=0.04)
+    assert all(curve.min() >= 0 and curve.max() <= 1 for curve in curves)

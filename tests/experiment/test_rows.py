@@ -87,6 +87,7 @@ def test_the_papers_method_has_no_upgrade(plans):
         ("class_gain", {"segmentation.class_gain"}),
         ("random_appearance", {"segmentation.appearance", "segmentation.random_convolution"}),
         ("source_share", {"segmentation.source_share"}),
+        ("random_tissues", {"segmentation.source_share", "segmentation.random_tissues"}),
         ("self_training", ROUNDS),
         ("matched_appearance", ROUNDS | {"self_training.matched_share"}),
         ("matched_translated", ROUNDS | {f"self_training.{name}" for name in MATCHED}),

@@ -1,0 +1,163 @@
+"""Patches of source volumes at random intensities of target scans."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from darnet.augmentation.matching import LEVELS
+from darnet.io import CaseRecord, CaseStore
+from darnet.training.loaders import labelled_patches
+from darnet.training.looks import looks_of, random_tissues
+
+SHAPE = (4, 24, 24)
+ORGAN = (slice(1, 3), slice(8, 16), slice(8, 16))
+INSIDE = (slice(1, 3), slice(9, 15), slice(9, 15))  # away from the border, where both sides are mixed
+
+
+def store_of(folder, images, labels=None):
+    store = CaseStore(folder)
+    d, h, w = SHAPE
+    for name, image in images.items():
+        record = CaseRecord(
+            case_id=name,
+            content_hash="0",
+            original_shape=(w, h, d),
+            affine=tuple(tuple(row) for row in np.eye(4).tolist()),
+            axes=(2, 1, 0),
+            flips=(False, False, False),
+            spacing=(1.0, 1.0, 1.0),
+            crop_box=((0, d), (0, h), (0, w)),
+            cropped_shape=SHAPE,
+            shape=SHAPE,
+            body_axes=("S", "P", "L"),
+            has_labels=labels is not None,
+            class_locations={"organ": np.argwhere(labels == 1).tolist()} if labels is not None else {},
+        )
+        store.write(record, image, labels)
+    return store
+
+
+def body(rng, low, high):
+    image = np.full((1, *SHAPE), -1.0, np.float32)
+    image[:, :, 2:22, 2:22] = rng.uniform(low, high, (1, 4, 20, 20))
+    return image
+
+
+@pytest.fixture
+def labels():
+    out = np.zeros(SHAPE, np.uint8)
+    out[ORGAN] = 1
+    return out
+
+
+@pytest.fixture
+def source(tmp_path, labels):
+    rng = np.random.default_rng(0)
+    images = {name: body(rng, -0.6, 0.0) for name in "ab"}
+    for image in images.values():
+        image[0][ORGAN] = rng.normal(0.8, 0.02, image[0][ORGAN].shape)
+    return store_of(tmp_path / "source", images, labels)
+
+
+@pytest.fixture
+def target(tmp_path):
+    return store_of(tmp_path / "target", {"t": body(np.random.default_rng(1), -0.9, 0.3)})
+
+
+@pytest.fixture
+def plans_with(make_small_plans):
+    def make(share):
+        small = make_small_plans()
+        segmentation = dataclasses.replace(
+            small.segmentation, random_tissues=share, source_share=1.0, patch_size=SHAPE, batch_size=1
+        )
+        return dataclasses.replace(small, labels={"background": 0, "organ": 1}, segmentation=segmentation)
+
+    return make
+
+
+def test_organs_and_background_get_intensities_of_the_target_in_any_order(plans_with, source, target, labels):
+    restyle = random_tissues(plans_with(1.0), source, ["a", "b"], target)
+    rng = np.random.default_rng(0)
+    organs, brighter, correlations = [], [], []
+    image = source.image("a")
+    beside = (image[0] > -0.95) & (labels == 0)
+    beside[:, 7:17, 7:17] = False
+    for _ in range(300):
+        shown = restyle("a", image, labels, rng)
+        assert shown.dtype == np.float32
+        np.testing.assert_array_equal(shown[image <= -0.95], -1.0)
+        organs.append(np.median(shown[0][INSIDE]))
+        brighter.append(organs[-1] > np.median(shown[0][beside]))
+        correlations.append(np.corrcoef(shown[0][beside], image[0][beside])[0, 1])
+        assert shown[0][beside].min() >= -0.9 - 1e-5
+        assert shown[0][beside].max() <= 0.3 + 1e-5
+    found, expected = np.quantile(organs, LEVELS[4:-4]), np.quantile(target.image("t")[:, :, 2:22, 2:22], LEVELS[4:-4])
+    np.testing.assert_allclose(found, expected, atol=0.15)
+    assert 0.3 < np.mean(brighter) < 0.7
+    assert np.mean(np.array(correlations) > 0.9) > 0.2  # rising
+    assert np.mean(np.array(correlations) < -0.9) > 0.2  # falling
+    assert np.mean(np.abs(correlations) < 0.5) > 0.1  # up and down
+
+
+def test_share_of_the_patches(plans_with, source, target, labels):
+    restyle = random_tissues(plans_with(0.3), source, ["a", "b"], target)
+    rng, image = np.random.default_rng(0), source.image("b")
+    same = [restyle("b", image, labels, rng) is image for _ in range(1000)]
+    assert np.mean(same) == pytest.approx(0.7, abs=0.05)
+
+
+def test_the_same_generator_gives_the_same_patch(plans_with, source, target, labels):
+    restyle = random_tissues(plans_with(1.0), source, ["a"], target)
+    one, other = (restyle("a", source.image("a"), labels, np.random.default_rng(3)) for _ in range(2))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_a_volume_that_cannot_be_measured_stays_as_it_is(plans_with, tmp_path, target, labels):
+    rng = np.random.default_rng(0)
+    images = {"a": body(rng, -0.6, 0.0), "air": np.full((1, *SHAPE), -1.0, np.float32)}
+    source = store_of(tmp_path / "mixed", images, labels)
+    restyle = random_tissues(plans_with(1.0), source, ["a", "air"], target)
+    assert restyle("air", images["air"], labels, rng) is images["air"]
+    assert list(looks_of(source, source, {"a": ("a",), "air": ("air",)}, 2)[1]) == ["a"]
+
+
+def test_none_where_there_is_nothing_to_show(plans_with, source, target, tmp_path):
+    air = store_of(tmp_path / "empty", {"t": np.full((1, *SHAPE), -1.0, np.float32)})
+    assert random_tissues(plans_with(None), source, ["a"], target) is None
+    assert random_tissues(plans_with(1.0), source, ["a"], None) is None
+    assert random_tissues(plans_with(1.0), source, ["a"], air) is None
+
+
+def test_translated_volumes_stay_as_they_are(plans_with, source, target, tmp_path):
+    """Of the patches, only those of source volumes get random tissues; both keep their labels."""
+    rng = np.random.default_rng(2)
+    names = {"a": ("a_0",), "b": ("b_0",)}
+    translated = store_of(tmp_path / "translated", {name: body(rng, 0.5, 0.6) for (name,) in names.values()})
+    plans = plans_with(1.0)
+    plan = dataclasses.replace(
+        plans.segmentation,
+        source_share=0.5,
+        rotation_degrees=0.0,
+        scale=0.0,
+        shift=0.0,
+        elastic=0.0,
+        contrast=0.0,
+        foreground_fraction=0.0,
+    )
+    loader = labelled_patches(translated, source, names, plan, random_tissues(plans, source, ["a", "b"], target))
+    rng = np.random.default_rng(0)
+    seen = set()
+    for _ in range(30):
+        image, picked, name = loader.patch(rng)
+        seen.add(name)
+        assert int((picked == 1).sum()) == 2 * 8 * 8
+        if name in source.case_ids():
+            assert float(image.max()) < 0.85  # the target's intensities, not the organ's own
+        else:
+            torch.testing.assert_close(image, torch.from_numpy(translated.image(name)))
+    assert seen == {"a", "b", "a_0", "b_0"}
