@@ -175,6 +175,8 @@ def _child(main: object, question: dict) -> None:
             os.dup2(os.open(question["log"] + suffix, os.O_WRONLY | os.O_CREAT | os.O_TRUNC), number)
         os.close(0)
         os.open(os.devnull, os.O_RDONLY)
+        # A shell without job control starts what runs in the background deaf to Ctrl-C, and children inherit that.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
         exec(question["inject"], {"__name__": "injected"})
         code = main(question["flags"])  # type: ignore[operator]
     except BaseException:
