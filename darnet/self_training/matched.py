@@ -3,21 +3,27 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
 
 from darnet.augmentation import (
     Appearance,
     draw_curve,
     fill_unseen,
     keep_order,
+    match_appearance,
     measure_appearance,
 )
 from darnet.io import CaseStore
 from darnet.plans import SegmentationPlan
 from darnet.training.loaders import MixedLoader, PatchLoader, Restyle
-from darnet.training.looks import DrawCurve, looks_of, restyle_as
+from darnet.training.looks import looks_of
 
 MATCHED_GAIN = 0.3  # of the gains of single classes: pseudo-labels tell their intensities only roughly
+
+
+DrawCurve = Callable[[np.random.Generator], np.ndarray]
 
 
 def as_scanned(plan: SegmentationPlan, class_gain: float) -> SegmentationPlan:
@@ -98,8 +104,11 @@ def looks_of_targets(
     Returns:
         Source case -> names of the volumes that can be measured, and the function.
     """
-    if not targets:
-        return {}, None
-    own, measured = looks_of(images, labels, variants, len(targets[0].medians))
-    restyle = restyle_as(own, lambda rng: targets[int(rng.integers(len(targets)))], draw)
-    return measured, restyle if measured else None
+    looks = looks_of(images, labels, variants, len(targets[0].medians)) if targets else {}
+    measured = {case: tuple(name for name in names if name in looks) for case, names in variants.items()}
+    own = {case: names for case, names in measured.items() if names}
+
+    def restyle(name: str, image: np.ndarray, of_patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        return match_appearance(image, of_patch, looks[name], targets[int(rng.integers(len(targets)))], draw(rng))
+
+    return own, restyle if own else None

@@ -9,12 +9,13 @@ import pytest
 import torch
 
 from darnet.augmentation import keep_order, measure_appearance
-from darnet.io import CaseRecord, CaseStore
+from darnet.io import CaseStore
 from darnet.plans import SegmentationPlan
 from darnet.self_training import run
 from darnet.self_training.matched import MATCHED_GAIN, looks_of_targets, matched_patches, target_appearances
 from darnet.training import RunOptions
 from darnet.training.loaders import MixedLoader, PatchLoader
+from tests.cases import write_case
 
 SHAPE = (8, 24, 24)
 INSIDE = (slice(2, 6), slice(8, 16), slice(8, 16))
@@ -45,31 +46,11 @@ def organ_in_body(seed, organ, background=(-0.6, -0.2)):
     return image, labels
 
 
-def write(store: CaseStore, name: str, image: np.ndarray, labels: np.ndarray, content_hash: str = "0") -> None:
-    d, h, w = SHAPE
-    record = CaseRecord(
-        case_id=name,
-        content_hash=content_hash,
-        original_shape=(w, h, d),
-        affine=tuple(tuple(row) for row in np.eye(4).tolist()),
-        axes=(2, 1, 0),
-        flips=(False, False, False),
-        spacing=(1.0, 1.0, 1.0),
-        crop_box=((0, d), (0, h), (0, w)),
-        cropped_shape=SHAPE,
-        shape=SHAPE,
-        body_axes=("S", "P", "L"),
-        has_labels=True,
-        class_locations={"organ": np.argwhere(labels == 1).tolist()},
-    )
-    store.write(record, image, labels)
-
-
 @pytest.fixture
 def source(tmp_path):
     store = CaseStore(tmp_path / "source")
     for seed, name in enumerate(("a", "b")):
-        write(store, name, *organ_in_body(seed, 0.1))
+        write_case(store, name, *organ_in_body(seed, 0.1))
     return store
 
 
@@ -78,14 +59,14 @@ def translated(tmp_path):
     """Case a in two styles, b in one."""
     store = CaseStore(tmp_path / "translated")
     for seed, name in enumerate(("a_0", "a_1", "b_0")):
-        write(store, name, *organ_in_body(10 + seed, 0.5, (-0.5, 0.1)))
+        write_case(store, name, *organ_in_body(10 + seed, 0.5, (-0.5, 0.1)))
     return store
 
 
 @pytest.fixture
 def target(tmp_path):
     store = CaseStore(tmp_path / "target")
-    write(store, "t", *organ_in_body(7, 0.8, (0.0, 0.4)))
+    write_case(store, "t", *organ_in_body(7, 0.8, (0.0, 0.4)))
     return store
 
 
@@ -93,7 +74,7 @@ def target(tmp_path):
 def air(tmp_path):
     store = CaseStore(tmp_path / "air")
     for name in ("t", "a_0", "a_1", "b_0"):
-        write(store, name, *AIR)
+        write_case(store, name, *AIR)
     return store
 
 
@@ -150,7 +131,7 @@ def test_source_volumes_alone_where_no_translated_one_can_be_measured(source, ta
 
 
 def test_a_style_that_cannot_be_measured_is_left_out(source, translated, target):
-    write(translated, "a_1", *AIR)
+    write_case(translated, "a_1", *AIR)
     loader = matched_patches(translated, source, VARIANTS, target_appearances(target, 2), PLAN, 1.0)
     assert loader.variants == {"a": ("a_0",), "b": ("b_0",)}
 
@@ -182,7 +163,7 @@ def test_a_class_too_small_to_be_measured_is_shown_as_in_other_volumes(source, t
     few[3, 8:11, 6:12] = 1
     image[0][(labels == 1) & (few == 0)] = -0.4
     inner = (3, 9, slice(7, 11))  # beyond the reach of the background
-    write(source, "small", image, few)
+    write_case(source, "small", image, few)
     cases = {"a": ("a",), "b": ("b",), "small": ("small",)}
     _, restyle = looks_of_targets(source, source, cases, target_appearances(target, 2), keep_order)
     shown = restyle("small", image, few, np.random.default_rng(0))
@@ -193,7 +174,7 @@ def test_a_class_too_small_to_be_measured_is_shown_as_in_other_volumes(source, t
 
 
 def test_a_round_tells_where_nothing_can_be_matched(started, target):
-    write(target, "t", *AIR, content_hash="air")
+    write_case(target, "t", *AIR, content_hash="air")
     told = []
     step, _ = started(matched_share=1.0, round_number=1, notice=told.append)
     assert not [part for part, _ in parts_of(step.loader) if part.restyle is not None]
@@ -273,7 +254,7 @@ def test_gains_of_classes_are_weak_where_pseudo_labels_tell_the_intensities(star
 
 def test_a_checkpoint_tells_when_a_translated_volume_was_made_again(started, translated):
     before = started(matched_share=1.0, matched_translated=0.5)[1]["data"]
-    write(translated, "a_0", *organ_in_body(3, 0.2), content_hash="held out")
+    write_case(translated, "a_0", *organ_in_body(3, 0.2), content_hash="held out")
     assert started(matched_share=1.0, matched_translated=0.5)[1]["data"] == before
-    write(translated, "b_0", *organ_in_body(3, 0.2), content_hash="other")
+    write_case(translated, "b_0", *organ_in_body(3, 0.2), content_hash="other")
     assert started(matched_share=1.0, matched_translated=0.5)[1]["data"] != before
