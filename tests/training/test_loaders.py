@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from darnet.errors import DataError
-from darnet.io import CaseRecord, CaseStore
+from darnet.io import CaseStore
 from darnet.plans import SegmentationPlan, TranslationPlan
 from darnet.training.loaders import (
     MixedLoader,
@@ -22,6 +22,7 @@ from darnet.training.loaders import (
     load_slice,
     load_slice_labels,
 )
+from tests.cases import write_case
 
 SHAPE = (6, 20, 24)
 STILL_SLICES = TranslationPlan(
@@ -40,29 +41,6 @@ STILL_PATCHES = SegmentationPlan(
 )
 
 
-def write_case(store: CaseStore, name: str, image: np.ndarray, labels: np.ndarray | None = None) -> None:
-    locations = {}
-    if labels is not None:
-        locations = {f"class{k}": np.argwhere(labels == k).tolist() for k in (1, 2)}
-    d, h, w = image.shape
-    record = CaseRecord(
-        case_id=name,
-        content_hash="0",
-        original_shape=(w, h, d),
-        affine=((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
-        axes=(2, 1, 0),
-        flips=(False, False, False),
-        spacing=(1.0, 1.0, 1.0),
-        crop_box=((0, d), (0, h), (0, w)),
-        cropped_shape=(d, h, w),
-        shape=(d, h, w),
-        body_axes=("S", "P", "L"),
-        has_labels=labels is not None,
-        class_locations=locations,
-    )
-    store.write(record, image[None].astype(np.float32), labels)
-
-
 def numbered_volume() -> np.ndarray:
     # Values that half precision holds exactly and that tell where a voxel lies.
     return ((np.arange(np.prod(SHAPE)) % 1024) / 1024).reshape(SHAPE)
@@ -74,11 +52,11 @@ def store(tmp_path: Path) -> CaseStore:
     labels = np.zeros(SHAPE, np.uint8)
     labels[1, 2, 3] = 1
     labels[4, 15:19, 18:22] = 2
-    write_case(store, "a", numbered_volume(), labels)
+    write_case(store, "a", numbered_volume()[None], labels)
     empty_ends = np.full(SHAPE, -1.0)
     empty_ends[2:4] = 0.5
     empty_ends[1, :2, :] = 0.5
-    write_case(store, "b", empty_ends, np.zeros(SHAPE, np.uint8))
+    write_case(store, "b", empty_ends[None], np.zeros(SHAPE, np.uint8))
     return store
 
 
@@ -176,7 +154,7 @@ def test_neighbours_are_the_planes_beside(store):
 def test_neighbours_move_as_their_slices(tmp_path):
     # All planes are the same picture, so each neighbour is its slice, whatever the transform.
     same = CaseStore(tmp_path / "same")
-    write_case(same, "c", np.broadcast_to(numbered_volume()[0], SHAPE))
+    write_case(same, "c", np.broadcast_to(numbered_volume()[0], SHAPE)[None])
     plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0, scale=0.1)
     batch = SliceLoader(same, list_slices(same, 0.05), plan, neighbours=True).batch(np.random.default_rng(0))
     assert torch.equal(batch.images, batch.neighbours)
@@ -288,7 +266,7 @@ def test_small_volumes_are_padded_with_background(store):
 def test_variants_share_the_labels_of_their_source(store, tmp_path):
     styled = CaseStore(tmp_path / "styled")
     for index, value in enumerate((0.25, 0.75)):
-        write_case(styled, f"a_{index}", np.full(SHAPE, value))
+        write_case(styled, f"a_{index}", np.full((1, *SHAPE), value))
     loader = PatchLoader(
         styled, store, {"a": ["a_0", "a_1"]}, dataclasses.replace(STILL_PATCHES, foreground_fraction=1)
     )
@@ -321,7 +299,7 @@ def test_patches_of_a_mixture_come_in_their_shares(tmp_path):
     loaders = []
     for name in ("real", "made"):
         store = CaseStore(tmp_path / name)
-        write_case(store, name, np.zeros(SHAPE, np.float32), np.ones(SHAPE, np.uint8))
+        write_case(store, name, np.zeros((1, *SHAPE), np.float32), np.ones(SHAPE, np.uint8))
         loaders.append(PatchLoader(store, store, {name: (name,)}, STILL_PATCHES))
     mixture, rng = MixedLoader(loaders, (0.75, 0.25)), np.random.default_rng(0)
     cases = [case for _ in range(100) for case in mixture.batch(rng)[2]]
@@ -333,7 +311,7 @@ def test_patches_of_a_mixture_come_in_their_shares(tmp_path):
 
 def test_a_share_of_patches_comes_from_source_volumes_as_they_are(store, tmp_path):
     translated = CaseStore(tmp_path / "translated")
-    write_case(translated, "a_style_1", np.full(SHAPE, -0.25))
+    write_case(translated, "a_style_1", np.full((1, *SHAPE), -0.25))
     plan = dataclasses.replace(STILL_PATCHES, source_share=0.25)
     loader = labelled_patches(translated, store, {"a": ("a_style_1",)}, plan)
     rng = np.random.default_rng(0)
@@ -345,7 +323,7 @@ def test_a_share_of_patches_comes_from_source_volumes_as_they_are(store, tmp_pat
 
 def test_without_such_a_share_all_patches_are_translated(store, tmp_path):
     translated = CaseStore(tmp_path / "translated")
-    write_case(translated, "a_style_1", np.full(SHAPE, -0.25))
+    write_case(translated, "a_style_1", np.full((1, *SHAPE), -0.25))
     loader = labelled_patches(translated, store, {"a": ("a_style_1",)}, STILL_PATCHES)
     rng = np.random.default_rng(0)
     assert {loader.patch(rng)[2] for _ in range(50)} == {"a_style_1"}
