@@ -15,6 +15,9 @@ from darnet.imaging import AIR
 LEVELS = np.linspace(0.0, 1.0, 33)  # of the quantiles that describe a background
 LEAST_VOXELS = 20  # of a class, for its median and deviation to count
 LEAST_DEVIATION = 0.02
+STEPS = np.linspace(-1.0, 1.0, 65)  # of the histograms that tell a class from the body
+SMOOTHING = 1.5  # bins, standard deviation
+LEAST_EXCESS = 0.05  # share of a class's voxels; less is noise
 NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 DARK = -0.8  # median up to which a class is taken to be shown as dark as air
 FARTHEST = 2.5  # deviations from the median of a class at which its texture is cut
@@ -28,9 +31,6 @@ FloatArray = NDArray[np.float32]
 class Appearance:
     """How a volume shows each class.
 
-    Median and median absolute deviation bear that up to half of the voxels belong to another class, as they may in
-    pseudo-labels; mean and standard deviation do not.
-
     Attributes:
         medians: (K,) median intensity of each class; nan where it is not shown. Class 0 is described by `quantiles`.
         deviations: (K,) median absolute deviations, in the unit of a standard deviation.
@@ -42,25 +42,64 @@ class Appearance:
     quantiles: FloatArray
 
 
-def measure_appearance(image: FloatArray, labels: NDArray[np.integer], num_classes: int) -> Appearance | None:
+def measure_appearance(
+    image: FloatArray, labels: NDArray[np.integer], num_classes: int, pseudo: bool = False
+) -> Appearance | None:
     """Measure a volume; None where it shows no background within the body.
+
+    True labels give median and median absolute deviation of their voxels. More than half of the voxels of a
+    pseudo-label may be wrong, and are mostly like the body anywhere: each voxel counts as far as its intensity is more
+    frequent in the class than in the body.
 
     Args:
         image: (1, D, H, W) in -1..1; voxels up to `AIR` are outside the body.
         labels: (D, H, W); values from `num_classes` on are unknown and not measured.
         num_classes: K, with background.
+        pseudo: Whether the labels are pseudo-labels.
     """
     medians = np.full(num_classes, np.nan, np.float32)
     deviations = np.full(num_classes, np.nan, np.float32)
+    body = image[0] > AIR
+    everywhere = _histogram(image[0][body]) if pseudo else None
     for label in range(1, num_classes):
         values = image[0][labels == label]
         if len(values) >= LEAST_VOXELS:
-            medians[label] = np.median(values)
-            deviations[label] = max(NORMAL * float(np.median(np.abs(values - medians[label]))), LEAST_DEVIATION)
-    background = image[0][(labels == 0) & (image[0] > AIR)]
+            weights = None if everywhere is None else _excess(values, everywhere)
+            medians[label] = _median(values, weights)
+            deviation = NORMAL * _median(np.abs(values - medians[label]), weights)
+            deviations[label] = max(deviation, LEAST_DEVIATION)
+    background = image[0][(labels == 0) & body]
     if len(background) < LEAST_VOXELS:
         return None
     return Appearance(medians, deviations, np.quantile(background, LEVELS).astype(np.float32))
+
+
+def _excess(values: FloatArray, everywhere: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Weight (N,) of each value: the share of its bin that is in excess of a histogram of the body.
+
+    Air counts for nothing, unless most of the class is as dark. Without an excess all count alike.
+    """
+    seen = values > AIR
+    own = _histogram(values[seen])
+    shares = np.maximum(own - everywhere, 0.0) / np.maximum(own, np.finfo(np.float64).tiny)
+    weights = np.where(seen, shares[np.clip(np.digitize(values, STEPS) - 1, 0, len(shares) - 1)], 0.0)
+    dark = 2 * seen.sum() < len(values)
+    return np.ones(len(values)) if dark or weights.sum() < LEAST_EXCESS * len(values) else weights
+
+
+def _histogram(values: FloatArray) -> NDArray[np.float64]:
+    """Smoothed shares (64,) of the values in the bins of `STEPS`."""
+    counts = ndimage.gaussian_filter1d(np.histogram(values, STEPS)[0].astype(np.float64), SMOOTHING, mode="nearest")
+    return np.asarray(counts / max(counts.sum(), 1.0))
+
+
+def _median(values: FloatArray, weights: NDArray[np.float64] | None) -> float:
+    """The value below which half of the weight lies."""
+    if weights is None:
+        return float(np.median(values))
+    order = np.argsort(values)
+    below = np.cumsum(weights[order]) - weights[order] / 2
+    return float(np.interp(weights.sum() / 2, below, values[order]))
 
 
 def measure_quantiles(image: FloatArray) -> FloatArray | None:

@@ -10,7 +10,7 @@ from darnet.inference.checkpoints import (
     load_network,
     trained_folds,
 )
-from darnet.inference.doubts import doubtful_shapes
+from darnet.inference.doubts import LEAST_OF_ALL, LEAST_OF_ONE, doubtful_shapes
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.folder import FolderOptions, check_output, predict_folder
 from darnet.inference.inputs import InputCase, find_inputs, select_part
@@ -18,6 +18,8 @@ from darnet.inference.predictor import Prediction, Predictor
 
 __all__ = [
     "CHOICE",
+    "LEAST_OF_ALL",
+    "LEAST_OF_ONE",
     "FolderOptions",
     "Geometry",
     "InputCase",

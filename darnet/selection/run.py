@@ -94,10 +94,7 @@ def _compared(
         known = _folds(results).get(str(fold), {})
     if known.get("made_from") == origin and known.get("chosen") in paths:
         return str(known["chosen"])
-    shapes = [
-        describe_shapes(source.labels(c), _classes(plans), plans.preprocessing.spacing, source.record(c).body_axes)
-        for c in source.case_ids()
-    ]
+    shapes = describe_cases(plans, source)
     usual = _by_name(plans, usual_plausibility(shapes, _classes(plans)))
     criteria = compare(plans, paths, target, scans, learn_shapes(shapes, _classes(plans)), device, quiet)
     chosen = choose(criteria)
@@ -144,6 +141,14 @@ def compare(
             own[name].append((certainty(probabilities), stable, plausibility(described, shapes)))
             labels[name].append(found)
     return {name: _criteria(plans, name, labels, own[name]) for name in paths}
+
+
+def describe_cases(plans: Plans, store: CaseStore) -> list[dict[int, NDArray[np.float64]]]:
+    """Shapes of the classes in the labels of each case; see `describe_shapes`."""
+    return [
+        describe_shapes(store.labels(c), _classes(plans), plans.preprocessing.spacing, store.record(c).body_axes)
+        for c in store.case_ids()
+    ]
 
 
 def _criteria(

@@ -6,9 +6,11 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from darnet.augmentation import (
     Appearance,
+    draw_appearance,
     draw_curve,
     fill_unseen,
     keep_order,
@@ -41,7 +43,9 @@ def target_appearances(pseudo: CaseStore, num_classes: int) -> list[Appearance]:
         pseudo: Store of target scans with pseudo-labels.
         num_classes: With background.
     """
-    measured = (measure_appearance(pseudo.image(c), pseudo.labels(c), num_classes) for c in pseudo.case_ids())
+    measured = (
+        measure_appearance(pseudo.image(c), pseudo.labels(c), num_classes, pseudo=True) for c in pseudo.case_ids()
+    )
     return fill_unseen([appearance for appearance in measured if appearance is not None])
 
 
@@ -52,6 +56,7 @@ def matched_patches(
     targets: Sequence[Appearance],
     plan: SegmentationPlan,
     translated: float = 0.0,
+    trust: NDArray[np.float64] | None = None,
 ) -> PatchLoader | MixedLoader | None:
     """Patches of source volumes, each in the appearance of a random target scan.
 
@@ -65,6 +70,7 @@ def matched_patches(
         targets: Of `target_appearances`.
         plan: Patches and augmentation.
         translated: Share of the patches out of translated volumes.
+        trust: (K,) chance that a class is shown as it was measured; see `looks_of_targets`.
 
     Returns:
         None where no target scan or no volume can be measured.
@@ -75,7 +81,7 @@ def matched_patches(
     ]
     loaders, shares = [], []
     for store, names, draw, share in kinds:
-        own, restyle = looks_of_targets(store, labels, names, targets, draw) if share else ({}, None)
+        own, restyle = looks_of_targets(store, labels, names, targets, draw, trust) if share else ({}, None)
         if restyle is not None:
             augmented = as_scanned(plan, MATCHED_GAIN * plan.class_gain)
             loaders.append(PatchLoader(store, labels, own, augmented, restyle))
@@ -91,6 +97,7 @@ def looks_of_targets(
     variants: Mapping[str, Sequence[str]],
     targets: Sequence[Appearance],
     draw: DrawCurve = draw_curve,
+    trust: NDArray[np.float64] | None = None,
 ) -> tuple[dict[str, tuple[str, ...]], Restyle | None]:
     """The volumes that can be measured, and what shows them as a random target scan does; None without either.
 
@@ -100,6 +107,8 @@ def looks_of_targets(
         variants: Source case -> names under which `images` holds it.
         targets: Of `target_appearances`.
         draw: Gives the order of the background's intensities.
+        trust: (K,) chance that a class is shown as it was measured, and not at a random intensity of the target scan;
+            None for always.
 
     Returns:
         Source case -> names of the volumes that can be measured, and the function.
@@ -109,6 +118,19 @@ def looks_of_targets(
     own = {case: names for case, names in measured.items() if names}
 
     def restyle(name: str, image: np.ndarray, of_patch: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        return match_appearance(image, of_patch, looks[name], targets[int(rng.integers(len(targets)))], draw(rng))
+        look = targets[int(rng.integers(len(targets)))]
+        if trust is not None and trust.min() < 1.0:
+            look = doubted(look, rng.random(len(trust)) >= trust, rng)
+        return match_appearance(image, of_patch, looks[name], look, draw(rng))
 
     return own, restyle if own else None
+
+
+def doubted(look: Appearance, classes: NDArray[np.bool_], rng: np.random.Generator) -> Appearance:
+    """The appearance of a scan with random intensities of it for some classes (K,)."""
+    drawn = draw_appearance(rng, look.quantiles, len(classes))
+    return Appearance(
+        np.where(classes, drawn.medians, look.medians),
+        np.where(classes, drawn.deviations, look.deviations),
+        look.quantiles,
+    )

@@ -14,14 +14,20 @@ from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans, SelfTrainingPlan
 from darnet.self_training.matched import as_scanned, looks_of_targets, matched_patches, target_appearances
 from darnet.self_training.pseudo_labels import UNKNOWN
+from darnet.self_training.trust import class_trust
 from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
 from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
 from darnet.training.looks import random_tissues
 from darnet.training.seeds import generator_for
 
+LEAST_TRUST = 0.5  # in a class; with less it is told
 NOT_MATCHED = (
     "round {} has no patches in the appearance of target scans: their background within the body, or that of the "
     "source scans, is too small to be measured. Compare its masks with those of darnet_predict --no_self_training"
+)
+DOUBTED = (
+    "round {}: what was found of {} in target scans is little like the source labels in shape, so it is learned at "
+    "random intensities, not at those measured there"
 )
 
 
@@ -64,13 +70,15 @@ def train_student(
         labelled_patches(images, labels, of_train, plan, random_tissues(plans, labels, train, pseudo)),
         PatchLoader(pseudo, pseudo, targets, as_scanned(plan, 0.0)),
     ]
-    matched = None
+    matched, trust = None, class_trust(plans, labels, pseudo)
     if settings.matched_share:
         looks = target_appearances(pseudo, plans.num_classes)
-        matched = matched_patches(images, labels, of_train, looks, plan, settings.matched_translated or 0.0)
+        matched = matched_patches(images, labels, of_train, looks, plan, settings.matched_translated or 0.0, trust)
         if matched is None:
             options.notice(NOT_MATCHED.format(round_number))
-    shares = patch_shares(settings, round_number, matched is not None)
+        elif names := [name for name, value in plans.foreground.items() if trust[value] < LEAST_TRUST]:
+            options.notice(DOUBTED.format(round_number, ", ".join(names)))
+    shares = patch_shares(settings, round_number, matched is not None, float(trust.min()))
     if matched is not None:
         loaders.append(matched)
     loader = MixedLoader(loaders, shares[: len(loaders)])
@@ -96,7 +104,9 @@ def train_student(
         )
 
 
-def patch_shares(settings: SelfTrainingPlan, round_number: int, matched: bool = True) -> tuple[float, float, float]:
+def patch_shares(
+    settings: SelfTrainingPlan, round_number: int, matched: bool = True, trust: float = 1.0
+) -> tuple[float, float, float]:
     """Shares of a round's patches: volumes in their own appearance, target scans, volumes in that of a target scan.
 
     The first teacher has not seen a target scan: its pseudo-labels are good enough to measure how classes look, not to
@@ -106,8 +116,9 @@ def patch_shares(settings: SelfTrainingPlan, round_number: int, matched: bool = 
         settings: The plan's.
         round_number: From 1.
         matched: Whether there are volumes in the appearance of target scans.
+        trust: In the pseudo-labels of the class that is trusted least: as much of the share of target scans is drawn.
     """
-    target = settings.target_share if round_number > 1 else 0.0
+    target = trust * settings.target_share if round_number > 1 else 0.0
     share = settings.matched_share if matched else 0.0
     return (1.0 - target) * (1.0 - share), target, (1.0 - target) * share
 

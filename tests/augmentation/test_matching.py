@@ -59,6 +59,76 @@ def test_a_quarter_of_wrong_voxels_moves_what_is_measured_little():
     assert image[0][wrong == 1].std() > 0.2
 
 
+def mostly_wrong(organ, seed=0, wrong_share=0.6):
+    """An organ of 0.05 deviation whose pseudo-label holds more voxels from elsewhere in the body than its own."""
+    image, labels = volume(seed, organ=organ, deviation=0.05)
+    pseudo = np.zeros_like(labels)
+    own, elsewhere = (np.flatnonzero(mask.ravel()) for mask in (labels == 1, (labels == 0) & (image[0] > -0.95)))
+    rng = np.random.default_rng(seed)
+    right = rng.choice(own, 200, replace=False)
+    pseudo.ravel()[right] = 1
+    pseudo.ravel()[rng.choice(elsewhere, round(200 * wrong_share / (1 - wrong_share)), replace=False)] = 1
+    return image, pseudo, image[0].ravel()[right]
+
+
+@given(st.integers(0, 50), st.sampled_from([-0.6, -0.2, 0.3, 0.75, 0.9]))
+def test_pseudo_labels_are_measured_where_a_class_differs_from_the_body(seed, organ):
+    image, pseudo, right = mostly_wrong(organ, seed)
+    found = measure_appearance(image, pseudo, 2, pseudo=True)
+    assert found.medians[1] == pytest.approx(np.median(right), abs=0.06)
+    assert 0.02 <= found.deviations[1] < 0.12
+
+
+def test_the_median_of_voxels_is_off_where_most_are_wrong():
+    image, pseudo, _ = mostly_wrong(0.9)
+    assert measure_appearance(image, pseudo, 2).medians[1] < 0.6
+
+
+def test_a_voxel_counts_by_the_excess_of_its_intensity():
+    image, pseudo, _ = mostly_wrong(0.3, seed=3)
+    taps = np.exp(-0.5 * (np.arange(-6, 7) / 1.5) ** 2)
+
+    def frequencies(values):
+        counts = np.zeros(64)
+        for value in values:
+            counts[min(int((value + 1) * 32), 63)] += 1
+        padded = np.pad(counts, 6, mode="edge")
+        smooth = np.array([(padded[n : n + 13] * taps / taps.sum()).sum() for n in range(64)])
+        return smooth / smooth.sum()
+
+    values = np.sort(image[0][pseudo == 1])
+    own, body = frequencies(values), frequencies(image[0][image[0] > -0.95])
+    bins = np.minimum(((values + 1) * 32).astype(int), 63)
+    weights = np.array([max(1 - body[b] / own[b], 0.0) for b in bins])
+
+    def middle(values, weights):
+        order = np.argsort(values)
+        return values[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)]
+
+    found = measure_appearance(image, pseudo, 2, pseudo=True)
+    median = middle(values, weights)
+    assert found.medians[1] == pytest.approx(median, abs=0.005)
+    assert found.deviations[1] == pytest.approx(1.4826 * middle(np.abs(values - median), weights), abs=0.005)
+
+
+def test_true_labels_measured_as_pseudo_labels_give_nearly_the_same():
+    image, labels = volume(organ=0.8)
+    plain, excess = (measure_appearance(image, labels, 2, pseudo=pseudo) for pseudo in (False, True))
+    assert excess.medians[1] == pytest.approx(plain.medians[1], abs=0.01)
+    assert excess.deviations[1] == pytest.approx(plain.deviations[1], rel=0.15)
+    np.testing.assert_array_equal(excess.quantiles, plain.quantiles)
+
+
+def test_a_class_like_the_body_or_as_dark_as_air_has_its_plain_median():
+    image, labels = volume()
+    everywhere = (image[0] > -0.95).astype(np.uint8)
+    everywhere[0, 2, 2:22] = 0  # some background is left
+    for pseudo in (everywhere, labels):
+        plain, excess = (measure_appearance(image, pseudo, 2, pseudo=p) for p in (False, True))
+        assert excess.medians[1] == pytest.approx(plain.medians[1], abs=0.01)
+        image[0][labels == 1] = -1.0  # as dark as air from here on
+
+
 def test_unknown_voxels_are_not_measured():
     image, labels = volume()
     doubted = labels.copy()

@@ -258,3 +258,37 @@ def test_a_checkpoint_tells_when_a_translated_volume_was_made_again(started, tra
     assert started(matched_share=1.0, matched_translated=0.5)[1]["data"] == before
     write_case(translated, "b_0", *organ_in_body(3, 0.2), content_hash="other")
     assert started(matched_share=1.0, matched_translated=0.5)[1]["data"] != before
+
+
+def shown_medians(restyle, source, number=60):
+    inside = source.labels("a") == 1
+    images = (
+        restyle("a", source.image("a"), source.labels("a"), np.random.default_rng(seed)) for seed in range(number)
+    )
+    return np.array([np.median(image[0][inside]) for image in images])
+
+
+def test_a_class_that_is_not_trusted_has_any_intensity_of_the_target_scan(source, target):
+    looks = target_appearances(target, 2)
+    cases = {"a": ("a",)}
+    background = looks[0].quantiles
+    restyled = [
+        looks_of_targets(source, source, cases, looks, keep_order, trust)[1]
+        for trust in (None, np.ones(2), np.array([1.0, 0.5]), np.array([1.0, 0.0]))
+    ]
+    untouched, trusted, half, doubted = (shown_medians(restyle, source) for restyle in restyled)
+    np.testing.assert_array_equal(untouched, trusted)
+    assert trusted.min() > 0.75
+    assert 0.3 < (half > 0.75).mean() < 0.7
+    assert doubted.max() <= background.max() + 0.05 and doubted.min() >= background.min() - 0.05
+    assert doubted.std() > 0.05
+
+
+def test_a_round_tells_which_class_it_doubts(started, target):
+    scattered = np.zeros(SHAPE, np.uint8)
+    scattered[::3, 2:-2:5, 2:-2:5] = 1
+    write_case(target, "t", target.image("t"), scattered, content_hash="scattered")
+    told = []
+    step, _ = started(matched_share=1.0, round_number=2, notice=told.append)
+    assert "round 2" in told[0] and "organ" in told[0] and "random intensities" in told[0]
+    assert not [share for part, share in parts_of(step.loader) if part.images is target and share]
