@@ -81,15 +81,19 @@ def on_coarse_grid(plans: Plans, fingerprint: Fingerprint) -> Plans:
 
 
 def with_contrast(plans: Plans, preset: Preset, contrasts: Contrasts | None) -> Plans:
-    """The plan with what follows from a comparison."""
+    """The plan with what follows from a comparison.
+
+    Between two sequences of MR in doubt no patch comes out of a translated volume: a short training of the translator
+    keeps bright what is bright, and the segmentation would be sure of it.
+    """
     if contrasts is None:
-        return _changed(plans, None, "as they are: too few scans, or classes too thin, to compare")
+        return _in_doubt(plans, preset, "as they are: too few scans, or classes too thin, to compare")
     scores = (
         f"a quick forest that learned from source scans finds shapes in target scans that score {contrasts.as_is:.2f} "
         f"where the source was as it is, {contrasts.inverted:.2f} where its bright and dark were turned round"
     )
     if contrasts.choice is None:
-        return _changed(plans, None, f"as they are, in doubt: {scores}")
+        return _in_doubt(plans, preset, f"as they are, in doubt: {scores}")
     if contrasts.choice:
         changed = _changed(plans, True, f"turned round: {scores}")
     else:
@@ -101,6 +105,23 @@ def with_contrast(plans: Plans, preset: Preset, contrasts: Contrasts | None) -> 
     }
     own = dataclasses.replace(plans.segmentation, appearance=preset.appearance, why=why)
     return dataclasses.replace(changed, segmentation=own)
+
+
+def _in_doubt(plans: Plans, preset: Preset, why: str) -> Plans:
+    changed = _changed(plans, None, why)
+    if plans.segmentation.appearance == preset.appearance:
+        return changed
+    reason = "between two sequences a short training of the translator keeps bright what the target shows dark"
+    segmentation, rounds = plans.segmentation, plans.self_training
+    return dataclasses.replace(
+        changed,
+        segmentation=dataclasses.replace(
+            segmentation, source_share=1.0, why=segmentation.why | {"source_share": reason}
+        ),
+        self_training=dataclasses.replace(
+            rounds, matched_translated=None, why=rounds.why | {"matched_translated": reason}
+        ),
+    )
 
 
 def _changed(plans: Plans, inverted: bool | None, why: str) -> Plans:

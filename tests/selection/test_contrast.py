@@ -182,22 +182,46 @@ def test_what_the_forest_sees():
     assert seen[-2:] == pytest.approx([4 / 8, 6 / 8])
 
 
+@pytest.fixture
+def between_sequences(make_small_plans):
+    """A plan with a share of curves and some patches out of translated volumes."""
+
+    def plan(appearance):
+        plans = make_small_plans()
+        return dataclasses.replace(
+            plans,
+            segmentation=dataclasses.replace(plans.segmentation, appearance=appearance, source_share=0.7),
+            self_training=dataclasses.replace(plans.self_training, matched_translated=0.5),
+        )
+
+    return plan
+
+
 @pytest.mark.parametrize(
-    ("contrasts", "inverted", "appearance", "why"),
+    ("contrasts", "inverted", "appearance", "source_share", "matched_translated", "why"),
     [
-        (None, None, 1.0, "as they are: too few"),
-        (Contrasts(0.3, 0.29), None, 1.0, "as they are, in doubt: "),
-        (Contrasts(0.1, 0.4), True, FAST.appearance, "turned round: "),
-        (Contrasts(0.4, 0.1), None, FAST.appearance, "as they are: a quick forest"),
+        (None, None, 1.0, 1.0, None, "as they are: too few"),
+        (Contrasts(0.3, 0.29), None, 1.0, 1.0, None, "as they are, in doubt: "),
+        (Contrasts(0.1, 0.4), True, FAST.appearance, 0.7, 0.5, "turned round: "),
+        (Contrasts(0.4, 0.1), None, FAST.appearance, 0.7, 0.5, "as they are: a quick forest"),
     ],
 )
-def test_what_follows_for_the_plan(make_small_plans, contrasts, inverted, appearance, why):
-    plans = make_small_plans()
-    plans = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, appearance=1.0))
-    changed = with_contrast(plans, FAST, contrasts)
+def test_what_follows_for_the_plan(
+    between_sequences, contrasts, inverted, appearance, source_share, matched_translated, why
+):
+    changed = with_contrast(between_sequences(1.0), FAST, contrasts)
+    assert changed.segmentation.source_share == source_share
+    assert changed.self_training.matched_translated == matched_translated
     assert changed.preprocessing.source_inverted is inverted
     assert changed.segmentation.appearance == appearance
     assert why in changed.preprocessing.why["source_inverted"]
+
+
+@pytest.mark.parametrize("contrasts", [None, Contrasts(0.3, 0.29), Contrasts(0.1, 0.4), Contrasts(0.4, 0.1)])
+def test_patches_are_translated_as_planned_where_no_two_sequences_are_in_doubt(between_sequences, contrasts):
+    plans = between_sequences(FAST.appearance)
+    changed = with_contrast(plans, FAST, contrasts)
+    assert (changed.segmentation, changed.self_training) == (plans.segmentation, plans.self_training)
 
 
 def test_a_grid_of_as_many_voxels_whatever_is_planned(make_small_plans, fingerprint_of):

@@ -110,19 +110,20 @@ def test_replaced_voxels_are_remembered(prepare):
 
 
 @pytest.mark.parametrize(
-    ("inverted", "appearance", "words"),
+    ("inverted", "appearance", "source_share", "words"),
     [
-        (None, 0.2, "set preprocessing.source_inverted to true"),
-        (None, 1.0, "translation.iterations"),
-        (True, 0.2, "set it to null"),
+        (None, 0.2, 0.7, "set preprocessing.source_inverted to true"),
+        (None, 1.0, 0.7, "translation.iterations"),
+        (None, 1.0, 1.0, "set segmentation.source_share to 0.7"),
+        (True, 0.2, 0.7, "set it to null"),
     ],
 )
-def test_advice_on_doubtful_shapes_knows_the_contrast(make_small_plans, inverted, appearance, words):
+def test_advice_on_doubtful_shapes_knows_the_contrast(make_small_plans, inverted, appearance, source_share, words):
     plans = make_small_plans()
     plans = dataclasses.replace(
         plans,
         preprocessing=dataclasses.replace(plans.preprocessing, source_inverted=inverted),
-        segmentation=dataclasses.replace(plans.segmentation, appearance=appearance),
+        segmentation=dataclasses.replace(plans.segmentation, appearance=appearance, source_share=source_share),
     )
     assert words in doubts._advice(plans)
 
