@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
 
@@ -10,7 +11,7 @@ from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError
 from darnet.imaging import Orientation, body_axes, plane_across
-from darnet.inference.checkpoints import CHOICE
+from darnet.inference.checkpoints import CHOICE, SEGMENTATION
 from darnet.io import read_json, sha256_of
 from darnet.plans import Plans
 
@@ -23,7 +24,8 @@ ALL = "all classes on average"
 def doubtful_shapes(folder: Path, fold: str, checkpoint: Path, plans: Plans) -> str | None:
     """A sentence where a network's classes are little like those of the source labels, from `choice.json`.
 
-    No target label is read. How much a class must be like the labels follows from how much these are like each other.
+    No target label is read. How much a class must be like the labels follows from how much these are like each other. A
+    class that a network before it took something else for is told too: rounds of self-training learn from mistakes.
 
     Args:
         folder: Results of a data set.
@@ -36,10 +38,11 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path, plans: Plans) -> 
     """
     try:
         entry = read_json(folder / CHOICE)["folds"][fold]
-        compared = {found["checkpoint"]: found["shapes"] for found in entry["candidates"].values()}
-        odd = _unusual(compared.get(sha256_of(checkpoint), {}), entry["usual"])
+        found = {_round_of(name): candidate for name, candidate in entry["candidates"].items()}
+        own = max((n for n in found if found[n]["checkpoint"] == sha256_of(checkpoint)), default=-1)
+        odd = _unusual([found[n]["shapes"] for n in sorted(found) if n <= own], entry["usual"])
         scans = len(entry["scans"])
-    except (ConfigurationError, KeyError, TypeError, AttributeError):
+    except (ConfigurationError, KeyError, TypeError, AttributeError, ValueError):
         return None
     if not odd:
         return None
@@ -93,13 +96,29 @@ def _advice(plans: Plans) -> str:
     )
 
 
-def _unusual(shapes: dict[str, float], usual: dict[str, float]) -> list[str]:
-    """Each class, and the mean of all, that is less plausible than may be, with the least that is expected."""
-    known = [name for name in shapes if name in usual]
+def _round_of(candidate: str) -> int:
+    """Number of a round by its name in `choice.json`; 0 before self-training."""
+    return 0 if candidate == SEGMENTATION else int(candidate.removeprefix("round_"))
+
+
+def _unusual(shapes: Sequence[dict[str, float]], usual: dict[str, float]) -> list[str]:
+    """Each class, and the mean of all, that is less plausible than may be, with the least that is expected.
+
+    Args:
+        shapes: Plausibility of the classes in each network of a fold up to the one that is judged.
+        usual: Among source labels.
+    """
+    known = [name for name in shapes[-1] if name in usual] if shapes else []
     if not known:
         return []
-    rows = [(name, shapes[name], LEAST_OF_ONE * usual[name]) for name in known]
+    own = shapes[-1]
+    rows = [(name, own[name], LEAST_OF_ONE * usual[name]) for name in known]
     rows.append(
-        (ALL, fmean(shapes[name] for name in known), min(LEAST_OF_ALL * fmean(usual[name] for name in known), MOST))
+        (ALL, fmean(own[name] for name in known), min(LEAST_OF_ALL * fmean(usual[name] for name in known), MOST))
     )
-    return [f"{name} {value:.2f} (at least {least:.2f})" for name, value, least in rows if value < least]
+    odd = [f"{name} {value:.2f} (at least {least:.2f})" for name, value, least in rows if value < least]
+    for name, value, least in rows[:-1]:
+        before = min((other.get(name, value) for other in shapes[:-1]), default=value)
+        if before < least <= value:
+            odd.append(f"{name} {before:.2f} (at least {least:.2f}) before the last round, which learned from that")
+    return odd

@@ -259,6 +259,23 @@ def test_shapes_unlike_those_of_the_source_are_told_in_training_and_prediction(
     assert before == []
 
 
+def test_a_class_that_a_network_before_took_for_something_else_is_told(plans, results, stores, predict_as):
+    predict_as(segmentation="good", round_1="good", round_2="good")
+    choose_round(plans, results, 0, *stores, CPU, quiet=True, notice=lambda _: None)
+    rounds = {n: results / f"self_training/round_{n}/fold_0/checkpoint.safetensors" for n in (1, 2)}
+    values = json.loads((results / CHOICE).read_text())
+    candidates = values["folds"]["0"]["candidates"]
+    values["folds"]["0"]["usual"] = {"cube": 0.8, "rod": 0.8}
+    candidates["segmentation"]["shapes"] = {"cube": 0.8, "rod": 0.9}
+    candidates["round_1"]["shapes"] = {"cube": 0.8, "rod": 0.55}
+    candidates["round_2"]["shapes"] = {"cube": 0.8, "rod": 0.7}
+    write_json(results / CHOICE, values)
+    told = doubtful_shapes(results, "0", rounds[2], plans)
+    assert told and "expected: rod 0.55 (at least 0.60) before the last round, which learned from that. Whole" in told
+    assert "rod 0.55 (at least 0.60), all" in str(doubtful_shapes(results, "0", rounds[1], plans))
+    assert doubtful_shapes(results, "0", results / "segmentation/fold_0/checkpoint.safetensors", plans) is None
+
+
 def test_nothing_is_told_of_other_weights_or_without_a_comparison(plans, results, stores, predict_as):
     predict_as(segmentation="good", round_1="good", round_2="blind")
     choose_round(plans, results, 0, *stores, CPU, quiet=True, notice=lambda _: None)
