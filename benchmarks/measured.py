@@ -68,8 +68,8 @@ def measure(data: str, root: Path | None = None, seed: int = 0) -> list[dict[str
                 middle = float(np.median(image[0][true]))
                 dice = 2 * float((spoilt & true).sum()) / float(spoilt.sum() + true.sum())
                 row: dict[str, Any] = {"case": case, "class": name, "label": kind, "dice": dice}
-                for column, pseudo in (("median", False), ("excess", True)):
-                    found = measure_appearance(image, spoilt.astype(np.uint8), 2, pseudo=pseudo)
+                for column, excess in (("median", False), ("excess", True)):
+                    found = measure_appearance(image, spoilt.astype(np.uint8), 2, excess)
                     row[column] = float("nan") if found is None else abs(float(found.medians[1]) - middle)
                 rows.append(row)
     return rows

@@ -17,7 +17,7 @@ LEAST_VOXELS = 20  # of a class, for its median and deviation to count
 LEAST_DEVIATION = 0.02
 STEPS = np.linspace(-1.0, 1.0, 65)  # of the histograms that tell a class from the body
 SMOOTHING = 1.5  # bins, standard deviation
-LEAST_EXCESS = 0.05  # share of a class's voxels; less is noise
+NOISE = 2.0  # excess, as a share of N voxels, that chance gives N voxels of the body: up to this over the root of N
 NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 DARK = -0.8  # median up to which a class is taken to be shown as dark as air
 FARTHEST = 2.5  # deviations from the median of a class at which its texture is cut
@@ -43,24 +43,25 @@ class Appearance:
 
 
 def measure_appearance(
-    image: FloatArray, labels: NDArray[np.integer], num_classes: int, pseudo: bool = False
+    image: FloatArray, labels: NDArray[np.integer], num_classes: int, excess: bool = False
 ) -> Appearance | None:
     """Measure a volume; None where it shows no background within the body.
 
-    True labels give median and median absolute deviation of their voxels. More than half of the voxels of a
-    pseudo-label may be wrong, and are mostly like the body anywhere: each voxel counts as far as its intensity is more
-    frequent in the class than in the body.
+    A class has the median and the median absolute deviation of its voxels. More than half of the voxels of a
+    pseudo-label may be wrong, and are mostly like the body anywhere: with `excess` each voxel counts as far as its
+    intensity is more frequent in the class than in the body. That makes deviations smaller, since the tails of a class
+    are in the body too, so two volumes that are to be matched are both measured so.
 
     Args:
         image: (1, D, H, W) in -1..1; voxels up to `AIR` are outside the body.
         labels: (D, H, W); values from `num_classes` on are unknown and not measured.
         num_classes: K, with background.
-        pseudo: Whether the labels are pseudo-labels.
+        excess: Whether voxels count so, and not alike.
     """
     medians = np.full(num_classes, np.nan, np.float32)
     deviations = np.full(num_classes, np.nan, np.float32)
     body = image[0] > AIR
-    everywhere = _histogram(image[0][body]) if pseudo else None
+    everywhere = _histogram(image[0][body]) if excess else None
     for label in range(1, num_classes):
         values = image[0][labels == label]
         if len(values) >= LEAST_VOXELS:
@@ -84,7 +85,7 @@ def _excess(values: FloatArray, everywhere: NDArray[np.float64]) -> NDArray[np.f
     shares = np.maximum(own - everywhere, 0.0) / np.maximum(own, np.finfo(np.float64).tiny)
     weights = np.where(seen, shares[np.clip(np.digitize(values, STEPS) - 1, 0, len(shares) - 1)], 0.0)
     dark = 2 * seen.sum() < len(values)
-    return np.ones(len(values)) if dark or weights.sum() < LEAST_EXCESS * len(values) else weights
+    return np.ones(len(values)) if dark or weights.sum() < NOISE * np.sqrt(len(values)) else weights
 
 
 def _histogram(values: FloatArray) -> NDArray[np.float64]:

@@ -97,6 +97,16 @@ def _matched_translated(plans: Plans) -> Value:
     return own.matched_translated if own.matched_share else _FAST.matched_translated
 
 
+def _source_share(plans: Plans) -> Value:
+    """The plan's own share, but not all: a row on top of the paper's method has translated volumes too."""
+    own = plans.segmentation.source_share
+    return own if 0 < own < 1 else _FAST.source_share
+
+
+def _own_source_share(plans: Plans) -> Value:
+    return plans.segmentation.source_share or _FAST.source_share
+
+
 def _curves(plans: Plans) -> Value:
     """The plan's own share of curves, but with source scans as they are not the few that suit them turned round."""
     own = plans.segmentation.appearance
@@ -130,7 +140,7 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
     ),
     "source_share": (
         "+ patches of source volumes as they are",
-        _upgrade("segmentation", source_share=_FAST.source_share),
+        {"segmentation": {"source_share": _source_share}},
     ),
     "self_training": ("+ rounds on pseudo-labelled target scans", _SELF_TRAINING),
     "matched_appearance": (
@@ -145,7 +155,8 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
 _ALL = merge(
     *(changes for _, changes in UPGRADES.values()),
     {"self_training": {"matched_translated": _matched_translated}},
-    {"preprocessing": {"source_inverted": _source_inverted}, "segmentation": {"appearance": _own_curves}},
+    {"preprocessing": {"source_inverted": _source_inverted}},
+    {"segmentation": {"appearance": _own_curves, "source_share": _own_source_share}},
 )
 
 ROWS: tuple[Row, ...] = (
@@ -191,7 +202,7 @@ ROWS: tuple[Row, ...] = (
     Row(
         "random_tissues",
         "+ patches of source volumes, half of them with every tissue at a random intensity of a target scan",
-        _upgrade("segmentation", source_share=_FAST.source_share, random_tissues=0.5),
+        merge(_upgrade("segmentation", random_tissues=0.5), {"segmentation": {"source_share": _source_share}}),
     ),
     Row(
         "inverted_source",

@@ -120,5 +120,5 @@ def _unusual(shapes: Sequence[dict[str, float]], usual: dict[str, float]) -> lis
     for name, value, least in rows[:-1]:
         before = min((other.get(name, value) for other in shapes[:-1]), default=value)
         if before < least <= value:
-            odd.append(f"{name} {before:.2f} (at least {least:.2f}) before the last round, which learned from that")
+            odd.append(f"{name} {before:.2f} (at least {least:.2f}) in an earlier network, from which rounds learned")
     return odd

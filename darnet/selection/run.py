@@ -8,7 +8,7 @@ import hashlib
 import json
 import math
 import warnings
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -94,7 +94,7 @@ def _compared(
         known = _folds(results).get(str(fold), {})
     if known.get("made_from") == origin and known.get("chosen") in paths:
         return str(known["chosen"])
-    shapes = describe_cases(plans, source)
+    shapes = describe_cases(plans, source, source.case_ids())
     usual = _by_name(plans, usual_plausibility(shapes, _classes(plans)))
     criteria = compare(plans, paths, target, scans, learn_shapes(shapes, _classes(plans)), device, quiet)
     chosen = choose(criteria)
@@ -143,11 +143,11 @@ def compare(
     return {name: _criteria(plans, name, labels, own[name]) for name in paths}
 
 
-def describe_cases(plans: Plans, store: CaseStore) -> list[dict[int, NDArray[np.float64]]]:
-    """Shapes of the classes in the labels of each case; see `describe_shapes`."""
+def describe_cases(plans: Plans, store: CaseStore, cases: Sequence[str]) -> list[dict[int, NDArray[np.float64]]]:
+    """Shapes of the classes in the labels of each of the cases; see `describe_shapes`."""
     return [
         describe_shapes(store.labels(c), _classes(plans), plans.preprocessing.spacing, store.record(c).body_axes)
-        for c in store.case_ids()
+        for c in cases
     ]
 
 

@@ -44,7 +44,7 @@ def target_appearances(pseudo: CaseStore, num_classes: int) -> list[Appearance]:
         num_classes: With background.
     """
     measured = (
-        measure_appearance(pseudo.image(c), pseudo.labels(c), num_classes, pseudo=True) for c in pseudo.case_ids()
+        measure_appearance(pseudo.image(c), pseudo.labels(c), num_classes, excess=True) for c in pseudo.case_ids()
     )
     return fill_unseen([appearance for appearance in measured if appearance is not None])
 
@@ -113,7 +113,7 @@ def looks_of_targets(
     Returns:
         Source case -> names of the volumes that can be measured, and the function.
     """
-    looks = looks_of(images, labels, variants, len(targets[0].medians)) if targets else {}
+    looks = looks_of(images, labels, variants, len(targets[0].medians), excess=True) if targets else {}
     measured = {case: tuple(name for name in names if name in looks) for case, names in variants.items()}
     own = {case: names for case, names in measured.items() if names}
 

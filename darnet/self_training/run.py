@@ -26,8 +26,8 @@ NOT_MATCHED = (
     "source scans, is too small to be measured. Compare its masks with those of darnet_predict --no_self_training"
 )
 DOUBTED = (
-    "round {}: what was found of {} in target scans is little like the source labels in shape, so it is learned at "
-    "random intensities, not at those measured there"
+    "round {}: what was found of {} in target scans is little like the source labels in shape, so little of it is "
+    "learned from"
 )
 
 
@@ -70,14 +70,16 @@ def train_student(
         labelled_patches(images, labels, of_train, plan, random_tissues(plans, labels, train, pseudo)),
         PatchLoader(pseudo, pseudo, targets, as_scanned(plan, 0.0)),
     ]
-    matched, trust = None, class_trust(plans, labels, pseudo)
+    matched, trust = None, np.ones(plans.num_classes)
+    if settings.matched_share or round_number > 1:
+        trust = class_trust(plans, labels, pseudo)
+    if names := [name for name, value in plans.foreground.items() if trust[value] < LEAST_TRUST]:
+        options.notice(DOUBTED.format(round_number, ", ".join(names)))
     if settings.matched_share:
         looks = target_appearances(pseudo, plans.num_classes)
         matched = matched_patches(images, labels, of_train, looks, plan, settings.matched_translated or 0.0, trust)
         if matched is None:
             options.notice(NOT_MATCHED.format(round_number))
-        elif names := [name for name, value in plans.foreground.items() if trust[value] < LEAST_TRUST]:
-            options.notice(DOUBTED.format(round_number, ", ".join(names)))
     shares = patch_shares(settings, round_number, matched is not None, float(trust.min()))
     if matched is not None:
         loaders.append(matched)

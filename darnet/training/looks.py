@@ -21,7 +21,11 @@ from darnet.training.loaders import Restyle
 
 
 def looks_of(
-    images: CaseStore, labels: CaseStore, variants: Mapping[str, Sequence[str]], num_classes: int
+    images: CaseStore,
+    labels: CaseStore,
+    variants: Mapping[str, Sequence[str]],
+    num_classes: int,
+    excess: bool = False,
 ) -> dict[str, Appearance]:
     """How volumes show each class, by name, as far as they can be measured.
 
@@ -32,12 +36,13 @@ def looks_of(
         labels: Store of their labels.
         variants: Source case -> names under which `images` holds it.
         num_classes: With background.
+        excess: As in `measure_appearance`.
     """
     looks: dict[str, Appearance] = {}
     for case, names in variants.items():
         of_case = labels.labels(case)
         for name in names:
-            appearance = measure_appearance(images.image(name), of_case, num_classes)
+            appearance = measure_appearance(images.image(name), of_case, num_classes, excess)
             if appearance is not None:
                 looks[name] = appearance
     return dict(zip(looks, fill_unseen(list(looks.values())), strict=True))

@@ -74,7 +74,7 @@ def mostly_wrong(organ, seed=0, wrong_share=0.6):
 @given(st.integers(0, 50), st.sampled_from([-0.6, -0.2, 0.3, 0.75, 0.9]))
 def test_pseudo_labels_are_measured_where_a_class_differs_from_the_body(seed, organ):
     image, pseudo, right = mostly_wrong(organ, seed)
-    found = measure_appearance(image, pseudo, 2, pseudo=True)
+    found = measure_appearance(image, pseudo, 2, excess=True)
     assert found.medians[1] == pytest.approx(np.median(right), abs=0.06)
     assert 0.02 <= found.deviations[1] < 0.12
 
@@ -105,7 +105,7 @@ def test_a_voxel_counts_by_the_excess_of_its_intensity():
         order = np.argsort(values)
         return values[order][np.searchsorted(np.cumsum(weights[order]), weights.sum() / 2)]
 
-    found = measure_appearance(image, pseudo, 2, pseudo=True)
+    found = measure_appearance(image, pseudo, 2, excess=True)
     median = middle(values, weights)
     assert found.medians[1] == pytest.approx(median, abs=0.005)
     assert found.deviations[1] == pytest.approx(1.4826 * middle(np.abs(values - median), weights), abs=0.005)
@@ -113,10 +113,23 @@ def test_a_voxel_counts_by_the_excess_of_its_intensity():
 
 def test_true_labels_measured_as_pseudo_labels_give_nearly_the_same():
     image, labels = volume(organ=0.8)
-    plain, excess = (measure_appearance(image, labels, 2, pseudo=pseudo) for pseudo in (False, True))
+    plain, excess = (measure_appearance(image, labels, 2, e) for e in (False, True))
     assert excess.medians[1] == pytest.approx(plain.medians[1], abs=0.01)
     assert excess.deviations[1] == pytest.approx(plain.deviations[1], rel=0.15)
     np.testing.assert_array_equal(excess.quantiles, plain.quantiles)
+
+
+@pytest.mark.parametrize("number", [30, 100, 300, 1000])
+def test_voxels_of_the_body_at_random_have_their_plain_median(number):
+    image, labels = volume()
+    body = np.flatnonzero(image[0].ravel() > -0.95)
+    plain, excess = [], []
+    for seed in range(30):
+        chosen = np.zeros_like(labels)
+        chosen.ravel()[np.random.default_rng(seed).choice(body, number, replace=False)] = 1
+        for found, e in ((plain, False), (excess, True)):
+            found.append(float(measure_appearance(image, chosen, 2, e).medians[1]))
+    assert np.mean(np.isclose(plain, excess, atol=0.02)) > 0.9
 
 
 def test_a_class_like_the_body_or_as_dark_as_air_has_its_plain_median():
@@ -124,7 +137,7 @@ def test_a_class_like_the_body_or_as_dark_as_air_has_its_plain_median():
     everywhere = (image[0] > -0.95).astype(np.uint8)
     everywhere[0, 2, 2:22] = 0  # some background is left
     for pseudo in (everywhere, labels):
-        plain, excess = (measure_appearance(image, pseudo, 2, pseudo=p) for p in (False, True))
+        plain, excess = (measure_appearance(image, pseudo, 2, e) for e in (False, True))
         assert excess.medians[1] == pytest.approx(plain.medians[1], abs=0.01)
         image[0][labels == 1] = -1.0  # as dark as air from here on
 

@@ -233,3 +233,12 @@ def test_curves_of_a_row_follow_the_kinds_of_scans(make_small_plans):
         plans = dataclasses.replace(plain, source=dataclasses.replace(plain.source, modality=source))
         found[source] = plans_of(row_of("random_appearance"), plans).segmentation.appearance
     assert found == {"CT": fast.appearance, "T1": fast.appearance_of_sequences}
+
+
+def test_rows_on_top_of_the_papers_method_keep_translated_patches_where_a_plan_has_none(plans):
+    segmentation = dataclasses.replace(plans.segmentation, source_share=1.0)
+    rounds = dataclasses.replace(plans.self_training, matched_translated=None)
+    none = dataclasses.replace(plans, segmentation=segmentation, self_training=rounds)
+    for name in ("source_share", "random_tissues"):
+        assert plans_of(row_of(name), none).segmentation.source_share == find_preset("fast").source_share
+    assert plans_of(row_of("all_upgrades"), none) == none

@@ -271,7 +271,7 @@ def test_a_class_that_a_network_before_took_for_something_else_is_told(plans, re
     candidates["round_2"]["shapes"] = {"cube": 0.8, "rod": 0.7}
     write_json(results / CHOICE, values)
     told = doubtful_shapes(results, "0", rounds[2], plans)
-    assert told and "expected: rod 0.55 (at least 0.60) before the last round, which learned from that. Whole" in told
+    assert told and "expected: rod 0.55 (at least 0.60) in an earlier network, from which rounds learned. Whole" in told
     assert "rod 0.55 (at least 0.60), all" in str(doubtful_shapes(results, "0", rounds[1], plans))
     assert doubtful_shapes(results, "0", results / "segmentation/fold_0/checkpoint.safetensors", plans) is None
 

@@ -288,7 +288,8 @@ def test_a_round_tells_which_class_it_doubts(started, target):
     scattered = np.zeros(SHAPE, np.uint8)
     scattered[::3, 2:-2:5, 2:-2:5] = 1
     write_case(target, "t", target.image("t"), scattered, content_hash="scattered")
-    told = []
-    step, _ = started(matched_share=1.0, round_number=2, notice=told.append)
-    assert "round 2" in told[0] and "organ" in told[0] and "random intensities" in told[0]
-    assert not [share for part, share in parts_of(step.loader) if part.images is target and share]
+    for share in (1.0, 0.0):
+        told = []
+        step, _ = started(matched_share=share, round_number=2, notice=told.append)
+        assert len(told) == 1 and "round 2: what was found of organ in target scans is little like" in told[0]
+        assert not [share for part, share in parts_of(step.loader) if part.images is target and share]
