@@ -15,7 +15,6 @@ from darnet.health import tell_health
 from darnet.inference import Predictor, load_network
 from darnet.io import CaseStore, only_one, read_meta, require_writable, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout, fold_lock, translation_lock
-from darnet.networks import AnyTranslator
 from darnet.planning import (
     MEMORY_TARGET_GB,
     Fingerprint,
@@ -170,7 +169,8 @@ def train(
     """Train one fold from the case stores: translator, synthetic volumes, DAR-UNet, rounds of self-training.
 
     The translator and the synthetic volumes are shared by all folds; a finished one is used as it is, an unfinished
-    one is gone on with. Folds may be trained side by side: one makes what they share, the others wait for it.
+    one is gone on with. Where the plan takes no patch out of translated volumes there are none. Folds may be trained
+    side by side: one makes what they share, the others wait for it.
 
     Args:
         layout: Where the data set lies.
@@ -191,7 +191,7 @@ def train(
         require_room_for(layout, written)
     split = read_fold(layout.splits, fold)
     check_preprocessed(layout, plans)
-    if options.resume and not _checkpoints(layout, fold):
+    if options.resume and not any((f / CHECKPOINT).exists() for f in (layout.translation, layout.segmentation(fold))):
         raise ConfigurationError(
             "there is no checkpoint to go on from", where=layout.results, remedy="leave out --continue"
         )
@@ -203,12 +203,6 @@ def train(
         _train_fold(layout, plans, fold, split, options, stage, notice)
 
 
-def _checkpoints(layout: DatasetLayout, fold: str | int) -> list[Path]:
-    """Checkpoints of the translator and of the fold's network, as far as there are any."""
-    paths = (folder / CHECKPOINT for folder in (layout.translation, layout.segmentation(fold)))
-    return [path for path in paths if path.exists()]
-
-
 def _train_fold(
     layout: DatasetLayout,
     plans: Plans,
@@ -218,50 +212,55 @@ def _train_fold(
     stage: str,
     notice: Notice,
 ) -> None:
-    checkpoint, fold_checkpoint = layout.translation / CHECKPOINT, layout.segmentation(fold) / CHECKPOINT
+    fold_checkpoint = layout.segmentation(fold) / CHECKPOINT
     source, target = (CaseStore(layout.cases(domain)) for domain in DOMAINS)
     if stage in ("all", "segmentation") and not options.resume:
         _refuse_trained(layout, fold)
     publish_plans(plans, layout.results)
-    # Folds that are started side by side share one translator and its volumes: the first makes them.
-    with only_one(translation_lock(layout.results), "trains the translator", wait=True, notice=notice):
-        if stage in ("all", "translation"):
-            # Folds after the first find the translator there; they must not be refused for it.
-            resume = dataclasses.replace(options, resume=checkpoint.exists())
-            train_translation(plans, source, target, layout.translation, resume)
-        variants = _synthesize(layout, plans, options, notice) if stage != "translation" else {}
-        if stage in ("all", "synthesis", "segmentation"):
-            tell_health(plans, layout, variants, notice)
+    if plans.translates or stage in ("translation", "synthesis"):
+        images, variants = CaseStore(layout.synthetic), _translate(layout, plans, options, stage, notice)
+    else:
+        images, variants = source, {case: (case,) for case in source.case_ids()}
     if stage in ("all", "segmentation"):
         # An interruption may have come before the first checkpoint of this stage.
         resume = dataclasses.replace(options, resume=options.resume and fold_checkpoint.exists())
         if options.resume and not resume.resume:
             notice(f"fold {fold} has no checkpoint yet: its segmentation is trained from the start")
-        synthetic = CaseStore(layout.synthetic)
-        train_segmentation(
-            plans, synthetic, source, variants, split, str(fold), layout.segmentation(fold), resume, target
-        )
+        train_segmentation(plans, images, source, variants, split, str(fold), layout.segmentation(fold), resume, target)
     if stage in ("all", "self_training"):
         if stage == "self_training" and not plans.self_training.rounds:
             raise ConfigurationError(
                 "the plan has no round of self-training", where=layout.plans, remedy="set self_training.rounds"
             )
         for round_number in range(1, plans.self_training.rounds + 1):
-            if not _self_train(layout, plans, fold, split, variants, round_number, options, notice):
+            if not _self_train(layout, plans, fold, split, images, variants, round_number, options, notice):
                 break
         choose_round(plans, layout.results, fold, source, target, options.device, options.quiet, notice)
 
 
+def _translate(
+    layout: DatasetLayout, plans: Plans, options: RunOptions, stage: str, notice: Notice
+) -> dict[str, tuple[str, ...]]:
+    """What a stage needs of the translator, the synthetic volumes and their health; returns the volumes' names.
+
+    Folds that are started side by side share one translator and its volumes: the first makes them.
+    """
+    with only_one(translation_lock(layout.results), "trains the translator", wait=True, notice=notice):
+        if stage in ("all", "translation"):
+            # Folds after the first find the translator there; they must not be refused for it.
+            resume = dataclasses.replace(options, resume=(layout.translation / CHECKPOINT).exists())
+            source, target = (CaseStore(layout.cases(domain)) for domain in DOMAINS)
+            train_translation(plans, source, target, layout.translation, resume)
+        if stage == "translation":
+            return {}
+        variants = _synthesize(layout, plans, options, notice)
+        if stage != "self_training":
+            tell_health(plans, layout, variants, notice)
+    return variants
+
+
 def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice: Notice) -> dict[str, tuple[str, ...]]:
     """Make the synthetic volumes that are not there; returns the names of all, by source case."""
-    translator = _finished_translator(layout, plans, options)
-    source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
-    origin = synthesis_hash(plans, layout.translation / CHECKPOINT, target)
-    with freed_memory_kept(options.device.type == "cpu"):
-        return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
-
-
-def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOptions) -> AnyTranslator:
     translator, done = load_translator(plans, layout.translation, options.device)
     if done < plans.translation.iterations:
         raise ConfigurationError(
@@ -271,7 +270,10 @@ def _finished_translator(layout: DatasetLayout, plans: Plans, options: RunOption
             expected=plans.translation.iterations,
             remedy="run darnet_train without --stage, or with --stage translation",
         )
-    return translator
+    source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
+    origin = synthesis_hash(plans, layout.translation / CHECKPOINT, target)
+    with freed_memory_kept(options.device.type == "cpu"):
+        return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
 
 
 def _refuse_trained(layout: DatasetLayout, fold: str | int) -> None:
@@ -291,6 +293,7 @@ def _self_train(
     plans: Plans,
     fold: str | int,
     split: tuple[Sequence[str], Sequence[str]],
+    images: CaseStore,
     variants: Mapping[str, Sequence[str]],
     round_number: int,
     options: RunOptions,
@@ -321,9 +324,8 @@ def _self_train(
         )
         return False
     resume = dataclasses.replace(options, resume=options.resume and (folder / CHECKPOINT).exists())
-    synthetic = CaseStore(layout.synthetic)
     train_student(
-        plans, teacher, synthetic, source, variants, pseudo, targets, split, str(fold), round_number, folder, resume
+        plans, teacher, images, source, variants, pseudo, targets, split, str(fold), round_number, folder, resume
     )
     return True
 

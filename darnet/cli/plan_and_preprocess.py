@@ -169,7 +169,9 @@ def describe(plans: Plans) -> str:
         f"{plans.target.intensity.low:g} to {plans.target.intensity.high:g}"
         + (f"; bright and dark of {plans.source.modality} turned round" if pre.source_inverted else ""),
         f"  translation   slices {cross(map(str, tra.slice_size))}{windows}, width {tra.width}, {tra.iterations} "
-        f"iterations of {tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}{a_scan}",
+        f"iterations of {tra.batch_size}, then {styles} style{'s' if styles > 1 else ''}{a_scan}"
+        if plans.translates
+        else f"  translation   none: {plans.segmentation.why.get('source_share', 'segmentation.source_share is 1')}",
         f"  segmentation  patches {cross(map(str, seg.patch_size))}, widths {' '.join(map(str, seg.channels))}, "
         f"{seg.iterations} iterations of {seg.batch_size}, about {plans.predicted_memory_gb:g} GB a step",
         f"  strides       {', '.join(cross(map(str, s)) for s in seg.strides)} (how the network shrinks a patch)",

@@ -83,12 +83,13 @@ def _advice(plans: Plans) -> str:
             "in plans.json where that is so of most, and preprocess with --keep_plan, or segmentation.appearance to 1 "
             "where it is so of some; and train again"
         )
-    if plans.segmentation.source_share == 1.0:
+    if not plans.translates:
         return (
             "Do target scans show dark most of what source scans show bright? Then set preprocessing.source_inverted "
-            "to true in plans.json and preprocess with --keep_plan. Do the pictures in translation/previews look like "
-            "target scans? Then set segmentation.source_share to 0.7, so that patches come out of translated volumes "
-            "too. Train again after either"
+            "to true in plans.json, preprocess with --keep_plan, and train again. To see whether a translator would "
+            "help, run darnet_train with --stage translation: where the pictures in translation/previews look like "
+            "target scans, set segmentation.source_share to 0.7 and self_training.matched_translated to 0.5, and train "
+            "again"
         )
     return (
         "Look at translation/previews too: where they keep the source's contrast, train the translator longer "

@@ -93,6 +93,13 @@ class Plans:
         return {name: value for name, value in self.labels.items() if value != 0}
 
     @property
+    def translates(self) -> bool:
+        """Whether any patch comes out of a translated volume."""
+        rounds = self.self_training
+        of_rounds = rounds.rounds and rounds.matched_share and rounds.matched_translated
+        return self.segmentation.source_share < 1.0 or bool(of_rounds)
+
+    @property
     def translations_a_case(self) -> int:
         """Styles that a source scan may be translated into."""
         one = self.translation.method == "entangled" or self.synthesis.choice == "mean"

@@ -133,7 +133,9 @@ def _summary(plans: Plans) -> tuple[str, ...]:
         f"Find {classes} in {plans.target.modality} scans, learning from labelled {plans.source.modality} scans.",
         f"All scans are brought to voxels of {cross(pre.spacing)} mm (through plane × in plane).",
         f"A translator learns for {tra.iterations} iterations to make {plans.source.modality} slices look like "
-        f"{plans.target.modality}, in {styles} style{'s' if styles > 1 else ''}.",
+        f"{plans.target.modality}, in {styles} style{'s' if styles > 1 else ''}."
+        if plans.translates
+        else "No translator is trained: no patch comes out of a translated volume.",
         f"A 3D network of {len(seg.channels)} levels learns on patches of {cross(seg.patch_size)} voxels for "
         f"{seg.iterations} iterations{rounds}. A step needs about {number(plans.predicted_memory_gb)} GB of memory, "
         f"besides Python and the scans.{some}",

@@ -128,7 +128,7 @@ def gather_training(layout: DatasetLayout, plans: Plans | None) -> TrainingSecti
     ]
     stages = {run.stage for run in runs if not run.baseline}
     missing = []
-    if "translation" not in stages:
+    if "translation" not in stages and (plans is None or plans.translates):
         missing.append("The translator has no training log yet. Run darnet_train.")
     if "segmentation" not in stages:
         missing.append("The segmentation network has not been trained yet. Run darnet_train.")

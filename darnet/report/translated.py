@@ -55,6 +55,12 @@ class TranslationSection:
     volumes: int = 0
 
 
+NONE_PLANNED = (
+    "The plan takes no patch out of translated volumes, so no translator is trained. To look at one all the same, run "
+    "darnet_train with --stage synthesis after --stage translation."
+)
+
+
 def gather_translation(layout: DatasetLayout, plans: Plans | None) -> TranslationSection:
     """Read previews of the training, the style bank and the translated volumes.
 
@@ -63,6 +69,8 @@ def gather_translation(layout: DatasetLayout, plans: Plans | None) -> Translatio
     """
     missing = []
     previews = _previews(layout)
+    if previews is None and plans is not None and not plans.translates:
+        return TranslationSection((NONE_PLANNED,))
     if previews is None:
         missing.append("The translator has not been trained yet. Run darnet_train.")
     source, target, synthetic = (

@@ -81,12 +81,16 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
     patches = PatchLoader(source, source, {case: (case,)}, small)
     share = math.prod(small.patch_size) * small.batch_size / (math.prod(whole.patch_size) * whole.batch_size)
     step = _seconds(SegmentationStep(small, plans.num_classes, patches, device, plans.seed, STAGE)) / share
-    rounds = plans.self_training.rounds * plans.self_training.iterations
+    rounds, translates = plans.self_training.rounds * plans.self_training.iterations, float(plans.translates)
     return ExpectedTime(
-        translation=batch * plans.translation.batch_size / slices.batch_size * plans.translation.iterations,
+        translation=translates
+        * batch
+        * plans.translation.batch_size
+        / slices.batch_size
+        * plans.translation.iterations,
         segmentation=step * whole.iterations,
         self_training=step * rounds,
-        between=_translating(plans, source, batch / slices.batch_size)
+        between=translates * _translating(plans, source, batch / slices.batch_size)
         + _segmenting(plans, source, target, FORWARD * step / whole.batch_size),
         others=cores_of_others(before, this_moment()),
     )

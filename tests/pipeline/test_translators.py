@@ -121,3 +121,30 @@ def test_head_and_consistency_need_nothing_but_source_labels(root):
     assert len(synthetic.case_ids()) == 2 * len(source.case_ids())
     case = source.case_ids()[0]
     assert 0 < flicker(synthetic.image(f"{case}_style_1")[0], source.image(case)[0]) < 100
+
+
+def test_no_translator_where_no_patch_comes_out_of_translated_volumes(root, capsys):
+    layout = edit(root)
+    plans = Plans.read(layout.plans)
+    assert plans.translates
+    segmentation = dataclasses.replace(plans.segmentation, source_share=1.0)
+    rounds = dataclasses.replace(plans.self_training, rounds=1, iterations=2, matched_share=1.0)
+    for share, translates in ((0.5, True), (None, False)):
+        own = dataclasses.replace(rounds, matched_translated=share)
+        none = dataclasses.replace(plans, segmentation=segmentation, self_training=own)
+        assert none.translates is translates
+    write_json(layout.plans, none.to_json())
+    run_training(root)
+    assert not layout.translation.exists() and not CaseStore(layout.synthetic).case_ids()
+    validation = json.loads((layout.segmentation(0) / "validation.json").read_text())
+    assert validation
+    page = root / "report.html"
+    assert report.main(["-d", "7", "-o", str(page), "--root", str(root), "--quiet"]) == 0
+    text = page.read_text("utf-8")
+    assert "No translator is trained" in text and "has no training log yet" not in text
+    assert plan_and_preprocess.main(["-d", "7", "--keep_plan", "-np", "1", "--root", str(root), "-device", "cpu"]) == 0
+    assert "  translation   none: " in capsys.readouterr().out
+    for stage in ("translation", "synthesis"):
+        run_training(root, "--stage", stage)
+    assert list((layout.translation / "previews").glob("*.png")) and CaseStore(layout.synthetic).case_ids()
+    run_training(root, "--continue")
