@@ -125,7 +125,7 @@ class Estimate:
         translator, step = self._an_iteration(plans)
         rounds = plans.self_training.rounds * plans.self_training.iterations if row.images == TRANSLATED else 0
         seconds = step * (plans.segmentation.iterations + rounds)
-        if row.images == TRANSLATED and translation not in self._translators:
+        if row.images == TRANSLATED and plans.translates and translation not in self._translators:
             self._translators.add(translation)
             done = sum(line["iteration"] for line in read_log(translation / "log.jsonl")[-1:])
             seconds += translator * max(plans.translation.iterations - done, 0)
@@ -133,7 +133,7 @@ class Estimate:
 
     def _an_iteration(self, plans: Plans) -> tuple[float, float]:
         """Seconds of an iteration of the translator and of the DAR-UNet."""
-        key = f"{plans.translation} {network_of(plans)}"
+        key = f"{plans.translates} {plans.translation} {network_of(plans)}"
         if key not in self._seconds:
             expected = measure_time(plans, self.source, self.target, self.device)
             lengths = (plans.translation.iterations, plans.segmentation.iterations)

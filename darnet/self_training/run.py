@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 from torch import nn
 
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
-from darnet.plans import Plans, SelfTrainingPlan
+from darnet.plans import Plans, SegmentationPlan, SelfTrainingPlan
 from darnet.self_training.matched import as_scanned, looks_of_targets, matched_patches, target_appearances
 from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.self_training.trust import class_trust
@@ -66,24 +66,7 @@ def train_student(
     settings = plans.self_training
     plan = dataclasses.replace(plans.segmentation, iterations=settings.iterations, learning_rate=settings.learning_rate)
     of_train = {case: variants[case] for case in train}
-    loaders = [
-        labelled_patches(images, labels, of_train, plan, random_tissues(plans, labels, train, pseudo)),
-        PatchLoader(pseudo, pseudo, targets, as_scanned(plan, 0.0)),
-    ]
-    matched, trust = None, np.ones(plans.num_classes)
-    if settings.matched_share or round_number > 1:
-        trust = class_trust(plans, labels, pseudo)
-    if names := [name for name, value in plans.foreground.items() if trust[value] < LEAST_TRUST]:
-        options.notice(DOUBTED.format(round_number, ", ".join(names)))
-    if settings.matched_share:
-        looks = target_appearances(pseudo, plans.num_classes)
-        matched = matched_patches(images, labels, of_train, looks, plan, settings.matched_translated or 0.0, trust)
-        if matched is None:
-            options.notice(NOT_MATCHED.format(round_number))
-    shares = patch_shares(settings, round_number, matched is not None, float(trust.min()))
-    if matched is not None:
-        loaders.append(matched)
-    loader = MixedLoader(loaders, shares[: len(loaders)])
+    loader = _patches(plans, plan, images, labels, of_train, pseudo, targets, round_number, options.notice)
     stage = f"self-training round {round_number} fold {fold_name}"
     step = SegmentationStep(plan, plans.num_classes, loader, options.device, plans.seed, stage, UNKNOWN)
     tensors, _ = load_checkpoint(teacher)
@@ -104,6 +87,37 @@ def train_student(
             folder / "validation.json",
             _validate(plans, step.network, labels, plans.some_of(sorted(held_out)), pseudo, images, variants, options),
         )
+
+
+def _patches(
+    plans: Plans,
+    plan: SegmentationPlan,
+    images: CaseStore,
+    labels: CaseStore,
+    variants: Mapping[str, Sequence[str]],
+    pseudo: CaseStore,
+    targets: Mapping[str, Sequence[str]],
+    round_number: int,
+    notice: Callable[[str], None],
+) -> MixedLoader:
+    """Patches of a round, with the augmentation of `plan`; other arguments as in `train_student`."""
+    settings, trust, matched = plans.self_training, np.ones(plans.num_classes), None
+    if settings.matched_share or round_number > 1:
+        trust = class_trust(plans, labels, pseudo)
+    if names := [name for name, value in plans.foreground.items() if trust[value] < LEAST_TRUST]:
+        notice(DOUBTED.format(round_number, ", ".join(names)))
+    if settings.matched_share:
+        looks = target_appearances(pseudo, plans.num_classes)
+        matched = matched_patches(images, labels, variants, looks, plan, settings.matched_translated or 0.0, trust)
+        if matched is None:
+            notice(NOT_MATCHED.format(round_number))
+    loaders = [
+        labelled_patches(images, labels, variants, plan, random_tissues(plans, labels, list(variants), pseudo)),
+        PatchLoader(pseudo, pseudo, targets, as_scanned(plan, 0.0)),
+        *([] if matched is None else [matched]),
+    ]
+    shares = patch_shares(settings, round_number, matched is not None, float(trust.min()))
+    return MixedLoader(loaders, shares[: len(loaders)])
 
 
 def patch_shares(

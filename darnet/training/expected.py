@@ -73,24 +73,22 @@ def measure_time(plans: Plans, source: CaseStore, target: CaseStore, device: tor
     slices = plans.translation
     if device.type != "cuda" and math.prod(slices.training_size) * slices.batch_size > MOST_PIXELS:
         slices = dataclasses.replace(slices, batch_size=1)
-    first = [(store, _first_slices(store)) for store in (source, target)]
-    batch = _seconds(translation_step(slices, plans.num_classes, first[0], first[1], device, plans.seed))
+    batch = 0.0  # of the translator, where the plan has one trained
+    if plans.translates:
+        first = [(store, _first_slices(store)) for store in (source, target)]
+        batch = _seconds(translation_step(slices, plans.num_classes, first[0], first[1], device, plans.seed))
     whole = plans.segmentation
     small = whole if device.type == "cuda" else smaller_patch(whole)
     case = source.case_ids()[0]
     patches = PatchLoader(source, source, {case: (case,)}, small)
     share = math.prod(small.patch_size) * small.batch_size / (math.prod(whole.patch_size) * whole.batch_size)
     step = _seconds(SegmentationStep(small, plans.num_classes, patches, device, plans.seed, STAGE)) / share
-    rounds, translates = plans.self_training.rounds * plans.self_training.iterations, float(plans.translates)
+    rounds = plans.self_training.rounds * plans.self_training.iterations
     return ExpectedTime(
-        translation=translates
-        * batch
-        * plans.translation.batch_size
-        / slices.batch_size
-        * plans.translation.iterations,
+        translation=batch * plans.translation.batch_size / slices.batch_size * plans.translation.iterations,
         segmentation=step * whole.iterations,
         self_training=step * rounds,
-        between=translates * _translating(plans, source, batch / slices.batch_size)
+        between=_translating(plans, source, batch / slices.batch_size)
         + _segmenting(plans, source, target, FORWARD * step / whole.batch_size),
         others=cores_of_others(before, this_moment()),
     )

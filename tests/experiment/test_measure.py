@@ -54,6 +54,25 @@ def test_what_is_shared_counts_once(plans, prepared, monkeypatch, tmp_path):
     assert estimate.add(row_of("default"), plans, tmp_path / "d") == pytest.approx(2 * 1 + 3 * 6)
 
 
+def test_a_row_without_a_translator_does_not_count_one_and_leaves_it_to_the_next(
+    plans, prepared, monkeypatch, tmp_path
+):
+    def measured(plans, source, target, device):
+        return ExpectedTime(
+            2.0 * plans.translation.iterations * plans.translates, 3.0 * plans.segmentation.iterations, 0
+        )
+
+    monkeypatch.setattr(measure, "measure_time", measured)
+    estimate = Estimate(CaseStore(tmp_path), CaseStore(tmp_path), torch.device("cpu"))
+    none = dataclasses.replace(
+        plans,
+        segmentation=dataclasses.replace(plans.segmentation, source_share=1.0),
+        self_training=dataclasses.replace(plans.self_training, matched_translated=None),
+    )
+    assert estimate.add(row_of("default"), none, tmp_path / "a") == pytest.approx(3 * 6)
+    assert estimate.add(row_of("default"), plans, tmp_path / "a") == pytest.approx(2 * 4 + 3 * 6)
+
+
 def test_memory_grows_with_the_patch_and_is_measured_once(plans, prepared, tmp_path, monkeypatch):
     source, record = CaseStore(prepared.cases("source")), tmp_path / "shared" / "memory.json"
     wide = dataclasses.replace(plans.segmentation, channels=(16, 16, 16, 16, 16))

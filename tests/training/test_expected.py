@@ -84,6 +84,10 @@ def test_time_follows_from_the_plan(make_small_plans, monkeypatch):
     translated = 4 / 4 * (1 + plans.translations_a_case) / 35 * 20 * 40 * 24 / 32**2
     assert found.between == pytest.approx(predicted + translated)
     assert found.fold == pytest.approx(470.0 + found.between)
+    none = dataclasses.replace(plans, segmentation=dataclasses.replace(plans.segmentation, source_share=1.0))
+    alone = expected.measure_time(none, Store(), Store(), torch.device("cpu"))
+    assert (alone.translation, alone.segmentation) == (0.0, found.segmentation)
+    assert alone.between == pytest.approx(predicted)
 
 
 def test_memory_of_this_machine():
