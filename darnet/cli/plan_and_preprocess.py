@@ -205,10 +205,13 @@ def describe_effort(layout: DatasetLayout, plans: Plans, device: torch.device) -
         effort = f"not measured, an iteration failed on {device}: {(str(error).splitlines() or ['no memory'])[0]}"
     else:
         rest = f", self-training {duration(expected.self_training)}" if expected.self_training else ""
+        translator, between = "", "predicting"
+        if plans.translates:
+            translator = f"translator {duration(expected.translation)} (once for all), "
+            between = "translating and predicting"
         effort = (
-            f"about {duration(expected.fold)} a fold on this machine ({device}): translator "
-            f"{duration(expected.translation)} (once for all), segmentation {duration(expected.segmentation)}{rest}, "
-            f"translating and predicting between them {duration(expected.between)}"
+            f"about {duration(expected.fold)} a fold on this machine ({device}): {translator}segmentation "
+            f"{duration(expected.segmentation)}{rest}, {between} between them {duration(expected.between)}"
         )
         wanted = min(torch.get_num_threads(), cores)
         if device.type == "cpu" and cores - expected.others < LEAST_OF_OWN * wanted:

@@ -143,7 +143,8 @@ def test_no_translator_where_no_patch_comes_out_of_translated_volumes(root, caps
     text = page.read_text("utf-8")
     assert "No translator is trained" in text and "has no training log yet" not in text
     assert plan_and_preprocess.main(["-d", "7", "--keep_plan", "-np", "1", "--root", str(root), "-device", "cpu"]) == 0
-    assert "  translation   none: " in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "  translation   none: " in said and "(once for all)" not in said and ", predicting between them" in said
     for stage in ("translation", "synthesis"):
         run_training(root, "--stage", stage)
     assert list((layout.translation / "previews").glob("*.png")) and CaseStore(layout.synthetic).case_ids()
