@@ -21,6 +21,7 @@ NOISE = 2.0  # excess, as a share of N voxels, that chance gives N voxels of the
 NORMAL = 1.4826  # standard deviation of a normal distribution over its median absolute deviation
 DARK = -0.8  # median up to which a class is taken to be shown as dark as air
 FARTHEST = 2.5  # deviations from the median of a class at which its texture is cut
+BORDER = 0.5  # voxels, standard deviation of the blur in plane that mixes classes at their borders
 CURVE_KNOTS = 6
 RANDOM_DEVIATIONS = (0.03, 0.15)  # of a class in an appearance that is drawn
 
@@ -177,7 +178,7 @@ def match_appearance(
     ranks = np.interp(np.interp(x, own.quantiles, LEVELS), np.linspace(0, 1, len(curve)), curve)
     mixed = np.interp(ranks, LEVELS, other.quantiles).astype(np.float32)
     shown = [k for k in np.unique(labels) if 0 < k < len(own.medians)]
-    weights = {k: ndimage.uniform_filter((labels == k).astype(np.float32), (1, 3, 3), mode="nearest") for k in shown}
+    weights = {k: ndimage.gaussian_filter((labels == k).astype(np.float32), (0, BORDER, BORDER), mode="nearest") for k in shown}
     out = mixed * (1.0 - sum(weights.values(), np.float32(0)))
     visible = x > AIR
     for k, weight in weights.items():

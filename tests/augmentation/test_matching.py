@@ -243,7 +243,10 @@ def test_borders_hold_some_of_either_side():
     own, other = (measure_appearance(i, labels, 2) for i in (image, other_image))
     row = match_appearance(image, labels, own, other, RISING)[0, 3, 12]
     assert row[10] == pytest.approx(0.8, abs=0.1) and row[3] == pytest.approx(-0.2, abs=0.02)
-    assert -0.2 < row[5] < row[6] < 0.75
+    inner, outer = 1.0, np.exp(-(1**2) / (2 * 0.5**2))  # of a normal distribution half a voxel wide
+    share = outer / (inner + 2 * outer)
+    assert row[5] == pytest.approx(-0.2 + share, abs=0.05)
+    assert row[6] == pytest.approx(0.8 - share, abs=0.1)
 
 
 def test_curves_keep_within_the_ranks_and_half_of_them_rise():
