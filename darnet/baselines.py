@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from pathlib import Path
 
-from darnet.io import CaseStore, only_one, require_writable
+from darnet.io import CaseStore, only_one, read_json, require_writable, write_json
 from darnet.layout import DatasetLayout, fold_lock
 from darnet.pipeline import preprocess, publish_plans, write_splits
 from darnet.planning import CaseFiles, VerifiedDataset, verify_dataset
@@ -40,7 +40,7 @@ def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | in
     dataset = verify_dataset(layout, refuse_unfinished(layout, plans).get(REPLACED, False))
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, dataclasses.replace(dataset, target=()), plain, 1, options.quiet, options.notice)
-    write_splits(own, dataset, plain)
+    write_json(own.splits, read_json(layout.splits))  # held-out cases are those of the rows to compare with
     return train_as_they_are(own, plain, fold, options, results)
 
 

@@ -42,6 +42,7 @@ from darnet.training import (
     plan_hash,
     read_fold,
     refuse_unfinished,
+    require_teacher,
     stage_hash,
     stage_iterations,
     train_segmentation,
@@ -304,16 +305,8 @@ def _self_train(
     teacher, folder = before / CHECKPOINT, layout.self_training(fold, round_number)
     source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
     pseudo = CaseStore(layout.pseudo_labels(fold, round_number))
-    done = int(read_meta(teacher)["iteration"])
     length = stage_iterations(plans, "segmentation" if round_number == 1 else "self_training")
-    if done < length:
-        raise ConfigurationError(
-            "the network to start from is not trained to its end",
-            where=teacher,
-            found=f"{done} iterations",
-            expected=length,
-            remedy="run darnet_train without --stage and with --continue",
-        )
+    require_teacher(teacher, length, split[0])
     predictor = Predictor(plans, [load_network(teacher, plans, notice)], options.device)
     targets = label_targets(plans, predictor, sha256_of(teacher), source, target, pseudo, options.quiet)
     missing = missing_classes(plans, source, pseudo)

@@ -118,6 +118,7 @@ def changed(values, key, value):
         ("self_training.matched_share", -0.1),
         ("segmentation.random_tissues", 1.1),
         ("segmentation.random_tissues", 0.0),
+        ("preprocessing.source_inverted", False),
         ("self_training.matched_translated", 1.1),
         ("self_training.matched_translated", 0.0),
         ("self_training.matched_translated", -0.1),

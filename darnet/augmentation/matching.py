@@ -178,7 +178,8 @@ def match_appearance(
     ranks = np.interp(np.interp(x, own.quantiles, LEVELS), np.linspace(0, 1, len(curve)), curve)
     mixed = np.interp(ranks, LEVELS, other.quantiles).astype(np.float32)
     shown = [k for k in np.unique(labels) if 0 < k < len(own.medians)]
-    weights = {k: ndimage.gaussian_filter((labels == k).astype(np.float32), (0, BORDER, BORDER), mode="nearest") for k in shown}
+    blur = (0.0, BORDER, BORDER)
+    weights = {k: ndimage.gaussian_filter((labels == k).astype(np.float32), blur, mode="nearest") for k in shown}
     out = mixed * (1.0 - sum(weights.values(), np.float32(0)))
     visible = x > AIR
     for k, weight in weights.items():

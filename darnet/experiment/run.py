@@ -303,7 +303,7 @@ def train_run(run: Run, fold: str, options: RunOptions, notice: Notice) -> dict[
     pipeline.train(layout, run.plans, fold, dataclasses.replace(options, resume=begun), notice=notice)
     rounds = range(1, run.plans.self_training.rounds + 1)
     return {
-        "translation": training_seconds(layout.translation),
+        "translation": training_seconds(layout.translation) if run.plans.translates else 0.0,
         "segmentation": training_seconds(segmentation),
         "self_training": sum(training_seconds(layout.self_training(fold, n)) for n in rounds),
     }

@@ -32,6 +32,7 @@ def _of_data(plans: Plans) -> list[Rule]:
     rules: list[Rule] = [
         ("preprocessing.spacing", grid.spacing, min(grid.spacing) > 0, "above 0 mm"),
         _one_of("preprocessing.through_plane", grid.through_plane, "R", "A", "S"),
+        ("preprocessing.source_inverted", grid.source_inverted, grid.source_inverted is not False, "true or null"),
         ("labels", plans.labels, sorted(plans.labels.values()) == list(range(len(plans.labels))), "0, 1, 2, ..."),
         ("inference.step_size", inference.step_size, 0 < inference.step_size <= 1, "above 0, at most 1"),
         (

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from darnet.errors import ConfigurationError
-from darnet.inference import CHOICE
+from darnet.inference import CHOICE, doubtful_shapes
 from darnet.io import read_json
 from darnet.plans import Plans
 from darnet.report.records import Table
 from darnet.selection import MARGIN
+from darnet.training import CHECKPOINT
 from darnet.words import dice_text, several
 
 CRITERIA = ("certainty", "stability", "agreement", "plausibility")
@@ -37,6 +38,7 @@ class Choice:
         scores: Mean of the criteria of each network, by its name in words; nan where none applies.
         used: The one that darnet_predict takes if no flag says otherwise.
         table: All criteria of all networks.
+        doubt: A sentence where the shapes that `used` finds are little like those of the source labels, else None.
     """
 
     fold: str
@@ -45,6 +47,7 @@ class Choice:
     scores: dict[str, float]
     used: str
     table: Table
+    doubt: str | None = None
 
     @property
     def title(self) -> str:
@@ -64,9 +67,9 @@ def gather_choices(results: Path, plans: Plans | None) -> tuple[Choice, ...]:
     values = read_json(path)
     # Prediction reads the plan beside the weights.
     beside = results / "plans.json"
-    chosen = (Plans.read(beside) if beside.exists() else plans).self_training.choose
+    plans = Plans.read(beside) if beside.exists() else plans
     try:
-        return tuple(_read(str(fold), values["folds"][fold], chosen) for fold in sorted(values["folds"]))
+        return tuple(_read(results, plans, str(fold), values["folds"][fold]) for fold in sorted(values["folds"]))
     except (AttributeError, IndexError, KeyError, TypeError, ValueError) as error:
         raise ConfigurationError(
             "the choice of rounds has another form",
@@ -76,7 +79,7 @@ def gather_choices(results: Path, plans: Plans | None) -> tuple[Choice, ...]:
         ) from None
 
 
-def _read(fold: str, values: dict[str, Any], take_chosen: bool) -> Choice:
+def _read(results: Path, plans: Plans, fold: str, values: dict[str, Any]) -> Choice:
     words = {name: round_in_words(name) for name in values["candidates"]}
     found = {words[name]: {key: _float(own[key]) for key in (*CRITERIA, "score")}
              for name, own in values["candidates"].items()}  # fmt: skip
@@ -87,7 +90,11 @@ def _read(fold: str, values: dict[str, Any], take_chosen: bool) -> Choice:
     )
     rows = tuple((name, *map(dice_text, own.values())) for name, own in found.items())
     scores = {name: own["score"] for name, own in found.items()}
-    return Choice(fold, chosen, last, scores, chosen if take_chosen else last, Table(HEAD, rows, caption))
+    taken = values["chosen"] if plans.self_training.choose else list(words)[-1]
+    stage = taken if taken == "segmentation" else f"self_training/{taken}"
+    checkpoint = results / stage / f"fold_{fold}" / CHECKPOINT
+    doubt = doubtful_shapes(results, fold, checkpoint, plans) if checkpoint.exists() else None
+    return Choice(fold, chosen, last, scores, words[taken], Table(HEAD, rows, caption), doubt)
 
 
 def round_in_words(name: str) -> str:

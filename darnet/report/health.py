@@ -58,6 +58,7 @@ def check_health(
                 Finding("good", title, "Every class is found in target scans about as often as in the source.")
             )
     found += map(_check_choice, training.choices)
+    found += (_check_shapes(choice) for choice in training.choices if choice.doubt is not None)
     if predictions.cases and domains.fingerprint is not None and plans is not None:
         found += _check_predictions(predictions, domains.fingerprint, plans)
     if scores.cases:
@@ -136,6 +137,13 @@ def _check_choice(choice: Choice) -> Finding:
         "doubtful", title, f"{found} Prediction takes the last one, {choice.used}; better was: {choice.chosen}.",
         "Predict with darnet_predict --chosen too, and compare the masks.",
     )  # fmt: skip
+
+
+def _check_shapes(choice: Choice) -> Finding:
+    """That the network which prediction takes finds classes in other shapes than those of the source labels."""
+    found = (choice.doubt or "").removeprefix("doubtful: ")
+    return Finding("doubtful", f"Shapes of what is found, {choice.title}", found[:1].upper() + found[1:],
+                   "Look at the masks of all scans before you use any.")  # fmt: skip
 
 
 def _check_predictions(predictions: PredictionsSection, fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:

@@ -267,8 +267,9 @@ def _validation(runs: Sequence[Run], plans: Plans | None) -> Table | None:
         found = [run.dice.get(name) for name in names]
         known = [v for v in found if v is not None]
         rows.append((run.title, *map(dice_text, (_mean(known), *found))))
+    shown = "translated ones" if plans is None or plans.translates else "them as they are"
     caption = (
-        "Dice on held-out source volumes (0 none to 1 perfect, no unit): of the segmentation on translated ones, of "
+        f"Dice on held-out source volumes (0 none to 1 perfect, no unit): of the segmentation on {shown}, of "
         "self-training on ones in the appearance of target scans. It says nothing of target scans "
         "if the translation is wrong."
     )

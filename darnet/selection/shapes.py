@@ -117,13 +117,23 @@ def plausibility(shapes: Mapping[int, NDArray[np.float64]], reference: ShapeRefe
     return scores
 
 
-def usual_plausibility(cases: Sequence[Mapping[int, NDArray[np.float64]]], classes: Sequence[int]) -> dict[int, float]:
-    """Plausibility of each class of a source case against all others, on average.
+def usual_plausibility(
+    cases: Sequence[Mapping[int, NDArray[np.float64]]], classes: Sequence[int], shown: bool = False
+) -> dict[int, float]:
+    """Plausibility of each class of a source case against all others, on average: of all cases, or of those that show
+    the class.
 
     None for a class that fewer than `LEAST_SHOWN` cases show, unless all do, and without others.
     """
-    shown = {value: sum(value in case for case in cases) for value in classes}
-    known = [value for value in classes if shown[value] >= min(LEAST_SHOWN, len(cases))]
+    counts = {value: sum(value in case for case in cases) for value in classes}
+    known = [value for value in classes if counts[value] >= min(LEAST_SHOWN, len(cases))]
     found = [plausibility(case, learn_shapes([*cases[:n], *cases[n + 1 :]], classes)) for n, case in enumerate(cases)]
-    values = {value: [scores[value] for scores in found if value in scores] for value in known}
+    values = {
+        value: [
+            scores[value]
+            for case, scores in zip(cases, found, strict=True)
+            if value in scores and (value in case or not shown)
+        ]
+        for value in known
+    }
     return {value: float(np.mean(scores)) for value, scores in values.items() if scores}

@@ -79,7 +79,11 @@ def train_student(
         "fold": fold_name,
         "cases": sorted(train),
         "teacher": sha256_of(teacher),
-        "data": data_of((labels, train), *((images, of_train[case]) for case in train), (pseudo, sorted(targets))),
+        "seed": plans.seed,
+        # Held-out cases tell too what is believed of the pseudo-labels.
+        "data": data_of(
+            (labels, labels.case_ids()), *((images, of_train[case]) for case in train), (pseudo, sorted(targets))
+        ),
     }
     fit(step, plan.iterations, folder, meta, options)
     if held_out:

@@ -14,9 +14,9 @@ from darnet.selection import describe_cases, learn_shapes, plausibility, usual_p
 def class_trust(plans: Plans, source: CaseStore, pseudo: CaseStore) -> NDArray[np.float64]:
     """Trust (K,) in the pseudo-labels of each class, from 0 to 1.
 
-    With p the mean plausibility of a class in the target scans that show it, as a share of the one that a source case
-    has among the others: 0 up to `LEAST_OF_ONE`, 1 from `LEAST_OF_ALL` on, and in between in proportion. A class that
-    no scan shows, or of which source cases tell too little, is trusted: there is nothing to mistrust.
+    With p the mean plausibility of a class in the target scans that show it, as a share of the one that source cases
+    that show it have among the others: 0 up to `LEAST_OF_ONE`, 1 from `LEAST_OF_ALL` on, and in between in proportion.
+    A class that no scan shows, or of which source cases tell too little, is trusted: there is nothing to mistrust.
 
     Args:
         plans: The plan.
@@ -25,7 +25,7 @@ def class_trust(plans: Plans, source: CaseStore, pseudo: CaseStore) -> NDArray[n
     """
     classes = list(plans.foreground.values())
     shapes = describe_cases(plans, source, plans.some_of(source.case_ids()))
-    usual, reference = usual_plausibility(shapes, classes), learn_shapes(shapes, classes)
+    usual, reference = usual_plausibility(shapes, classes, shown=True), learn_shapes(shapes, classes)
     found = [(case, plausibility(case, reference)) for case in describe_cases(plans, pseudo, pseudo.case_ids())]
     trust = np.ones(plans.num_classes)
     for value, expected in usual.items():

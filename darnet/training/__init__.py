@@ -13,6 +13,7 @@ from darnet.training.run import (
     data_of,
     fit,
     load_translator,
+    require_teacher,
     train_segmentation,
     train_translation,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "plan_hash",
     "read_fold",
     "refuse_unfinished",
+    "require_teacher",
     "resolve_device",
     "stage_hash",
     "stage_iterations",

@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from darnet.errors import ConfigurationError, ResourceError
-from darnet.io import CaseStore, load_checkpoint, remove_left_overs, write_json
+from darnet.io import CaseStore, load_checkpoint, read_meta, remove_left_overs, write_json
 from darnet.networks import AnyTranslator
 from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
@@ -74,6 +74,8 @@ def _resume_point(folder: Path, step: TrainingStep, meta: Mapping[str, Any], opt
         return 0
     tensors, found = load_checkpoint(path, options.notice)
     _refuse_another(path, found, {key: meta.get(key) for key in ("dataset", "stage", "plan", "teacher", "cases")})
+    if "seed" in found and int(found["iteration"]) < int(meta["iterations"]):
+        _refuse_another(path, found, {"seed": meta.get("seed")})
     _compare_data(path, found, meta, options)
     step.load(tensors)
     return int(found["iteration"])
@@ -87,8 +89,32 @@ def _refuse_another(path: Path, found: Mapping[str, Any], expected: Mapping[str,
                 where=path,
                 found=found.get(key),
                 expected=value,
-                remedy="put back the plan and the cases of its training, or move the folder away to start afresh",
+                remedy=f"put back the {'seed' if key == 'seed' else 'plan and the cases'} of its training, or move the "
+                "folder away to start afresh",
             )
+
+
+def require_teacher(path: Path, iterations: int, cases: Sequence[str]) -> None:
+    """Notice before a round that the network to start from is half trained, or has seen held-out cases.
+
+    Args:
+        path: Its checkpoint.
+        iterations: Those of its whole training.
+        cases: Training cases of the fold.
+
+    Raises:
+        ConfigurationError: It is so.
+    """
+    found = read_meta(path)
+    if int(found["iteration"]) < iterations:
+        raise ConfigurationError(
+            "the network to start from is not trained to its end",
+            where=path,
+            found=f"{found['iteration']} iterations",
+            expected=iterations,
+            remedy="run darnet_train without --stage and with --continue",
+        )
+    _refuse_another(path, found, {"cases": sorted(cases)})
 
 
 def _compare_data(path: Path, found: Mapping[str, Any], meta: Mapping[str, Any], options: RunOptions) -> None:
@@ -147,7 +173,8 @@ def fit(
         step: What an iteration does.
         iterations: How many to do in all.
         folder: Gets `checkpoint.safetensors`, `log.jsonl` and `progress.png`.
-        meta: Goes into the checkpoint; "dataset", "stage", "plan", "teacher" and "cases" must be the same to go on.
+        meta: Goes into the checkpoint; "dataset", "stage", "plan", "teacher" and "cases" must be the same to go on, and
+            "seed" and "data" where the training is not done.
         options: Resume and the like.
         extra: Further hooks.
 
@@ -219,6 +246,7 @@ def train_translation(
         "dataset": plans.dataset,
         "stage": "translation",
         "plan": stage_hash(plans, "translation"),
+        "seed": plans.seed,
         "data": data_of((source, source.case_ids()), (target, target.case_ids())),
     }
     extra = [Periodic(preview, max(plan.iterations // PICTURES_A_RUN, 1))]
@@ -285,6 +313,7 @@ def train_segmentation(
     loader = labelled_patches(images, labels, {case: variants[case] for case in train}, plans.segmentation, restyle)
     stage = f"segmentation fold {fold_name}"
     step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, stage)
+    shown = [(target, plans.some_of(target.case_ids()))] if target and plans.segmentation.random_tissues else []
     meta = {
         "dataset": plans.dataset,
         "stage": "segmentation",
@@ -292,7 +321,8 @@ def train_segmentation(
         "labels": plans.labels,
         "fold": fold_name,
         "cases": sorted(train),
-        "data": data_of((labels, train), *((images, variants[case]) for case in train)),
+        "seed": plans.seed,
+        "data": data_of((labels, train), *((images, variants[case]) for case in train), *shown),
     }
     fit(step, plans.segmentation.iterations, folder, meta, options)
     if held_out:

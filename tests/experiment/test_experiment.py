@@ -322,3 +322,17 @@ def test_training_needs_no_more_than_a_run(layout):
     seconds = train_run(run, "0", OPTIONS, lambda _: None)
     assert seconds["segmentation"] > 0
     assert Path(run.layout.segmentation("0"), CHECKPOINT).is_file()
+
+
+def test_a_row_without_translator_is_not_charged_for_that_of_another(layout, monkeypatch):
+    (run,) = experiment_of(layout, "default").runs()
+    plain = dataclasses.replace(
+        run.plans,
+        segmentation=dataclasses.replace(run.plans.segmentation, source_share=1.0),
+        self_training=dataclasses.replace(run.plans.self_training, matched_translated=None),
+    )
+    monkeypatch.setattr(module.pipeline, "train", lambda *_, **__: None)
+    monkeypatch.setattr(module, "training_seconds", lambda folder: 900.0)
+    runs = run, dataclasses.replace(run, plans=plain)
+    charged = [train_run(one, "0", OPTIONS, lambda _: None)["translation"] for one in runs]
+    assert charged == [900.0, 0.0]

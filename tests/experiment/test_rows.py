@@ -198,6 +198,13 @@ def test_seeds_data_and_thresholds_are_part_of_the_keys(plans):
     assert (changed.training, changed.scores == keys.scores) == (keys.training, False)
 
 
+def test_which_round_is_predicted_with_touches_scores_alone(plans):
+    chosen = dataclasses.replace(plans, self_training=dataclasses.replace(plans.self_training, choose=True))
+    keys, other = (keys_of(row_of("default"), own, "data") for own in (plans, chosen))
+    assert (keys.training, keys.synthesis) == (other.training, other.synthesis)
+    assert keys.scores != other.scores
+
+
 def test_keys_are_those_from_before_a_field_that_is_null(plans, monkeypatch):
     """So that runs of an experiment hold when darnet learns of a new field."""
     row = row_of("self_training")

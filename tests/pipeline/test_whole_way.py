@@ -221,6 +221,29 @@ def test_self_training_needs_a_finished_network(root, tmp_path, capsys):
     assert "not trained to its end" in capsys.readouterr().err
 
 
+def test_self_training_needs_a_network_that_has_not_seen_the_held_out_cases(root, tmp_path, capsys):
+    shutil.copytree(root, tmp_path / "root")
+    path = tmp_path / "root" / "results" / NAME / "segmentation" / "fold_0" / CHECKPOINT
+    tensors, meta = load_checkpoint(path)
+    save_checkpoint(path, tensors, meta | {"cases": [*meta["cases"], "zz_held_out"]})
+    command = ["7", "0", "--stage", "self_training", "--root", str(tmp_path / "root"), "-device", "cpu", "--quiet"]
+    assert train.main(command) == 2
+    said = capsys.readouterr().err
+    assert "the checkpoint is of other cases" in said and "zz_held_out" in said
+
+
+def test_a_training_under_way_does_not_go_on_with_another_seed(root, tmp_path, capsys):
+    shutil.copytree(root, tmp_path / "root")
+    path = tmp_path / "root" / "results" / NAME / "segmentation" / "fold_0" / CHECKPOINT
+    tensors, meta = load_checkpoint(path)
+    save_checkpoint(path, tensors, meta | {"iteration": 1, "seed": meta["seed"] + 1})
+    common = ["--root", str(tmp_path / "root"), "-device", "cpu", "--quiet"]
+    assert train.main(["7", "0", "--stage", "segmentation", "--continue", *common]) == 2
+    assert "the checkpoint is of another seed" in capsys.readouterr().err
+    save_checkpoint(path, tensors, meta | {"seed": meta["seed"] + 1})
+    assert train.main(["7", "0", "--stage", "segmentation", "--continue", *common]) == 0
+
+
 def test_a_second_preprocessing_keeps_what_is_there(root, capsys):
     command = ["-d", "7", "--keep_plan", "-np", "1", "--root", str(root), "-device", "cpu"]
     assert plan_and_preprocess.main(command) == 0

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from darnet.cli.report import main
-from darnet.io import only_one
+from darnet.io import only_one, sha256_of
 from darnet.layout import DatasetLayout, fold_lock
 from darnet.report.domains import gather_domains
 
@@ -138,6 +138,23 @@ def test_criteria_that_do_not_apply(whole_run, command):
     path.write_text(json.dumps(values))
     assert command("--quiet") == 0
     assert "<td>–</td>" in (whole_run.results / "report.html").read_text("utf-8")
+
+
+def test_shapes_unlike_those_of_the_source_labels_are_told(whole_run, command, capsys):
+    checkpoint = whole_run.self_training(0, 1) / "checkpoint.safetensors"
+    checkpoint.write_bytes(b"weights")
+    path = whole_run.results / "choice.json"
+    values = json.loads(path.read_text())
+    of_fold = values["folds"]["0"]
+    of_fold["usual"] = {"cube": 0.9, "rod": 0.9}
+    for candidate in of_fold["candidates"].values():
+        candidate["shapes"] = {"cube": 0.88, "rod": 0.31}
+    of_fold["candidates"]["round_1"]["checkpoint"] = sha256_of(checkpoint)
+    path.write_text(json.dumps(values))
+    assert command() == 0
+    said = capsys.readouterr().out
+    assert "doubtful: Shapes of what is found, fold 0. What fold 0 found in 2 target training scans is little" in said
+    assert "rod 0.31" in said and "cube 0.88" not in said
 
 
 def test_reference_labels_are_not_read(whole_run, command):

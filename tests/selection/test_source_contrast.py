@@ -12,7 +12,7 @@ from darnet import baselines, pipeline
 from darnet.experiment.rows import find_rows, plans_of
 from darnet.imaging import invert_contrast
 from darnet.inference import doubts
-from darnet.io import CaseStore, write_json
+from darnet.io import CaseStore, read_json, write_json
 from darnet.layout import DatasetLayout
 from darnet.planning import find_preset
 from darnet.plans import Plans
@@ -78,6 +78,7 @@ def test_the_paper_is_followed_to_the_letter(prepare):
 def test_no_adaptation_learns_from_source_scans_as_they_are(prepare, monkeypatch):
     as_is, _, _ = prepare("as_is", Contrasts(0.5, 0.1))
     turned, _, plans = prepare("turned", Contrasts(0.1, 0.5))
+    write_json(turned.splits, read_json(turned.splits)[::-1])  # as a user may deal folds
     trained = []
     monkeypatch.setattr(baselines, "train_segmentation", lambda *arguments: trained.append(arguments[:2]))
     results = baselines.train_without_adaptation(turned, plans, 0, RunOptions(torch.device("cpu"), quiet=True))

@@ -160,6 +160,9 @@ def test_targets_are_labelled_once_for_each_teacher(tmp_path, make_small_plans):
     closer = dataclasses.replace(plans, inference=dataclasses.replace(plans.inference, step_size=0.25))
     label_targets(closer, teacher, "second", source, target, store, quiet=True)
     assert teacher.calls == 7
+    larger = fill(CaseStore(tmp_path / "larger"), ("c",), {"cube": 300, "rod": 300})
+    label_targets(closer, teacher, "second", larger, target, store, quiet=True)
+    assert store.record("a").class_voxels["cube"] == 0, "24 voxels are less than a tenth of 300"
 
 
 def test_as_many_targets_are_labelled_as_the_plan_allows(tmp_path, make_small_plans):

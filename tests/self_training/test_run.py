@@ -1,9 +1,15 @@
 from __future__ import annotations
 
+import numpy as np
 import pytest
+import torch
 
+from darnet.io import CaseStore, save_checkpoint
 from darnet.plans import SelfTrainingPlan
+from darnet.self_training import run, train_student
 from darnet.self_training.run import patch_shares
+from darnet.training import RunOptions
+from tests.cases import write_case
 
 
 @pytest.mark.parametrize(
@@ -26,3 +32,24 @@ def test_fewer_target_scans_where_a_class_is_doubted():
     assert patch_shares(settings, 2, True, 0.5) == pytest.approx((0.085, 0.15, 0.765))
     assert patch_shares(settings, 2, True, 0.0) == pytest.approx((0.1, 0.0, 0.9))
     assert patch_shares(settings, 1, True, 0.5) == pytest.approx((0.1, 0.0, 0.9))
+
+
+def test_a_round_rests_on_held_out_cases_too(make_small_plans, tmp_path, monkeypatch):
+    """They tell what is believed of pseudo-labels, so a round that is half trained must not go on with others."""
+    plans, seen = make_small_plans(), {}
+    stores = [CaseStore(tmp_path / name) for name in ("source", "pseudo")]
+    for store, cases in zip(stores, (("s1", "s2", "s3"), ("t1",)), strict=True):
+        for case in cases:
+            write_case(store, case, np.zeros((1, 8, 16, 16)), np.zeros((8, 16, 16), np.uint8))
+    teacher = tmp_path / "teacher.safetensors"
+    save_checkpoint(teacher, {"network.weight": torch.zeros(1)}, {"iteration": 1})
+    monkeypatch.setattr(run, "load_module", lambda *_: None)
+    monkeypatch.setattr(run, "fit", lambda step, iterations, folder, meta, options: seen.update(meta))
+    source, pseudo = stores
+    variants = {case: (case,) for case in source.case_ids()}
+    train_student(
+        plans, teacher, source, source, variants, pseudo, {"t1": ("t1",)}, (("s1", "s2"), ()), "0", 1, tmp_path,
+        RunOptions(torch.device("cpu"), quiet=True, notice=lambda _: None),
+    )  # fmt: skip
+    assert set(seen["data"]) == {"source/s1", "source/s2", "source/s3", "pseudo/t1"}
+    assert (seen["cases"], seen["seed"]) == (["s1", "s2"], plans.seed)

@@ -57,7 +57,7 @@ def test_a_class_of_other_shape_is_not_trusted_and_the_others_are(trust_in):
     ("likeness", "expected"), [(0.5, 0), (0.75, 0), (0.7925, 0.25), (0.835, 0.5), (0.92, 1), (1.2, 1)]
 )
 def test_trust_rises_in_proportion_to_the_likeness_of_source_cases(trust_in, monkeypatch, likeness, expected):
-    monkeypatch.setattr(trust, "usual_plausibility", lambda shapes, classes: {1: 0.8})
+    monkeypatch.setattr(trust, "usual_plausibility", lambda shapes, classes, shown: {1: 0.8})
     monkeypatch.setattr(trust, "plausibility", lambda shapes, reference: {1: 0.8 * likeness, 2: 0.0})
     np.testing.assert_allclose(trust_in(block(8, 17, 17)), [1, expected, 1], atol=1e-12)
 
@@ -71,3 +71,16 @@ def test_scans_that_do_not_show_a_class_say_nothing_against_it(trust_in):
 
 def test_without_target_scans_nothing_is_doubted(trust_in):
     np.testing.assert_array_equal(trust_in(), [1, 1, 1])
+
+
+def test_a_class_that_some_source_cases_lack_is_doubted_like_one_that_all_show(make_small_plans, tmp_path):
+    plans = dataclasses.replace(make_small_plans(), labels={"background": 0, "organ": 1, "other": 2})
+    own = [block(8, 16 + n % 4, 16 + n % 4) for n in range(10)]
+    for labels in own[6:]:
+        labels[labels == 2] = 0
+    elsewhere = block(8, 17, 17)
+    elsewhere[elsewhere == 2] = 0
+    elsewhere[1:11, 24:28, 1:5] = 2
+    source, pseudo = store_of(tmp_path / "source", *own), store_of(tmp_path / "pseudo", elsewhere, elsewhere)
+    found = class_trust(plans, source, pseudo)
+    assert found[1] == 1 and found[2] == 0
