@@ -74,10 +74,15 @@ def preprocess_dataset(
 def case_hash(files: CaseFiles, plans: Plans) -> str:
     """Hash of all that a stored case depends on: its files, the plan's part on preprocessing, and how
     scans are turned."""
-    plan = settings_of(plans.preprocessing) | settings_of(plans.domain(files.domain).intensity)
-    if files.domain == "target":
+    return _stored_hash(hash_of_files(files), files.domain, plans)
+
+
+def _stored_hash(of_files: str, domain: str, plans: Plans) -> str:
+    """As `case_hash`, with the hash of the files."""
+    plan = settings_of(plans.preprocessing) | settings_of(plans.domain(domain).intensity)
+    if domain == "target":
         plan.pop("source_inverted", None)
-    values = [hash_of_files(files), plan, plans.labels, CANONICAL_CODES]
+    values = [of_files, plan, plans.labels, CANONICAL_CODES]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
 
@@ -146,19 +151,27 @@ def locate_classes(
 def thin_classes(source: CaseStore, fingerprint: Fingerprint, plans: Plans) -> list[str]:
     """A sentence for each class that loses most of its volume on the planned grid, since it is thinner than voxels.
 
+    Cases whose files have changed since the fingerprint was taken say nothing.
+
     Args:
         source: Store of the preprocessed source cases.
         fingerprint: With the volumes of the classes in the scans.
         plans: The plan.
     """
     voxel_ml = float(np.prod(plans.preprocessing.spacing)) / 1000
-    stored = {case: source.record(case).class_voxels for case in source.case_ids()}
+    records = {case: source.record(case) for case in source.case_ids()}
+    known = [
+        case
+        for case in fingerprint.of("source")
+        if case.case_id in records
+        and records[case.case_id].content_hash == _stored_hash(case.content_hash, "source", plans)
+    ]
     sentences = []
     for name in plans.foreground:
         shares = [
-            stored[case.case_id].get(name, 0) * voxel_ml / case.class_ml[name]
-            for case in fingerprint.of("source")
-            if case.case_id in stored and case.class_ml.get(name, 0) > 0
+            records[case.case_id].class_voxels.get(name, 0) * voxel_ml / case.class_ml[name]
+            for case in known
+            if case.class_ml.get(name, 0) > 0
         ]
         if shares and np.median(shares) < LEAST_KEPT:
             sentences.append(

@@ -9,7 +9,7 @@ import pytest
 from darnet.errors import DataError
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
-from darnet.planning import verify_dataset
+from darnet.planning import hash_of_files, verify_dataset
 from darnet.preprocessing import case_hash, preprocess_dataset, thin_classes
 from darnet.preprocessing.dataset import LOCATIONS_A_CLASS, locate_classes
 
@@ -80,9 +80,17 @@ def test_stored_cases(layout, preprocess):
 def test_classes_thinner_than_voxels_are_told(layout, preprocess, plans, fingerprint_of, ml, told):
     preprocess()  # the cube has 48 voxels of 20 mm3: 0.96 ml
     fingerprint = fingerprint_of({"class_ml": {"cube": ml, "rod": 0.48}})
-    cases = tuple(dataclasses.replace(c, case_id=f"s{n + 1}") for n, c in enumerate(fingerprint.of("source")))
-    sentences = thin_classes(CaseStore(layout.cases("source")), dataclasses.replace(fingerprint, cases=cases), plans)
+    files = verify_dataset(layout).source
+    cases = tuple(
+        dataclasses.replace(case, case_id=own.case_id, content_hash=hash_of_files(own))
+        for case, own in zip(fingerprint.of("source"), files, strict=False)
+    )
+    assert [case.case_id for case in cases] == ["s1", "s2"]
+    store = CaseStore(layout.cases("source"))
+    sentences = thin_classes(store, dataclasses.replace(fingerprint, cases=cases), plans)
     assert [sentence.split(" of its volume")[0] for sentence in sentences] == told
+    changed = tuple(dataclasses.replace(case, content_hash="of other files") for case in cases)
+    assert thin_classes(store, dataclasses.replace(fingerprint, cases=changed), plans) == []
 
 
 def test_second_run_makes_nothing(layout, preprocess, hashes_of_tree):
