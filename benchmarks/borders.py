@@ -10,7 +10,6 @@ blurs of their borders. No target scan is read.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 from unittest import mock
@@ -18,6 +17,7 @@ from unittest import mock
 import numpy as np
 from numpy.typing import NDArray
 
+from benchmarks.on_data import print_table
 from darnet.augmentation import Appearance, matching
 
 BLURS = (0.0, 0.35, 0.5, 0.65, 0.82)  # voxels; the last is as wide as a mean of 3 x 3
@@ -84,20 +84,5 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Print a table and write the rows."""
-    from darnet.io import write_json
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("-d", dest="data", required=True, help="number or name of a preprocessed data set")
-    parser.add_argument("--root", type=Path, help="root folder of all data (darnet_data)")
-    parser.add_argument("-o", type=Path, dest="output", help="also write all rows as JSON")
-    args = parser.parse_args()
-    rows = measure(args.data, args.root)
-    if args.output:
-        write_json(args.output, rows)
-    print(as_table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    print_table(__doc__, measure, as_table)

@@ -10,13 +10,14 @@ target scan is read.
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
+
+from benchmarks.on_data import print_table
 
 Mask = NDArray[np.bool_]
 LEAST_VOXELS = 100  # of a class, true or spoilt
@@ -85,20 +86,5 @@ def as_table(rows: list[dict[str, Any]]) -> str:
     return "\n".join(lines)
 
 
-def main() -> None:
-    """Print a table and write the rows."""
-    from darnet.io import write_json
-
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else None)
-    parser.add_argument("-d", dest="data", required=True, help="number or name of a preprocessed data set")
-    parser.add_argument("--root", type=Path, help="root folder of all data (darnet_data)")
-    parser.add_argument("-o", type=Path, dest="output", help="also write all rows as JSON")
-    args = parser.parse_args()
-    rows = measure(args.data, args.root)
-    if args.output:
-        write_json(args.output, rows)
-    print(as_table(rows))
-
-
 if __name__ == "__main__":
-    main()
+    print_table(__doc__, measure, as_table)

@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.borders import BLURS, as_table, measure, other_side
-from darnet.io import CaseStore, write_json
-from darnet.layout import DatasetLayout
+from darnet.io import CaseStore
 from tests.cases import write_case
 
 
@@ -32,18 +31,13 @@ def test_without_borders_there_is_no_share(organ):
     assert np.isnan(other_side(organ.astype(np.float32), np.zeros_like(organ)))
 
 
-def test_a_table_of_a_small_data_set(organ, make_small_plans, tmp_path):
-    layout = DatasetLayout(tmp_path, "Dataset007_Small")
-    plans = make_small_plans()
-    for file, values in ((layout.dataset_json, {}), (layout.plans, plans.to_json())):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, values)
-    rng, source = np.random.default_rng(0), CaseStore(layout.cases("source"))
+def test_a_table_of_a_small_data_set(organ, small_layout):
+    rng, source = np.random.default_rng(0), CaseStore(small_layout.cases("source"))
     image = np.where(organ == 1, 0.4, -0.4)[None] + rng.normal(0, 0.03, (1, *organ.shape))
     write_case(source, "s1", image.astype(np.float32), organ)
     empty = np.full((1, *organ.shape), -1.0, np.float32)
     write_case(source, "s2", empty, np.zeros_like(organ))
-    rows = measure("7", tmp_path)
+    rows = measure("7", small_layout.root)
     assert {row["case"] for row in rows} == {"s1"}, "a scan that shows nothing is left out"
     means = [float(line.split("|")[2]) for line in as_table(rows).splitlines()[2:]]
     assert len(means) == 1 + len(BLURS)

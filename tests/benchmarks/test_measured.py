@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.measured import SPOILS, as_table, measure, moved, spoil
-from darnet.io import CaseStore, write_json
-from darnet.layout import DatasetLayout
+from darnet.io import CaseStore
 from tests.cases import write_case
 
 
@@ -33,18 +32,13 @@ def test_labels_are_spoilt_in_each_way(organ, seed):
     assert (doubled & organ).sum() == organ.sum() < doubled.sum() <= 2 * organ.sum()
 
 
-def test_a_table_of_a_small_data_set(organ, make_small_plans, tmp_path):
-    layout = DatasetLayout(tmp_path, "Dataset007_Small")
-    plans = make_small_plans()
-    for file, values in ((layout.dataset_json, {}), (layout.plans, plans.to_json())):
-        file.parent.mkdir(parents=True, exist_ok=True)
-        write_json(file, values)
+def test_a_table_of_a_small_data_set(organ, small_layout):
     rng = np.random.default_rng(0)
     image = rng.uniform(-0.9, 0.2, organ.shape)
     image[organ] = rng.normal(0.7, 0.05, int(organ.sum()))
-    value = next(iter(plans.foreground.values()))
-    write_case(CaseStore(layout.cases("source")), "a", image[None], np.where(organ, value, 0).astype(np.uint8))
-    rows = measure("7", tmp_path)
+    value = 1
+    write_case(CaseStore(small_layout.cases("source")), "a", image[None], np.where(organ, value, 0).astype(np.uint8))
+    rows = measure("7", small_layout.root)
     assert [row["label"] for row in rows] == list(SPOILS)
     assert rows[0]["median"] == 0 and rows[0]["excess"] < 0.02
     assert rows[2]["excess"] < 0.05 < rows[2]["median"]
