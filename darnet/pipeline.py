@@ -317,9 +317,11 @@ def _self_train(
         )
         return False
     resume = dataclasses.replace(options, resume=options.resume and (folder / CHECKPOINT).exists())
+    former = [CaseStore(layout.pseudo_labels(fold, n)) for n in range(1, round_number)]
     train_student(
-        plans, teacher, images, source, variants, pseudo, targets, split, str(fold), round_number, folder, resume
-    )
+        plans, teacher, images, source, variants, pseudo, targets, split, str(fold), round_number, folder, resume,
+        former,
+    )  # fmt: skip
     return True
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
@@ -44,6 +45,7 @@ def train_student(
     round_number: int,
     folder: Path,
     options: RunOptions,
+    former: Sequence[CaseStore] = (),
 ) -> None:
     """Train the teacher's weights on, with source and translated volumes, in their own appearance and in that of target
     scans, and, from the second round on, pseudo-labelled target scans.
@@ -61,12 +63,16 @@ def train_student(
         round_number: From 1.
         folder: Gets `checkpoint.safetensors`, `log.jsonl`, `progress.png` and `validation.json`.
         options: Device and the like.
+        former: Stores of pseudo-labels of the rounds before: what was doubted in one stays doubted.
     """
     train, held_out = fold
     settings = plans.self_training
     plan = dataclasses.replace(plans.segmentation, iterations=settings.iterations, learning_rate=settings.learning_rate)
     of_train = {case: variants[case] for case in train}
-    loader = _patches(plans, plan, images, labels, of_train, pseudo, targets, round_number, options.notice)
+    trust = np.ones(plans.num_classes)
+    if settings.matched_share or round_number > 1:
+        trust = np.minimum.reduce([class_trust(plans, labels, store) for store in (pseudo, *former)])
+    loader = _patches(plans, plan, images, labels, of_train, pseudo, targets, trust, round_number, options.notice)
     stage = f"self-training round {round_number} fold {fold_name}"
     step = SegmentationStep(plan, plans.num_classes, loader, options.device, plans.seed, stage, UNKNOWN)
     tensors, _ = load_checkpoint(teacher)
@@ -101,13 +107,13 @@ def _patches(
     variants: Mapping[str, Sequence[str]],
     pseudo: CaseStore,
     targets: Mapping[str, Sequence[str]],
+    trust: NDArray[np.float64],
     round_number: int,
     notice: Callable[[str], None],
 ) -> MixedLoader:
-    """Patches of a round, with the augmentation of `plan`; other arguments as in `train_student`."""
-    settings, trust, matched = plans.self_training, np.ones(plans.num_classes), None
-    if settings.matched_share or round_number > 1:
-        trust = class_trust(plans, labels, pseudo)
+    """Patches of a round, with the augmentation of `plan` and the trust (K,) in each class; other arguments as in
+    `train_student`."""
+    settings, matched = plans.self_training, None
     if names := [name for name, value in plans.foreground.items() if trust[value] < LEAST_TRUST]:
         notice(DOUBTED.format(round_number, ", ".join(names)))
     if settings.matched_share:

@@ -34,22 +34,43 @@ def test_fewer_target_scans_where_a_class_is_doubted():
     assert patch_shares(settings, 1, True, 0.5) == pytest.approx((0.1, 0.0, 0.9))
 
 
-def test_a_round_rests_on_held_out_cases_too(make_small_plans, tmp_path, monkeypatch):
-    """They tell what is believed of pseudo-labels, so a round that is half trained must not go on with others."""
-    plans, seen = make_small_plans(), {}
-    stores = [CaseStore(tmp_path / name) for name in ("source", "pseudo")]
-    for store, cases in zip(stores, (("s1", "s2", "s3"), ("t1",)), strict=True):
-        for case in cases:
+@pytest.fixture
+def student(make_small_plans, tmp_path, monkeypatch):
+    """Trains a round on empty scans and gives what its checkpoint says, and the trust of its patches."""
+    seen = {}
+    stores = {name: CaseStore(tmp_path / name) for name in ("source", "pseudo", "first", "second")}
+    for name, store in stores.items():
+        for case in ("s1", "s2", "s3") if name == "source" else ("t1",):
             write_case(store, case, np.zeros((1, 8, 16, 16)), np.zeros((8, 16, 16), np.uint8))
     teacher = tmp_path / "teacher.safetensors"
     save_checkpoint(teacher, {"network.weight": torch.zeros(1)}, {"iteration": 1})
+    patches = run._patches
     monkeypatch.setattr(run, "load_module", lambda *_: None)
     monkeypatch.setattr(run, "fit", lambda step, iterations, folder, meta, options: seen.update(meta))
-    source, pseudo = stores
-    variants = {case: (case,) for case in source.case_ids()}
-    train_student(
-        plans, teacher, source, source, variants, pseudo, {"t1": ("t1",)}, (("s1", "s2"), ()), "0", 1, tmp_path,
-        RunOptions(torch.device("cpu"), quiet=True, notice=lambda _: None),
-    )  # fmt: skip
+    monkeypatch.setattr(run, "_patches", lambda *given: seen.update(trust=given[7]) or patches(*given))
+
+    def train(round_number, *former):
+        source, variants = stores["source"], {case: (case,) for case in ("s1", "s2", "s3")}
+        train_student(
+            make_small_plans(), teacher, source, source, variants, stores["pseudo"], {"t1": ("t1",)},
+            (("s1", "s2"), ()), "0", round_number, tmp_path,
+            RunOptions(torch.device("cpu"), quiet=True, notice=lambda _: None), [stores[name] for name in former],
+        )  # fmt: skip
+        return seen
+
+    return train
+
+
+def test_a_round_rests_on_held_out_cases_too(student):
+    """They tell what is believed of pseudo-labels, so a round that is half trained must not go on with others."""
+    seen = student(1)
     assert set(seen["data"]) == {"source/s1", "source/s2", "source/s3", "pseudo/t1"}
-    assert (seen["cases"], seen["seed"]) == (["s1", "s2"], plans.seed)
+    assert (seen["cases"], seen["seed"]) == (["s1", "s2"], 0)
+
+
+def test_what_was_doubted_in_a_round_stays_doubted(student, monkeypatch):
+    trusts = {"pseudo": [1, 0.9, 1], "first": [1, 0.2, 1], "second": [1, 1, 0.6]}
+    monkeypatch.setattr(run, "class_trust", lambda plans, source, store: np.array(trusts[store.folder.name]))
+    np.testing.assert_array_equal(student(2)["trust"], [1, 0.9, 1])
+    np.testing.assert_array_equal(student(2, "first")["trust"], [1, 0.2, 1])
+    np.testing.assert_array_equal(student(3, "first", "second")["trust"], [1, 0.2, 0.6])
