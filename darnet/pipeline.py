@@ -311,8 +311,9 @@ def _self_train(
     targets = label_targets(plans, predictor, sha256_of(teacher), source, target, pseudo, options.quiet)
     missing = missing_classes(plans, source, pseudo)
     if missing:
+        left_out = "self-training" if round_number == 1 else f"round {round_number}"
         notice(
-            f"no self-training: the network of {before} finds {', '.join(missing)} in less than half of the target "
+            f"no {left_out}: the network of {before} finds {', '.join(missing)} in less than half of the target "
             "scans that should show it. Look at translation/previews and at predictions before you trust its masks"
         )
         return False

@@ -86,5 +86,7 @@ def keep_largest(
 
 def _components(mask: NDArray[np.bool_], connectivity: Connectivity) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
     """Numbered components (1, 2, ...; 0 outside) and the voxel count of each."""
-    components = cc3d.connected_components(np.ascontiguousarray(mask), connectivity=connectivity)
-    return components, np.asarray(cc3d.statistics(components, no_slice_conversion=True)["voxel_counts"][1:])
+    # Without a margin cc3d reserves too few numbers for single voxels at the faces of a box, and fails.
+    components = cc3d.connected_components(np.pad(mask, 1), connectivity=connectivity)
+    counts = cc3d.statistics(components, no_slice_conversion=True)["voxel_counts"][1:]
+    return components[1:-1, 1:-1, 1:-1], np.asarray(counts, np.int64)

@@ -324,7 +324,8 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
             "a file has another ending",
             where=path,
             expected=pattern,
-            remedy="convert it to NIfTI or rename it; in a data set, file_ending of dataset.json says how files end",
+            remedy=("compress it (gzip)" if file_ending == f"{path.suffix}.gz" else "convert it to NIfTI or rename it")
+            + "; in a data set, file_ending of dataset.json says how files end",
         )
     if images and channel is None:
         return _no_channel(path, file_ending, pattern)

@@ -71,7 +71,7 @@ def make_plans(
             where=dataset,
             found=f"{memory / 2**30:.2g} GB",
             expected=f"at most {memory_gb:g} GB",
-            remedy="allow more memory, or take the preset fast",
+            remedy="allow more memory" + (", or take the preset fast" if preset.name != "fast" else ""),
         )
     plans = Plans(
         dataset=dataset,

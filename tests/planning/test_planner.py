@@ -297,8 +297,10 @@ def test_memory_bounds_the_patch(fingerprint_of):
         assert plans.predicted_memory_gb <= memory
         volumes.append(np.prod(plans.segmentation.patch_size))
     assert volumes[0] < volumes[1] < volumes[2]
-    with pytest.raises(ConfigurationError, match="smallest patch"):
-        make_plans(fingerprint, info_of(), "Dataset101_Abdomen", PRESETS["paper"], memory_gb=0.01)
+    for preset, smaller in (("paper", True), ("fast", False)):
+        with pytest.raises(ConfigurationError, match="smallest patch") as caught:
+            make_plans(fingerprint, info_of(), "Dataset101_Abdomen", PRESETS[preset], memory_gb=0.01)
+        assert ("the preset fast" in (caught.value.remedy or "")) == smaller
 
 
 @pytest.mark.parametrize(
