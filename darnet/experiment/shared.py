@@ -46,13 +46,13 @@ def keys_of(row: Row, plans: Plans, data: str) -> Keys:
     translation = _digest(plan_hash(plans, "translation"), plans.synthesis.minimum_foreground, plans.seed, data)
     synthesis = _digest(translation, settings_of(plans.synthesis))
     learned = synthesis if row.images == TRANSLATED else ""
-    rounds, chosen = None, plans.self_training.choose
+    rounds = None
     if plans.self_training.rounds:
         rounds = settings_of(plans.self_training) | {"choose": False}  # whatever prediction takes, the same is trained
     if rounds is not None and plans.most_scans is not None:
         rounds["most_scans"] = plans.most_scans
     training = _digest(row.images, learned, plan_hash(plans, "segmentation"), rounds, plans.seed, data)
-    scores = _digest(training, settings_of(plans.inference), *(["chosen"] if chosen else []))
+    scores = _digest(training, settings_of(plans.inference), *(["chosen"] if plans.self_training.choose else []))
     return Keys(plan_hash(plans), translation, synthesis, training, scores)
 
 

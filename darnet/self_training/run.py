@@ -71,7 +71,7 @@ def train_student(
     of_train = {case: variants[case] for case in train}
     trust = np.ones(plans.num_classes)
     if settings.matched_share or round_number > 1:
-        trust = np.minimum.reduce([class_trust(plans, labels, store) for store in (pseudo, *former)])
+        trust = class_trust(plans, labels, pseudo, *former)
     loader = _patches(plans, plan, images, labels, of_train, pseudo, targets, trust, round_number, options.notice)
     stage = f"self-training round {round_number} fold {fold_name}"
     step = SegmentationStep(plan, plans.num_classes, loader, options.device, plans.seed, stage, UNKNOWN)

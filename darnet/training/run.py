@@ -313,7 +313,9 @@ def train_segmentation(
     loader = labelled_patches(images, labels, {case: variants[case] for case in train}, plans.segmentation, restyle)
     stage = f"segmentation fold {fold_name}"
     step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, stage)
-    shown = [(target, plans.some_of(target.case_ids()))] if target and plans.segmentation.random_tissues else []
+    shown = (
+        [(target, plans.some_of(target.case_ids()))] if target is not None and plans.segmentation.random_tissues else []
+    )
     meta = {
         "dataset": plans.dataset,
         "stage": "segmentation",

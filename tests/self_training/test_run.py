@@ -36,7 +36,7 @@ def test_fewer_target_scans_where_a_class_is_doubted():
 
 @pytest.fixture
 def student(make_small_plans, tmp_path, monkeypatch):
-    """Trains a round on empty scans and gives what its checkpoint says, and the trust of its patches."""
+    """Trains a round on empty scans and gives what its checkpoint says."""
     seen = {}
     stores = {name: CaseStore(tmp_path / name) for name in ("source", "pseudo", "first", "second")}
     for name, store in stores.items():
@@ -44,10 +44,8 @@ def student(make_small_plans, tmp_path, monkeypatch):
             write_case(store, case, np.zeros((1, 8, 16, 16)), np.zeros((8, 16, 16), np.uint8))
     teacher = tmp_path / "teacher.safetensors"
     save_checkpoint(teacher, {"network.weight": torch.zeros(1)}, {"iteration": 1})
-    patches = run._patches
     monkeypatch.setattr(run, "load_module", lambda *_: None)
     monkeypatch.setattr(run, "fit", lambda step, iterations, folder, meta, options: seen.update(meta))
-    monkeypatch.setattr(run, "_patches", lambda *given: seen.update(trust=given[7]) or patches(*given))
 
     def train(round_number, *former):
         source, variants = stores["source"], {case: (case,) for case in ("s1", "s2", "s3")}
@@ -68,9 +66,13 @@ def test_a_round_rests_on_held_out_cases_too(student):
     assert (seen["cases"], seen["seed"]) == (["s1", "s2"], 0)
 
 
-def test_what_was_doubted_in_a_round_stays_doubted(student, monkeypatch):
-    trusts = {"pseudo": [1, 0.9, 1], "first": [1, 0.2, 1], "second": [1, 1, 0.6]}
-    monkeypatch.setattr(run, "class_trust", lambda plans, source, store: np.array(trusts[store.folder.name]))
-    np.testing.assert_array_equal(student(2)["trust"], [1, 0.9, 1])
-    np.testing.assert_array_equal(student(2, "first")["trust"], [1, 0.2, 1])
-    np.testing.assert_array_equal(student(3, "first", "second")["trust"], [1, 0.2, 0.6])
+def test_a_round_asks_what_those_before_it_doubted(student, monkeypatch):
+    asked = []
+
+    def class_trust(plans, source, *stores):
+        asked.extend(store.folder.name for store in stores)
+        return np.ones(plans.num_classes)
+
+    monkeypatch.setattr(run, "class_trust", class_trust)
+    student(3, "first", "second")
+    assert asked == ["pseudo", "first", "second"]

@@ -84,3 +84,15 @@ def test_a_class_that_some_source_cases_lack_is_doubted_like_one_that_all_show(m
     source, pseudo = store_of(tmp_path / "source", *own), store_of(tmp_path / "pseudo", elsewhere, elsewhere)
     found = class_trust(plans, source, pseudo)
     assert found[1] == 1 and found[2] == 0
+
+
+def test_what_was_doubted_in_one_round_stays_doubted(make_small_plans, tmp_path):
+    plans = dataclasses.replace(make_small_plans(), labels={"background": 0, "organ": 1, "other": 2})
+    source = store_of(tmp_path / "source", *(block(8, 16 + n, 16 + n) for n in range(4)))
+    scattered = block(8, 17, 17)
+    scattered[scattered == 1] = 0
+    scattered[::4, ::6, ::6] = 1
+    sound, odd = store_of(tmp_path / "sound", block(8, 17, 17)), store_of(tmp_path / "odd", scattered)
+    assert class_trust(plans, source, sound)[1] == 1
+    for stores in ((odd, sound), (sound, odd)):
+        assert class_trust(plans, source, *stores)[1] == 0
