@@ -213,6 +213,11 @@ def _terminable() -> Iterator[None]:
         signal.signal(signal.SIGTERM, former)
 
 
+def root_flag(args: Namespace) -> str:
+    """The flag that names the root again in a command to type next; empty where none was given."""
+    return f" --root {shlex.quote(args.root)}" if args.root else ""
+
+
 def _to_go_on(error: BaseException, command: ArgumentParser, args: Namespace, argv: Sequence[str] | None) -> str:
     """What to type after an interruption."""
     words = [command.prog, *(sys.argv[1:] if argv is None else argv)]

@@ -6,7 +6,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from darnet.cli.common import add_common, entry, parser, require_folder, say
+from darnet.cli.common import add_common, entry, parser, require_folder, root_flag, say
 from darnet.errors import ConfigurationError
 from darnet.layout import DatasetLayout, find_dataset, find_root
 
@@ -93,7 +93,7 @@ def run(args: Namespace) -> None:
         say(args, f"{placed.test} target scans for testing, {placed.labelled_test} with labels")
     say(args, f"{', '.join(f'{count} files {how}' for how, count in placed.how.items())}; in {layout.raw}")
     if (layout.images("target")).is_dir():
-        say(args, f"next: darnet_plan_and_preprocess -d {layout.name}")
+        say(args, f"next: darnet_plan_and_preprocess -d {layout.name}{root_flag(args)}")
     else:
         say(args, "next: add target scans, with darnet_convert or as imagesTr_target/CASE_0000.nii.gz")
 

@@ -7,7 +7,17 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from darnet.cli.common import add_common, add_replace_non_finite, entry, parser, positive, say, warn, whole_number
+from darnet.cli.common import (
+    add_common,
+    add_replace_non_finite,
+    entry,
+    parser,
+    positive,
+    root_flag,
+    say,
+    warn,
+    whole_number,
+)
 from darnet.errors import DarnetError, DataError
 from darnet.layout import DatasetLayout, find_dataset
 from darnet.plans import Plans
@@ -96,7 +106,8 @@ def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
         counts = f"{len(dataset.source)} {plans.source.modality} scans with labels, {len(dataset.target)}"
         say(args, f"\n{layout.name} is ready for training\n  data          {counts} {plans.target.modality} scans")
         say(args, f"{describe_scans(layout, plans)}{describe(plans)}\n{describe_effort(layout, plans, device)}")
-        say(args, f"  next          darnet_train {args.dataset} 0; to look at it all: darnet_report -d {args.dataset}")
+        train, report = f"darnet_train {args.dataset} 0{root_flag(args)}", f"darnet_report -d {args.dataset}"
+        say(args, f"  next          {train}; to look at it all: {report}{root_flag(args)}")
 
 
 def verify(args: Namespace, layout: DatasetLayout) -> None:

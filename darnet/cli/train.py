@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from darnet.cli.common import add_common, entry, parser, say, warn, whole_number
+from darnet.cli.common import add_common, entry, parser, root_flag, say, warn, whole_number
 from darnet.layout import find_dataset
 from darnet.plans import Plans
 
@@ -65,7 +65,8 @@ def run(args: Namespace) -> None:
     if args.stage in ("all", "self_training") and not (args.no_adaptation or args.no_translation):
         say(
             args,
-            f"next: darnet_predict -i FOLDER_OF_SCANS -o FOLDER_FOR_MASKS -d {args.dataset} -f {args.fold} --preview",
+            f"next: darnet_predict -i FOLDER_OF_SCANS -o FOLDER_FOR_MASKS -d {args.dataset} -f {args.fold}"
+            f"{root_flag(args)} --preview",
         )
 
 

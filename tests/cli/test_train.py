@@ -69,6 +69,15 @@ def test_the_data_set_may_be_named_as_elsewhere(layout, tmp_path, calls, flags):
     assert (found, fold) == (layout, "1")
 
 
+def test_the_next_command_names_the_root_again(layout, tmp_path, calls, capsys, monkeypatch):
+    own = tmp_path.rename(tmp_path.with_name("of two words"))
+    assert main(["7", "1", "--root", str(own), "-device", "cpu"]) == 0
+    assert f"-d 7 -f 1 --root '{own}' --preview" in capsys.readouterr().out
+    monkeypatch.setenv("DARNET_ROOT", str(own))
+    assert main(["7", "1", "-device", "cpu"]) == 0
+    assert "-d 7 -f 1 --preview" in capsys.readouterr().out
+
+
 def test_baseline(layout, command, calls):
     assert command("1", "--no_adaptation") == 0
     ((kind, found, _, fold, _),) = calls
