@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 import shutil
 
 import nibabel as nib
@@ -53,7 +54,7 @@ def test_two_data_sets(write_nnunet, convert, root, load, description, capsys):
         "2 target scans without labels, T2",
         "1 target scans for testing, 1 with",
         "3 files converted, 7 files linked",
-        "next: darnet_plan_and_preprocess -d Dataset101_New",
+        f"next: darnet_plan_and_preprocess -d Dataset101_New --root {shlex.quote(str(root))}",
     ):
         assert words in said
     raw = root / "raw" / "Dataset101_New"
