@@ -17,6 +17,7 @@ from darnet.imaging.orientation import (
     spacing_of,
     to_canonical,
 )
+from darnet.imaging.padding import without_padding
 from darnet.imaging.patches import pad_to, patch_box
 from darnet.imaging.planes import PlaneView, cut_plane, plane_across, plane_of_most_labels, plane_views
 from darnet.imaging.resample import (
@@ -76,4 +77,5 @@ __all__ = [
     "spacing_of",
     "to_canonical",
     "window_starts",
+    "without_padding",
 ]

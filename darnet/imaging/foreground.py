@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darnet.imaging.components import large_components
+from darnet.imaging.padding import find_fill
 
 BINS = 256
 SAMPLES = 1_000_000
@@ -17,7 +18,6 @@ NO_AIR = 0.4  # of the way from no signal to Otsu's threshold: air is darker
 TISSUE = 0.2  # of that way: tissue is brighter
 LEAST_HU = -1024.0  # what scanners write below it, about a round field of view, is no measurement
 UNDERSHOOT = 0.1  # of the highest intensity: so far below 0 interpolation takes a scan that has no negative ones
-FILLED = 0.05  # of the scan
 
 
 def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
@@ -43,19 +43,6 @@ def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
     if fill is not None:
         mask &= volume != fill
     return large_components(mask, BODY_PART, connectivity=6)
-
-
-def find_fill(volume: NDArray[np.floating]) -> float | None:
-    """The value that fills all corners of a scan and much else, where tissue has values on both sides of it.
-
-    Args:
-        volume: Scan (D, H, W).
-    """
-    corners = volume[:: max(volume.shape[0] - 1, 1), :: max(volume.shape[1] - 1, 1), :: max(volume.shape[2] - 1, 1)]
-    value = float(corners.flat[0])
-    if (corners != value).any() or np.count_nonzero(volume < value) < FILLED * volume.size:
-        return None
-    return value if np.count_nonzero(volume == value) >= FILLED * volume.size else None
 
 
 def _threshold(volume: NDArray[np.floating], low: float, high: float, fill: float | None) -> float:

@@ -6,7 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError
-from darnet.imaging.foreground import find_fill, foreground_mask
+from darnet.imaging.foreground import foreground_mask
+from darnet.imaging.padding import find_fill
 
 SAMPLES = 4_000_000
 

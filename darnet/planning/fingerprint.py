@@ -21,6 +21,7 @@ from darnet.imaging import (
     largest_fraction,
     spacing_of,
     to_canonical,
+    without_padding,
 )
 from darnet.imaging.orientation import ANISOTROPIC_RATIO, BODY, CANONICAL_CODES, world_axis
 from darnet.io import read_json
@@ -195,7 +196,7 @@ def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> Cas
     """
     scan, labels = read_case(files, classes)
     orientation = determine_orientation(scan.affine)
-    volume = to_canonical(scan.array, orientation)
+    volume = without_padding(to_canonical(scan.array, orientation))
     spacing = spacing_of(scan.affine, orientation)
     body = foreground_mask(volume)
     box = box_of(body)

@@ -25,6 +25,7 @@ from darnet.imaging import (
     shape_at_spacing,
     spacing_of,
     to_canonical,
+    without_padding,
 )
 from darnet.plans import Plans
 
@@ -78,6 +79,9 @@ def preprocess_arrays(
     volume = canonical_view(np.asarray(image, np.float32), orientation)  # one copy less of a large scan
     if volume.min() == volume.max():
         raise DataError("the scan is constant", found=f"all voxels are {volume.flat[0]}", remedy="export it again")
+    rule = plans.domain(domain).intensity
+    if rule.rule == "percentile":
+        volume = without_padding(volume)
     spacing = spacing_of(affine, orientation)
     turned = None if labels is None else to_canonical(labels, orientation)
     box = find_crop(volume, spacing, turned, plan.source_depth)
@@ -90,7 +94,6 @@ def preprocess_arrays(
             expected=f"at most {LARGEST_PLANNED} voxels",
             remedy="look whether the spacing in its header is right; crop the scan if it is",
         )
-    rule = plans.domain(domain).intensity
     normalized = normalize(part, rule.rule, rule.low, rule.high, in_place=True)
     resampled = resample_image(normalized, shape, plan.anisotropic)
     if domain == "source" and plan.source_inverted:

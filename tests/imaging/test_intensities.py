@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from darnet.errors import ConfigurationError
-from darnet.imaging import foreground_mask, normalize
+from darnet.imaging import foreground_mask, normalize, without_padding
 
 
 def ball(air: float, tissue: float, noise: float, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
@@ -93,6 +93,62 @@ def test_air_that_was_filled_with_a_value_like_those_of_tissue(fill):
     normalized = normalize(scan, "percentile", 0.5, 99.5)
     assert (normalized[~inside] == -1).all()
     assert abs(np.median(normalized[inside])) < 0.1
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.int16])
+@pytest.mark.parametrize("blurred", [False, True])
+@pytest.mark.parametrize("around", [-1.0, -1000.0, -1024.0, -32768.0])
+def test_negative_padding_about_a_scan_without_unit_becomes_dark(around, blurred, dtype):
+    scan, _ = ball(0, 300, 20)
+    scan = np.maximum(scan, 0).astype(dtype)
+    h, w = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 40), indexing="ij")
+    outside = np.hypot(h, w) > 1
+    zeros, padded = scan.copy(), scan.copy()
+    zeros[:, outside], padded[:, outside] = 0, around
+    if blurred:  # as where a padded scan was interpolated: values in between at the edge
+        edge = np.abs(np.hypot(h, w) - 1) < 0.02
+        padded[:, edge & ~outside] = around / 2
+        zeros[:, edge & ~outside] = 0
+    found = without_padding(padded)
+    assert found.dtype == dtype
+    np.testing.assert_array_equal(found, zeros)
+
+
+def test_the_highest_number_in_all_corners_is_padding():
+    scan, inside = ball(5, 300, 20)
+    scan = np.maximum(scan, 0)
+    h, w = np.meshgrid(np.linspace(-1, 1, 40), np.linspace(-1, 1, 40), indexing="ij")
+    outside = np.hypot(h, w) > 1
+    padded = scan.copy()
+    padded[:, outside] = 32767.0
+    found = without_padding(padded)
+    np.testing.assert_array_equal(found[:, ~outside], scan[:, ~outside])
+    assert (found[:, outside] == scan[:, ~outside].min()).all()
+    assert (foreground_mask(found) ^ inside).sum() < 0.02 * inside.sum()
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["without padding", "one dead voxel", "mean 0", "-1 to 1", "Hounsfield units", "saturated fluid", "constant"],
+)
+def test_scans_that_were_not_padded_stay_as_they_are(kind):
+    scan, inside = ball(0, 300, 20)
+    scan = np.maximum(scan, 0)
+    if kind == "one dead voxel":
+        scan[0, 0, 0] = -1000.0
+    elif kind == "mean 0":
+        scan = (scan - scan.mean()) / scan.std()
+    elif kind == "-1 to 1":
+        scan = scan / scan.max() * 2 - 1
+    elif kind == "Hounsfield units":
+        scan, _ = ball(-1000, 40, 15)
+        scan = np.maximum(scan, -1000.0)
+        scan[:, :3, :3] = -3024.0
+    elif kind == "saturated fluid":
+        scan[inside & (scan > scan[inside].mean())] = 32767.0
+    elif kind == "constant":
+        scan = np.full((3, 4, 5), -1000.0, np.float32)
+    assert without_padding(scan) is scan
 
 
 def test_large_negative_numbers_of_mr_are_not_hounsfield_units():

@@ -55,6 +55,20 @@ def test_labelled_case(files):
     assert case.notes == ()
 
 
+def test_padding_about_a_scan_is_not_body(files):
+    def zeros(image, labels):
+        np.maximum(image, 0, out=image)
+        image[:, :2] = 0
+
+    def padded(image, labels):
+        zeros(image, labels)
+        image[:, :2] = -1000
+
+    expected, found = (fingerprint_case(files(change=change), CLASSES) for change in (zeros, padded))
+    assert found.body_extent == expected.body_extent
+    assert found.percentiles == expected.percentiles
+
+
 def test_target_case_knows_nothing_of_labels(files):
     case = fingerprint_case(files(domain="target"), CLASSES)
     assert (case.class_ml, case.class_largest, case.labelled_percentiles) == ({}, {}, ())

@@ -134,6 +134,19 @@ def test_intensities_follow_the_rule_of_the_domain(make_small_plans, scan):
     assert target.max() == pytest.approx(1, abs=1e-5)
 
 
+def test_padding_of_a_scan_without_unit_changes_nothing(make_small_plans, scan):
+    image = np.maximum(scan[0], 0)
+    zeros, padded = image.copy(), image.copy()
+    zeros[:3], padded[:3] = 0, -1000
+    plans = make_small_plans((5.0, 2.0, 2.0), rule="percentile", low=0.5, high=99.5)
+    expected = preprocess_arrays(zeros, AFFINE, plans, "target")
+    found = preprocess_arrays(padded, AFFINE, plans, "target")
+    assert found.crop_box == expected.crop_box
+    np.testing.assert_array_equal(found.image, expected.image)
+    window = make_small_plans((5.0, 2.0, 2.0), low=-1000.0, high=1000.0)  # of a unit -1000 is air
+    assert preprocess_arrays(padded, AFFINE, window, "target").image.min() == -1
+
+
 @pytest.mark.parametrize("value", [0.0, -1000.0, 7.0])
 def test_constant_scan(make_small_plans, value):
     with pytest.raises(DataError, match="the scan is constant"):
