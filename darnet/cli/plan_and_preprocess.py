@@ -132,11 +132,12 @@ def verify(args: Namespace, layout: DatasetLayout) -> None:
 
 def tell_notes(args: Namespace, dataset: VerifiedDataset, fingerprint: Fingerprint) -> None:
     """What a user should know of a data set that can be used; what is in doubt is said with --quiet too."""
-    from darnet.planning import doubtful_kinds, mixed_planes, odd_volumes
+    from darnet.planning import doubtful_kinds, mixed_planes, odd_values, odd_volumes
 
     for note in (*dataset.notes, *(note for case in fingerprint.cases for note in case.notes)):
         say(args, f"note: {note}")
-    kinds = doubtful_kinds(fingerprint, dataset.info.source_modality, dataset.info.target_modality)
+    names = dataset.info.source_modality, dataset.info.target_modality
+    kinds = [*doubtful_kinds(fingerprint, *names), *odd_values(fingerprint, *names)]
     for doubt in (*dataset.info.doubts, *kinds, *mixed_planes(fingerprint), *odd_volumes(fingerprint)):
         warn(doubt)
 

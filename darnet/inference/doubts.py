@@ -1,24 +1,27 @@
-"""Why masks may be wrong: what a network found in target training scans, and how the planes of a scan lie."""
+"""Why masks may be wrong: what a network found in target training scans, how the planes of a scan lie, its values."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError
-from darnet.imaging import Orientation, body_axes, plane_across
+from darnet.imaging import Orientation, body_axes, foreground_mask, plane_across, without_padding
 from darnet.inference.checkpoints import CHOICE, SEGMENTATION
 from darnet.io import read_json, sha256_of
-from darnet.plans import Plans
+from darnet.planning import contradiction, is_ct
+from darnet.plans import DomainPlan, Plans
 
 # Of the plausibility that source cases have, each among the others.
 LEAST_OF_ONE, LEAST_OF_ALL = 0.75, 0.92  # of a class; of all classes on average
 MOST = 0.8  # that is expected on average, however alike the source labels are
 ALL = "all classes on average"
+COARSE = 200_000  # voxels that tell the values of a scan
 
 
 def doubtful_shapes(folder: Path, fold: str, checkpoint: Path, plans: Plans) -> str | None:
@@ -67,6 +70,29 @@ def other_planes(affine: NDArray[np.floating], orientation: Orientation, through
     return (
         f"doubtful: the planes are {found}, those of most training scans {learned}, and organs look unlike in them; "
         f"take a scan with {learned} planes, or resample this one to equal voxels, which darnet turns by itself"
+    )
+
+
+def other_values(array: NDArray[Any], domain: DomainPlan) -> str | None:
+    """A sentence where the values of a scan are not of the unit of those in training.
+
+    Args:
+        array: Voxels of the scan, with its axes in any order; every few of them are looked at.
+        domain: Of the plan: whose scan it is.
+    """
+    step = max(1, round((array.size / COARSE) ** (1 / 3)))
+    coarse = without_padding(np.asarray(array[::step, ::step, ::step], np.float32))
+    body = coarse[foreground_mask(coarse)]
+    if not body.size:
+        return None
+    lowest, median, highest = (float(value) for value in np.percentile(body, (0.5, 50, 99.5)))
+    hounsfield = is_ct(domain.modality) and domain.intensity.rule == "window"
+    found = contradiction(lowest, median, highest, hounsfield)
+    if found is None:
+        return None
+    return (
+        f"doubtful: its values within the body ({found}) are not those of the {domain.modality} scans of training; see "
+        "whether it is another kind of scan or was converted without its offset"
     )
 
 

@@ -9,7 +9,7 @@ from darnet.planning.fingerprint import (
     fingerprint_dataset,
     survey_cases,
 )
-from darnet.planning.kinds import doubtful_kinds
+from darnet.planning.kinds import contradiction, doubtful_kinds, is_ct, odd_values
 from darnet.planning.memory import predict_memory
 from darnet.planning.planes import mixed_planes
 from darnet.planning.planner import MEMORY_TARGET_GB, make_plans
@@ -27,6 +27,7 @@ __all__ = [
     "Preset",
     "VerifiedDataset",
     "as_verified",
+    "contradiction",
     "doubtful_kinds",
     "find_preset",
     "fingerprint_case",
@@ -34,9 +35,11 @@ __all__ = [
     "format_faults",
     "hash_of_files",
     "hash_of_voxels",
+    "is_ct",
     "make_plans",
     "make_splits",
     "mixed_planes",
+    "odd_values",
     "odd_volumes",
     "predict_memory",
     "read_case",

@@ -8,6 +8,7 @@ import numpy as np
 
 from darnet.planning.fingerprint import Fingerprint
 from darnet.planning.presets import Preset
+from darnet.words import several
 
 HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store
 BRIGHTEST_CT = 400.0  # HU that the median of no body reaches
@@ -15,6 +16,7 @@ FAT = -50.0  # HU: every CT of a body has darker voxels, and hardly any other sc
 WHITE = 255.0  # of a picture
 LEAST_SPAN = 50.0  # HU between the darkest and the brightest tissue of any body
 SOFT_TISSUE = 150.0  # HU that the median of a body lies below
+SHOWN = 5  # cases listed in a sentence
 
 
 def is_ct(modality: str) -> bool:
@@ -43,6 +45,50 @@ def has_hounsfield_units(lowest: float, median: float, highest: float) -> bool:
     the grey values of a picture."""
     grey = lowest >= 0 and highest <= WHITE
     return HOUNSFIELD[0] < median < BRIGHTEST_CT and highest - lowest >= LEAST_SPAN and not grey
+
+
+def contradiction(lowest: float, median: float, highest: float, hounsfield: bool) -> str | None:
+    """What speaks against the unit of a scan, such as a CT without its offset among others, or an MR in place of a CT.
+
+    Args:
+        lowest: Value within the body below which hardly any lies.
+        median: Median of the body.
+        highest: Value that hardly any exceeds.
+        hounsfield: Whether it should be in Hounsfield units.
+
+    Returns:
+        Its values and what they look like; None where nothing does.
+    """
+    found = f"{lowest:.5g} to {highest:.5g}, median {median:.5g}"
+    if hounsfield and not (lowest < 0 and has_hounsfield_units(lowest, median, highest)):
+        return f"{found}: hardly Hounsfield units"
+    if not hounsfield and HOUNSFIELD[0] <= lowest <= FAT and median < SOFT_TISSUE:
+        return f"{found}: as CT has"
+    return None
+
+
+def odd_values(fingerprint: Fingerprint, source: str, target: str) -> list[str]:
+    """A sentence for each domain in which single scans have values of another kind than most.
+
+    Args:
+        fingerprint: All cases.
+        source: Modality of the source scans.
+        target: Modality of the target scans.
+    """
+    sentences = []
+    for domain, modality in (("source", source), ("target", target)):
+        found = {
+            case.case_id: contradiction(case.percentiles[0], case.percentiles[2], case.percentiles[-1], is_ct(modality))
+            for case in fingerprint.of(domain)
+        }
+        odd = [f"{case_id} ({what})" for case_id, what in found.items() if what]
+        if odd and 2 * len(odd) < len(found):
+            sentences.append(
+                f"most {domain} scans, called {modality}, have other values within the body than "
+                f"{several(odd, SHOWN)}; see whether these are another kind of scan or were converted without their "
+                "offset, and mend them or leave them out"
+            )
+    return sentences
 
 
 def appearance_share(preset: Preset, source: str, target: str) -> tuple[float, str]:

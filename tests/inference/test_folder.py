@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import nibabel as nib
@@ -9,6 +10,7 @@ import torch
 
 from darnet.errors import ConfigurationError, DataError, SomeCasesFailed
 from darnet.inference import FolderOptions, InputCase, Predictor, check_output, find_inputs, predict_folder, select_part
+from darnet.plans import DomainPlan, IntensityPlan
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
 
@@ -176,6 +178,27 @@ def test_what_darnet_did_not_write_stays(scans, tmp_path, predictor):
     _, said = predict(scans, output, predictor)
     assert "kept, but perhaps of earlier masks: a.npz, a.png" in said
     assert {name: (output / name).read_bytes() for name in others} == others
+
+
+@pytest.mark.parametrize(
+    ("modality", "rule", "shift", "words"),
+    [("MR", "percentile", -200, "as CT has"), ("CT", "window", 824, "hardly Hounsfield units"),
+     ("MR", "percentile", 0, None), ("CT", "window", -200, None)],
+)  # fmt: skip
+def test_values_of_another_kind_are_told(scans, tmp_path, make_small_plans, small_scan, modality, rule, shift, words):
+    low, high = (0.5, 99.5) if rule == "percentile" else (-100.0, 300.0)
+    plans = make_small_plans(spacing=(5.0, 2.0, 2.0))
+    plans = dataclasses.replace(plans, target=DomainPlan(modality, IntensityPlan(rule, low, high)))
+    scan = nib.Nifti1Image((small_scan(4)[0] + shift).astype(np.float32), AFFINE)
+    scan.to_filename(tmp_path / "odd_0000.nii.gz")
+    told: list[str] = []
+    predict(tmp_path / "odd_0000.nii.gz", tmp_path / "out", Predictor(plans, [brightness], notice=told.append))
+    if words is None:
+        assert told == []
+        return
+    (doubt,) = told
+    assert doubt.startswith("case odd: doubtful: its values within the body (")
+    assert f"{words}) are not those of the {modality} scans of training" in doubt
 
 
 def test_planes_of_another_direction_are_told(scans, tmp_path, predictor, small_scan):

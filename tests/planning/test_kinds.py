@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import pytest
 
-from darnet.planning import CaseFingerprint, Fingerprint, doubtful_kinds
+from darnet.planning import CaseFingerprint, Fingerprint, doubtful_kinds, odd_values
 from darnet.planning.kinds import is_ct, is_mr
 
 CT, WINDOWED_CT, OFFSET_CT = (-180, -90, 40, 200, 600), (-125, -90, 40, 200, 275), (844, 934, 1064, 1224, 1624)
@@ -58,3 +60,30 @@ def test_values_that_contradict_the_name(source, target, names, words):
     for doubt, start in zip(doubts, words, strict=True):
         assert doubt.startswith(start)
         assert '"domains" of dataset.json' in doubt
+
+
+@pytest.mark.parametrize(
+    ("values", "others", "name", "words"),
+    [(OFFSET_CT, CT, "CT", "844 to 1624, median 1064: hardly Hounsfield units"),
+     (MR, CT, "CT", "3 to 1200, median 250: hardly Hounsfield units"),
+     ((0, 0.1, 0.3, 0.7, 1), CT, "CT", "0 to 1, median 0.3: hardly Hounsfield units"),
+     (CT, MR, "T2", "-180 to 600, median 40: as CT has"),
+     (WINDOWED_CT, CT, "CT", None), (SCALED_MR, MR, "T2", None), (BRIGHT_MR, MR, "T2", None)],
+)  # fmt: skip
+def test_single_scans_of_another_kind_are_named(values, others, name, words):
+    source = fingerprint_of(others, MR)
+    odd = dataclasses.replace(source.cases[0], case_id="odd", percentiles=tuple(float(v) for v in values))
+    cases = (odd, *source.cases)
+    assert odd_values(Fingerprint(source.cases), name, "MR") == []
+    sentences = odd_values(Fingerprint(cases), name, "MR")
+    if words is None:
+        assert sentences == []
+        return
+    (sentence,) = sentences
+    assert sentence.startswith(
+        f"most source scans, called {name}, have other values within the body than odd ({words});"
+    )
+
+
+def test_scans_that_are_all_of_another_kind_are_not_named_one_by_one():
+    assert odd_values(fingerprint_of(OFFSET_CT, MR), "CT", "MR") == []
