@@ -236,6 +236,7 @@ def _train_fold(
         for round_number in range(1, plans.self_training.rounds + 1):
             if not _self_train(layout, plans, fold, split, images, variants, round_number, options, notice):
                 break
+    if stage in ("all", "self_training") or (stage == "segmentation" and not plans.self_training.rounds):
         choose_round(plans, layout.results, fold, source, target, options.device, options.quiet, notice)
 
 

@@ -86,8 +86,10 @@ def _read(results: Path, plans: Plans, fold: str, values: dict[str, Any]) -> Cho
     chosen, last = words[values["chosen"]], list(words.values())[-1]
     caption = (
         f"Each from 0 to 1, and 1 is best, on {len(values['scans'])} target scans ({several(values['scans'])}) without "
-        f"their labels. The last network is chosen unless another is better by more than {MARGIN}."
+        "their labels."
     )
+    if len(found) > 1:
+        caption += f" The last network is chosen unless another is better by more than {MARGIN}."
     rows = tuple((name, *map(dice_text, own.values())) for name, own in found.items())
     scores = {name: own["score"] for name, own in found.items()}
     taken = values["chosen"] if plans.self_training.choose else list(words)[-1]

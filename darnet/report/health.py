@@ -57,7 +57,7 @@ def check_health(
             found.append(
                 Finding("good", title, "Every class is found in target scans about as often as in the source.")
             )
-    found += map(_check_choice, training.choices)
+    found += (_check_choice(choice) for choice in training.choices if len(choice.scores) > 1)
     found += (_check_shapes(choice) for choice in training.choices if choice.doubt is not None)
     if predictions.cases and domains.fingerprint is not None and plans is not None:
         found += _check_predictions(predictions, domains.fingerprint, plans)

@@ -47,6 +47,7 @@ def choose_round(
 ) -> str:
     """Compare a fold's network before self-training with those of all rounds; writes `choice.json`.
 
+    Where there is no round, one network is judged: prediction wants to know whether its shapes are those of the labels.
     Source labels and unlabelled target scans are all that is read. What was compared before, of the same networks and
     scans, is kept.
 
@@ -65,8 +66,6 @@ def choose_round(
         The chosen one: "segmentation", "round_1", "round_2", ...
     """
     paths = candidates(results, str(fold), plans)
-    if len(paths) == 1:
-        return next(iter(paths))
     chosen = _compared(plans, results, fold, paths, source, target, device, quiet, notice)
     if doubt := doubtful_shapes(results, str(fold), checkpoint_of(results, str(fold), plans), plans):
         notice(doubt)

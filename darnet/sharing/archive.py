@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from darnet.errors import ConfigurationError
+from darnet.inference import CHOICE
 from darnet.io import atomic_path
 from darnet.io.files import parse_json
 
@@ -105,9 +106,10 @@ def check_entries(archive: zipfile.ZipFile, path: Path) -> tuple[dict[str, Any],
         raise refuse("the model has too many files", path, len(infos), f"at most {MOST_FILES}")
     names = [info.filename for info in infos]
     for info in infos:
-        limit = LARGEST_JSON if info.filename in (MANIFEST, PLANS) else LARGEST_WEIGHTS
-        if info.filename not in (MANIFEST, PLANS) and not WEIGHTS.fullmatch(info.filename):
-            expected = f"{MANIFEST}, {PLANS} and checkpoint.safetensors of folds"
+        plain = info.filename in (MANIFEST, PLANS, CHOICE)
+        limit = LARGEST_JSON if plain else LARGEST_WEIGHTS
+        if not plain and not WEIGHTS.fullmatch(info.filename):
+            expected = f"{MANIFEST}, {PLANS}, {CHOICE} and checkpoint.safetensors of folds"
             raise refuse("the file has an entry that no model has", path, ascii(info.filename), expected)
         if names.count(info.filename) > 1:
             raise refuse("the model has a file twice", path, info.filename)

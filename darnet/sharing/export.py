@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import contextlib
+import hashlib
 import json
 import os
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from darnet import __version__
 from darnet.errors import ConfigurationError
-from darnet.inference import load_network
+from darnet.inference import CHOICE, load_network
 from darnet.inference.checkpoints import checkpoint_of, choose_folds, leave_out_unfinished, segmentation_checkpoint
-from darnet.io import load_checkpoint, pack_checkpoint
+from darnet.io import load_checkpoint, pack_checkpoint, read_json
 from darnet.io.files import remove_left_over_folders
 from darnet.plans import Plans
 from darnet.sharing.archive import PLANS, STAGING, write_archive
+from darnet.training import CHECKPOINT
 
 # Of a checkpoint's record. The cases of training, and all tensors but the network's, stay behind.
 KEPT = ("dataset", "stage", "plan", "labels", "fold", "iteration")
@@ -31,7 +34,8 @@ def export_model(
 ) -> tuple[list[str], str]:
     """Write the networks of a results folder, and their plan, as one file.
 
-    It holds weights, plan, class names and the name of the data set; no path, no date, no name of a case.
+    It holds weights, plan, class names, the name of the data set and how plausible the networks' shapes are; no path,
+    no date, no name of a case.
 
     Args:
         results: A data set's results.
@@ -61,7 +65,7 @@ def export_model(
         network = load_network(path, plans, notice)  # what cannot be predicted with is not shared
         needed += sum(tensor.nbytes for tensor in network.state_dict().values())
     about = {"darnet": __version__, "dataset": plans.dataset}
-    return chosen, write_archive(output, _files(plans, paths, notice), about, needed)
+    return chosen, write_archive(output, _files(results, plans, paths, notice), about, needed)
 
 
 def _check_output(output: Path) -> None:
@@ -79,15 +83,53 @@ def _check_output(output: Path) -> None:
         raise ConfigurationError("the folder cannot be written to", where=parent, remedy="give another file with -o")
 
 
-def _files(plans: Plans, paths: dict[str, Path], notice: Callable[[str], None]) -> Iterator[tuple[str, bytes]]:
-    """Plan and checkpoints as they are shared."""
+def _files(
+    results: Path, plans: Plans, paths: dict[str, Path], notice: Callable[[str], None]
+) -> Iterator[tuple[str, bytes]]:
+    """Plan, checkpoints and what is known of their shapes, as they are shared."""
     values = without_reasons(plans.to_json())
     values["self_training"]["choose"] = False  # the choice is made: of each fold no other round is shared
-    yield PLANS, (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
+    yield PLANS, _as_bytes(values)
+    hashes = {}
     for name, path in sorted(paths.items()):
         tensors, meta = load_checkpoint(path, notice)
         network = {key: tensor for key, tensor in tensors.items() if key.startswith(NETWORK)}
-        yield name, pack_checkpoint(network, {key: meta[key] for key in KEPT if key in meta})
+        content = pack_checkpoint(network, {key: meta[key] for key in KEPT if key in meta})
+        hashes[name] = hashlib.sha256(content).hexdigest()
+        yield name, content
+    if folds := shared_choice(results, hashes):
+        yield CHOICE, _as_bytes({"folds": folds})
+
+
+def shared_choice(results: Path, hashes: Mapping[str, str]) -> dict[str, Any]:
+    """What `choice.json` tells of shared folds, so that prediction elsewhere warns of doubtful shapes as here.
+
+    Args:
+        results: A data set's results.
+        hashes: SHA-256 of each shared checkpoint, by its path below `results`.
+
+    Returns:
+        Of each fold what was found of its networks, those that stay behind included, and how many scans that was, not
+        which; empty where nothing can be read.
+    """
+    folds = {}
+    with contextlib.suppress(ConfigurationError, KeyError, TypeError, AttributeError):
+        for fold, entry in read_json(results / CHOICE)["folds"].items():
+            if f"segmentation/fold_{fold}/{CHECKPOINT}" not in hashes:
+                continue
+            found = {}
+            for name, values in entry["candidates"].items():
+                stage = name if name == "segmentation" else f"self_training/{name}"
+                shared = hashes.get(f"{stage}/fold_{fold}/{CHECKPOINT}", "")
+                numbers = {key: value for key, value in values.items() if not isinstance(value, str)}
+                found[name] = {"checkpoint": shared, **numbers}
+            scans = [f"scan {number}" for number in range(1, len(entry["scans"]) + 1)]
+            folds[fold] = {"chosen": entry["chosen"], "candidates": found, "usual": entry["usual"], "scans": scans}
+    return folds
+
+
+def _as_bytes(values: Any) -> bytes:
+    return (json.dumps(values, indent=2, ensure_ascii=False) + "\n").encode()
 
 
 def without_reasons(values: Any) -> Any:

@@ -14,7 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from darnet.errors import ConfigurationError, DarnetError, DiskFull
-from darnet.inference import load_network
+from darnet.inference import CHOICE, load_network
+from darnet.io import read_json
 from darnet.io.files import temporary_folder
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
@@ -122,12 +123,15 @@ def _check_model(folder: Path, entries: list[Entry], archive: Path, notice: Call
     name = PLANS
     try:
         plans = Plans.read(folder / PLANS)
-        checkpoints = [entry.name for entry in entries if entry.name != PLANS]
+        checkpoints = [entry.name for entry in entries if entry.name not in (PLANS, CHOICE)]
         folds = {name.split("/")[-2] for name in checkpoints}
         if not checkpoints or any(f"segmentation/{fold}/checkpoint.safetensors" not in checkpoints for fold in folds):
             raise refuse("the model lacks the network of a fold", archive, ", ".join(checkpoints) or "no network")
         for name in checkpoints:
             load_network(folder / name, plans, notice)
+        name = CHOICE
+        if any(entry.name == CHOICE for entry in entries) and not isinstance(read_json(folder / CHOICE), dict):
+            raise refuse("the model's choice of networks is no object", archive)
     except DarnetError as error:
         raise ConfigurationError(
             error.what, where=f"{archive}, {name}", found=error.found, expected=error.expected, remedy=error.remedy

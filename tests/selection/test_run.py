@@ -223,10 +223,17 @@ def test_without_a_choice_between_these_networks_the_last_is_taken(damage, plans
     assert "the last round is taken" in said[0]
 
 
-def test_one_network_needs_no_choice(tmp_path, plans, stores, write_results):
-    folder = write_results(tmp_path / "plain", plans)
-    assert choose_round(plans, folder, 0, *stores, CPU, quiet=True) == "segmentation"
-    assert not (folder / CHOICE).exists()
+@pytest.mark.parametrize(("kind", "doubtful"), [("good", False), ("blind", True)])
+def test_one_network_is_judged_though_there_is_no_choice(
+    kind, doubtful, tmp_path, plans, stores, write_results, monkeypatch
+):
+    folder, said = write_results(tmp_path / "plain", plans), []
+    monkeypatch.setattr("darnet.selection.run.load_network", lambda *_: Thresholds(kind))
+    assert choose_round(plans, folder, 0, *stores, CPU, quiet=True, notice=said.append) == "segmentation"
+    values = json.loads((folder / CHOICE).read_text())["folds"]["0"]
+    assert list(values["candidates"]) == ["segmentation"]
+    assert values["candidates"]["segmentation"]["agreement"] is None
+    assert [sentence.startswith("doubtful: ") for sentence in said] == [True] * doubtful
     assert chosen_checkpoint(folder, "0", plans) == last_checkpoint(folder, "0", plans)
 
 

@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from darnet.cli import export_model, import_model, predict
-from darnet.io import load_checkpoint, read_meta, save_checkpoint, write_json
+from darnet.io import load_checkpoint, read_json, read_meta, save_checkpoint, sha256_of, write_json
 from darnet.plans import Plans
 from darnet.training import stage_hash
 from tests.faults.scans import NAME, Bench, tree
@@ -52,7 +52,20 @@ def trained(bench):
         (folder / place / "checkpoint.safetensors.previous").unlink(missing_ok=True)
         write_json(folder / place / "validation.json", {"cases": CASES})
         (folder / place / "log.jsonl").write_text(json.dumps({"case": CASES[0]}))
+    write_choice(folder, cube=0.9)
     return folder
+
+
+def write_choice(folder, cube):
+    """choice.json as training leaves it, with the plausibility of a class."""
+    checkpoints = {"segmentation": "segmentation/fold_0", "round_1": "self_training/round_1/fold_0"}
+    found = {
+        name: {"checkpoint": sha256_of(folder / place / "checkpoint.safetensors"), "certainty": 0.9, "stability": 0.9,
+               "agreement": None, "plausibility": cube, "score": 0.9, "shapes": {"cube": cube}}
+        for name, place in checkpoints.items()
+    }  # fmt: skip
+    entry = {"chosen": "round_1", "candidates": found, "usual": {"cube": 0.95}, "scans": CASES, "made_from": "ab" * 32}
+    write_json(folder / "choice.json", {"folds": {"0": entry, "1": entry}})
 
 
 def command(bench, main, *flags):
@@ -77,6 +90,7 @@ def test_the_same_mask_below_another_root(bench, trained, archive):
     assert sorted(tree(other)) == [
         "results",
         f"results/{NAME}",
+        f"results/{NAME}/choice.json",
         f"results/{NAME}/plans.json",
         f"results/{NAME}/segmentation",
         f"results/{NAME}/segmentation/fold_0",
@@ -109,6 +123,28 @@ def test_nothing_of_the_scans_is_in_the_file(bench, trained, archive):
     forbidden += [name for name in (socket.gethostname(), getpass.getuser()) if len(name) > 5]
     for word in forbidden:
         assert word.encode() not in everything, word
+
+
+@pytest.mark.parametrize("cube", [0.9, 0.3])
+@pytest.mark.parametrize("flags", [[], ["--no_self_training"]])
+def test_doubtful_shapes_are_told_elsewhere_too(bench, trained, cube, flags):
+    write_choice(trained, cube)
+    assert command(bench, export_model.main, "-m", trained, "-o", bench.root / "model.zip")[0] == 0
+    other = bench.root / "elsewhere"
+    assert bench.run(import_model.main, ["-i", bench.root / "model.zip", "--root", other])[0] == 0
+    there = ["-i", bench.scan, "-o", bench.root / "out", "-d", "7", "--root", other, "-device", "cpu", *flags]
+    code, _, err = bench.run(predict.main, there)
+    assert code == 0
+    assert ("doubtful: what fold 0 found in 2 target training scans" in err) == (cube == 0.3)
+    assert list(read_json(other / "results" / NAME / "choice.json")["folds"]) == ["0"]  # of shared folds alone
+
+
+@pytest.mark.parametrize("content", ["[]", "{", '{"folds": {"0": 3}}', '{"folds": {"0": {"candidates": {"a": 1}}}}'])
+def test_a_choice_that_cannot_be_read_is_not_shared(bench, trained, content):
+    (trained / "choice.json").write_text(content)
+    assert command(bench, export_model.main, "-m", trained, "-o", bench.root / "model.zip")[0] == 0
+    with zipfile.ZipFile(bench.root / "model.zip") as file:
+        assert "choice.json" not in file.namelist()
 
 
 def test_the_metadata_of_the_weights(bench, archive):
