@@ -78,7 +78,7 @@ def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
     from darnet.io import CaseStore
     from darnet.planning import find_preset, verify_dataset
     from darnet.preprocessing import thin_classes
-    from darnet.training import fold_notes, resolve_device
+    from darnet.training import fold_notes, other_number_of_folds, resolve_device
 
     pipeline.require_room_for(layout, "preprocessed")
     device = resolve_device(args.device)
@@ -92,8 +92,10 @@ def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
         say(args, f"{layout.name}: {len(dataset.source)} labelled source scans, {len(dataset.target)} target scans")
         plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory, args.processes, args.quiet)
         shown = {case.case_id: case.class_ml for case in fingerprint.of("source")}
-        for note in fold_notes(layout.splits, shown):
-            say(args, f"note: {note}")
+        for text in fold_notes(layout.splits, shown):
+            say(args, f"note: {text}")
+    if note := other_number_of_folds(layout.splits, plans.segmentation.folds, len(dataset.source)):
+        say(args, f"note: {note}")
     if args.plan_only:
         say(args, f"{describe(plans)}\nthe whole plan, each choice with its reason: {layout.plans}")
         return

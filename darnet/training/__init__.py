@@ -2,7 +2,7 @@
 
 from darnet.training.device import autocast, resolve_device
 from darnet.training.expected import ExpectedTime, measure_time, memory_here
-from darnet.training.folds import fold_notes, read_fold
+from darnet.training.folds import fold_notes, other_number_of_folds, read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
 from darnet.training.other_work import cores_here
@@ -43,6 +43,7 @@ __all__ = [
     "load_translator",
     "measure_time",
     "memory_here",
+    "other_number_of_folds",
     "plan_hash",
     "read_fold",
     "refuse_unfinished",

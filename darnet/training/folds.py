@@ -8,6 +8,7 @@ from typing import Any, cast
 
 from darnet.errors import ConfigurationError
 from darnet.io import read_json
+from darnet.words import counted
 
 
 def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -30,6 +31,23 @@ def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str
         )
     chosen = folds[int(fold)]
     return tuple(chosen["train"]), tuple(chosen["val"])
+
+
+def other_number_of_folds(splits: Path, planned: int, cases: int) -> str | None:
+    """A sentence where the folds on disk, which are kept as they may be anyone's own, are not as many as planned.
+
+    Args:
+        splits: The file of the folds.
+        planned: Folds in the plan.
+        cases: Source cases: there are no more folds than these.
+
+    Raises:
+        ConfigurationError: No splits file, or one of another form.
+    """
+    found, planned = len(_checked(read_json(splits), splits)), min(planned, cases)
+    if found == planned:
+        return None
+    return f"{splits.name} has {counted(found, 'fold')} and is kept; the plan says {planned}: move {splits} away to deal anew"
 
 
 def fold_notes(splits: Path, shown: Mapping[str, Mapping[str, float]], fold: int | str | None = None) -> list[str]:

@@ -25,6 +25,7 @@ def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[st
         ConfigurationError: What is wrong with them.
     """
     made = refuse_unfinished(layout, plans)
+    _refuse_other_labels(layout, plans)
     changed = _changed_cases(layout, plans)
     if changed:
         raise ConfigurationError(
@@ -57,6 +58,21 @@ def refuse_unfinished(layout: DatasetLayout, plans: Plans) -> dict[str, Any]:
             "the preprocessed cases were made with another plan", where=layout.preprocessed, remedy=REMEDY
         )
     return made
+
+
+def _refuse_other_labels(layout: DatasetLayout, plans: Plans) -> None:
+    """A network would learn, and its masks have, values of classes that dataset.json no longer gives them."""
+    if not layout.dataset_json.is_file():
+        return
+    found = read_dataset_json(layout.dataset_json).labels
+    if found != plans.labels:
+        raise ConfigurationError(
+            "the classes have changed since the data set was planned",
+            where=layout.dataset_json,
+            found=found,
+            expected=plans.labels,
+            remedy="put them back, or run darnet_plan_and_preprocess again",
+        )
 
 
 def _changed_cases(layout: DatasetLayout, plans: Plans) -> list[str]:

@@ -4,6 +4,7 @@ import json
 
 import pytest
 
+from darnet.cli import train
 from darnet.cli.plan_and_preprocess import main
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
@@ -150,6 +151,34 @@ def test_plan_of_other_labels(layout, command, capsys):
     layout.dataset_json.write_text(json.dumps(description))
     assert command("--keep_plan") == 2
     assert "the plan was made for other labels" in capsys.readouterr().err
+
+
+def test_classes_that_were_swapped_after_planning_are_not_trained_on(layout, command, capsys, tmp_path):
+    assert command() == 0
+    description = json.loads(layout.dataset_json.read_text())
+    description["labels"] = {"background": 0, "rod": 1, "cube": 2}
+    layout.dataset_json.write_text(json.dumps(description))
+    assert train.main(["7", "0", "--root", str(tmp_path), "-device", "cpu"]) == 2
+    said = capsys.readouterr().err
+    assert "the classes have changed since the data set was planned" in said
+    assert str(layout.dataset_json) in said
+    assert not layout.segmentation(0).exists()
+
+
+def test_folds_that_are_not_as_many_as_planned_are_kept_and_told(layout, command, capsys):
+    assert command("--plan_only") == 0
+    assert "is kept" not in capsys.readouterr().out
+    dealt = json.loads(layout.splits.read_text())
+    own = json.dumps([{"train": sorted(case for fold in dealt for case in fold["val"]), "val": []}])
+    layout.splits.write_text(own)
+    assert command("--keep_plan") == 0
+    said = capsys.readouterr().out
+    assert f"note: splits.json has 1 fold and is kept; the plan says {len(dealt)}: move {layout.splits} away" in said
+    assert layout.splits.read_text() == own
+    layout.splits.unlink()
+    assert command("--keep_plan") == 0
+    assert "is kept" not in capsys.readouterr().out
+    assert json.loads(layout.splits.read_text()) == dealt
 
 
 @pytest.mark.parametrize("dataset", ["7", "007", NAME, "path"])
