@@ -47,7 +47,8 @@ def other_number_of_folds(splits: Path, planned: int, cases: int) -> str | None:
     found, planned = len(_checked(read_json(splits), splits)), min(planned, cases)
     if found == planned:
         return None
-    return f"{splits.name} has {counted(found, 'fold')} and is kept; the plan says {planned}: move {splits} away to deal anew"
+    has = f"{splits.name} has {counted(found, 'fold')} and is kept"
+    return f"{has}; the plan says {planned}: move {splits} away to deal anew"
 
 
 def fold_notes(splits: Path, shown: Mapping[str, Mapping[str, float]], fold: int | str | None = None) -> list[str]:
