@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from darnet.report.charts import Points, line_chart
 from darnet.report.chosen import Choice, gather_choices, round_in_words
 from darnet.report.records import Table
 from darnet.self_training import missing_classes
+from darnet.training import CHECKPOINT
 from darnet.training.hooks import read_log
 from darnet.words import dice_text, duration, number, percent
 
@@ -39,6 +40,7 @@ TRANSLATION_CHARTS = (
     ("All together", {"generator": "translator", "discriminator": "its critics"}),
 )
 BASELINES = (NO_ADAPTATION, NO_TRANSLATION, SUPERVISED)
+ELSEWHERE = "There are networks without a log: the model was trained elsewhere. Use it with darnet_predict."
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,7 @@ class Run:
         done: Iterations in the log.
         planned: Iterations that the plan has; 0 where that is not known.
         skipped: Iterations left out because a loss was not finite.
-        first: Loss at the start.
+        first: Loss at the start; nan where a single one is known.
         last: Loss at the end.
         charts: Title and drawing of each chart.
         dice: Validation Dice of each class on held-out source volumes; empty without validation.
@@ -127,21 +129,25 @@ def gather_training(layout: DatasetLayout, plans: Plans | None) -> TrainingSecti
         run for path in _logs(layout.results) for run in [_read_run(layout.results, path, plans)] if run is not None
     ]
     stages = {run.stage for run in runs if not run.baseline}
-    missing = []
-    if "translation" not in stages and (plans is None or plans.translates):
-        missing.append("The translator has no training log yet. Run darnet_train.")
-    if "segmentation" not in stages:
-        missing.append("The segmentation network has not been trained yet. Run darnet_train.")
-    if plans is not None and plans.self_training.rounds and "self_training" not in stages:
-        missing.append("Self-training has not been done yet. darnet_train does it after the segmentation.")
+    networks = any(layout.results.glob(f"segmentation/fold_*/{CHECKPOINT}"))
     return TrainingSection(
-        tuple(missing),
+        (ELSEWHERE,) if networks and "segmentation" not in stages else tuple(_missing(stages, plans)),
         tuple(runs),
         _overview(runs),
         _validation(runs, plans),
         _pseudo_labels(layout, plans),
         gather_choices(layout.results, plans),
     )
+
+
+def _missing(stages: set[str], plans: Plans | None) -> Iterator[str]:
+    """Sentences on stages of training that have no log."""
+    if "translation" not in stages and (plans is None or plans.translates):
+        yield "The translator has no training log yet. Run darnet_train."
+    if "segmentation" not in stages:
+        yield "The segmentation network has not been trained yet. Run darnet_train."
+    if plans is not None and plans.self_training.rounds and "self_training" not in stages:
+        yield "Self-training has not been done yet. darnet_train does it after the segmentation."
 
 
 def _logs(results: Path) -> list[Path]:
@@ -176,7 +182,7 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         done=int(rows[-1]["iteration"]),
         planned=_planned(results / parts[0] if baseline else results, stage, None if baseline else plans),
         skipped=sum(int(row.get("skipped", 0)) for row in rows),
-        first=_mean(losses[:tail]),
+        first=_mean(losses[:tail]) if len(losses) > 1 else math.nan,
         last=_mean(losses[-tail:]),
         seconds=_seconds(rows),
         charts=_charts(rows, stage),

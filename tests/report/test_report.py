@@ -316,6 +316,28 @@ def test_what_is_not_there_yet_is_said(whole_run, command, stage):
             assert (SENTENCES[other] in text) == later, other
 
 
+def test_a_model_that_was_trained_elsewhere(whole_run, command):
+    undo(whole_run, "translation")
+    path = whole_run.segmentation(0) / "checkpoint.safetensors"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    assert command("--quiet") == 0
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    assert "There are networks without a log: the model was trained elsewhere" in text
+    for stage in ("segmentation", "self_training"):
+        assert SENTENCES[stage] not in text
+
+
+def test_a_loss_that_is_known_once_has_not_failed_to_fall(whole_run, command):
+    log = whole_run.segmentation(0) / "log.jsonl"
+    (line, *_) = [json.loads(line) for line in log.read_text().splitlines() if '"loss"' in line]
+    for lines, falls in (([line], True), ([line, line], False)):
+        log.write_text("".join(json.dumps(one | {"iteration": 10**6 + n}) + "\n" for n, one in enumerate(lines)))
+        assert command("--quiet") == 0
+        text = (whole_run.results / "report.html").read_text("utf-8")
+        assert ("The loss did not fall" in text) != falls
+
+
 def test_raw_data_alone(tmp_path, write_raw_dataset, command):
     write_raw_dataset(tmp_path / "root")
     assert command() == 0
