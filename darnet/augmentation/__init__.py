@@ -13,6 +13,7 @@ from darnet.augmentation.matching import (
     measure_quantiles,
 )
 from darnet.augmentation.patches import PatchTransform, apply_patch_transform, sample_patch_transform
+from darnet.augmentation.positions import draw_near, expect_curve, intensities_of_places, shares_of_places
 from darnet.augmentation.slices import (
     SliceTransform,
     apply_slice_transform,
@@ -30,12 +31,16 @@ __all__ = [
     "draw_any_curve",
     "draw_appearance",
     "draw_curve",
+    "draw_near",
+    "expect_curve",
     "fill_unseen",
+    "intensities_of_places",
     "keep_order",
     "match_appearance",
     "measure_appearance",
     "measure_quantiles",
     "sample_patch_transform",
     "sample_slice_transform",
+    "shares_of_places",
     "slices_along_curves",
 ]

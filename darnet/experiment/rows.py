@@ -205,6 +205,11 @@ ROWS: tuple[Row, ...] = (
         merge(_upgrade("segmentation", random_tissues=0.5), {"segmentation": {"source_share": _source_share}}),
     ),
     Row(
+        "expected_background",
+        "+ self-training with matched patches, half of them with the background that places in the body tell",
+        merge(_MATCHED, _upgrade("self_training", expected_background=0.5)),
+    ),
+    Row(
         "inverted_source",
         "+ bright and dark of source scans turned round, whatever is planned",
         {"preprocessing": {"source_inverted": True}},

@@ -152,6 +152,12 @@ def _of_self_training(plans: Plans) -> list[Rule]:
             plan.matched_translated is None or 0 < plan.matched_translated <= 1,
             "above 0 and at most 1, or null for none",
         ),
+        (
+            "self_training.expected_background",
+            plan.expected_background,
+            plan.expected_background is None or 0 < plan.expected_background <= 1,
+            "above 0 and at most 1, or null for none",
+        ),
         ("self_training.kept", plan.kept, 0 < plan.kept <= 1, "above 0, at most 1"),
     ]
 

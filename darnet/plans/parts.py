@@ -11,6 +11,7 @@ NOTHING_IF_NULL = (
     "content_curves",
     "styles_a_case",
     "matched_translated",
+    "expected_background",
     "source_inverted",
     "random_tissues",
 )
@@ -259,6 +260,8 @@ class SelfTrainingPlan:
             as the pseudo-labels tell it.
         matched_translated: Share of these patches out of translated volumes, the others out of untranslated ones; null
             for none.
+        expected_background: Share of those out of untranslated volumes whose background is about as bright as target
+            scans mostly are in the same places of the body; null for none.
         choose: Whether prediction takes the round that was chosen without labels of target scans (`choice.json`)
             instead of the last.
     """
@@ -270,6 +273,7 @@ class SelfTrainingPlan:
     kept: float = 0.8
     matched_share: float = 0.0
     matched_translated: float | None = None
+    expected_background: float | None = None
     choose: bool = False
     why: dict[str, str] = field(default_factory=dict)
 

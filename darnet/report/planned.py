@@ -47,6 +47,7 @@ WORDS = {
     "target_share": ("share of patches of target scans", ""),
     "matched_share": ("share of source patches made to look like target scans", ""),
     "matched_translated": ("share of those out of translated volumes", ""),
+    "expected_background": ("share of the others with the background that places tell", ""),
     "source_share": ("share of patches of untranslated scans", ""),
     "random_tissues": ("share of those with classes at random intensities", ""),
     "appearance": ("share of patches with a random intensity curve", ""),
@@ -151,7 +152,7 @@ def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
         return name, "all"
     if key == "window" and value is None:
         return name, "all of it"
-    if key == "matched_translated" and value is None:
+    if key in ("matched_translated", "expected_background") and value is None:
         return name, "none"
     if key == "source_inverted":
         return name, "yes" if value else "no"

@@ -12,13 +12,18 @@ from darnet.augmentation import (
     Appearance,
     draw_appearance,
     draw_curve,
+    draw_near,
+    expect_curve,
     fill_unseen,
+    intensities_of_places,
     keep_order,
     match_appearance,
     measure_appearance,
+    measure_quantiles,
+    shares_of_places,
 )
 from darnet.io import CaseStore
-from darnet.plans import SegmentationPlan
+from darnet.plans import Plans, SegmentationPlan
 from darnet.training.loaders import MixedLoader, PatchLoader, Restyle
 from darnet.training.looks import looks_of
 
@@ -57,11 +62,12 @@ def matched_patches(
     plan: SegmentationPlan,
     translated: float = 0.0,
     trust: NDArray[np.float64] | None = None,
+    draw_source: DrawCurve = draw_curve,
 ) -> PatchLoader | MixedLoader | None:
     """Patches of source volumes, each in the appearance of a random target scan.
 
-    The background of a source volume gets the target's intensities in the order of `draw_curve`; in a translated volume
-    they are in the translator's order, which is nearer to the target's.
+    The background of a source volume gets the target's intensities in a drawn order; in a translated volume they are in
+    the translator's order, which is nearer to the target's.
 
     Args:
         images: Store of translated source volumes.
@@ -71,12 +77,13 @@ def matched_patches(
         plan: Patches and augmentation.
         translated: Share of the patches out of translated volumes.
         trust: (K,) chance that a class is shown as it was measured; see `looks_of_targets`.
+        draw_source: Gives the order of the background's intensities in a source volume.
 
     Returns:
         None where no target scan or no volume can be measured.
     """
     kinds: list[tuple[CaseStore, Mapping[str, Sequence[str]], DrawCurve, float]] = [
-        (labels, {case: (case,) for case in variants}, draw_curve, 1.0 - translated),
+        (labels, {case: (case,) for case in variants}, draw_source, 1.0 - translated),
         (images, variants, keep_order, translated),
     ]
     loaders, shares = [], []
@@ -89,6 +96,42 @@ def matched_patches(
     if len(loaders) < 2:
         return loaders[0] if loaders else None
     return MixedLoader(loaders, shares)
+
+
+def expected_curve(
+    plans: Plans, source: CaseStore, cases: Sequence[str], target: CaseStore
+) -> NDArray[np.float32] | None:
+    """How bright target scans are expected to show the background of source volumes, from where it lies in the body.
+
+    Args:
+        plans: The plan.
+        source: Store of source volumes and their labels.
+        cases: Those that are looked at, or as many of them as the plan allows.
+        target: Store of target scans, whose labels are not read.
+
+    Returns:
+        Ranks as of `expect_curve`; None where places tell too little.
+    """
+    names = plans.some_of(sorted(cases))
+    shares = [shares_of_places(source.image(c), source.labels(c), plans.num_classes) for c in names]
+    scans = [target.image(case) for case in plans.some_of(target.case_ids())]
+    found = [(intensities_of_places(scan), measure_quantiles(scan)) for scan in scans]
+    return expect_curve(
+        [share for share in shares if share is not None],
+        [intensities for intensities, _ in found if intensities is not None],
+        [quantiles for _, quantiles in found if quantiles is not None],
+    )
+
+
+def partly_near(curve: NDArray[np.float32] | None, share: float) -> DrawCurve:
+    """What draws a share of the curves near the one that is expected, if there is one, and the others anyhow."""
+
+    def draw(rng: np.random.Generator) -> np.ndarray:
+        if curve is not None and rng.random() < share:
+            return draw_near(rng, curve)
+        return draw_curve(rng)
+
+    return draw
 
 
 def looks_of_targets(

@@ -13,7 +13,14 @@ from torch import nn
 
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans, SegmentationPlan, SelfTrainingPlan
-from darnet.self_training.matched import as_scanned, looks_of_targets, matched_patches, target_appearances
+from darnet.self_training.matched import (
+    as_scanned,
+    expected_curve,
+    looks_of_targets,
+    matched_patches,
+    partly_near,
+    target_appearances,
+)
 from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.self_training.trust import class_trust
 from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
@@ -118,7 +125,10 @@ def _patches(
         notice(DOUBTED.format(round_number, ", ".join(names)))
     if settings.matched_share:
         looks = target_appearances(pseudo, plans.num_classes)
-        matched = matched_patches(images, labels, variants, looks, plan, settings.matched_translated or 0.0, trust)
+        share = settings.expected_background or 0.0
+        curve = expected_curve(plans, labels, list(variants), pseudo) if share else None
+        translated, draw = settings.matched_translated or 0.0, partly_near(curve, share)
+        matched = matched_patches(images, labels, variants, looks, plan, translated, trust, draw)
         if matched is None:
             notice(NOT_MATCHED.format(round_number))
     loaders = [

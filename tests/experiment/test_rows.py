@@ -90,6 +90,7 @@ def test_the_papers_method_has_no_upgrade(plans):
         ("random_tissues", {"segmentation.source_share", "segmentation.random_tissues"}),
         ("self_training", ROUNDS),
         ("matched_appearance", ROUNDS | {"self_training.matched_share"}),
+        ("expected_background", ROUNDS | {f"self_training.{n}" for n in ("matched_share", "expected_background")}),
         ("matched_translated", ROUNDS | {f"self_training.{name}" for name in MATCHED}),
     ],
 )

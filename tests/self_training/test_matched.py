@@ -8,11 +8,18 @@ import numpy as np
 import pytest
 import torch
 
-from darnet.augmentation import keep_order, measure_appearance
+from darnet.augmentation import draw_curve, keep_order, measure_appearance
 from darnet.io import CaseStore
 from darnet.plans import SegmentationPlan
 from darnet.self_training import run
-from darnet.self_training.matched import MATCHED_GAIN, looks_of_targets, matched_patches, target_appearances
+from darnet.self_training.matched import (
+    MATCHED_GAIN,
+    expected_curve,
+    looks_of_targets,
+    matched_patches,
+    partly_near,
+    target_appearances,
+)
 from darnet.training import RunOptions
 from darnet.training.loaders import MixedLoader, PatchLoader
 from tests.cases import write_case
@@ -293,3 +300,28 @@ def test_a_round_tells_which_class_it_doubts(started, target):
         step, _ = started(matched_share=share, round_number=2, notice=told.append)
         assert len(told) == 1 and "round 2: what was found of organ in target scans is little like" in told[0]
         assert not [share for part, share in parts_of(step.loader) if part.images is target and share]
+
+
+@pytest.mark.parametrize("share", [0.0, 0.6, 1.0])
+def test_a_share_of_the_backgrounds_goes_along_the_curve_that_is_expected(source, translated, target, share):
+    looks, draw = target_appearances(target, 2), partly_near(np.linspace(1, 0, 12), share)
+    patches = drawn(matched_patches(translated, source, VARIANTS, looks, PLAN, 0.0, None, draw), 100)
+    found = [
+        np.corrcoef(image.numpy()[0][BESIDE].ravel(), source.image(name)[0][BESIDE].ravel())[0, 1] < -0.8
+        for image, _, name in patches
+    ]
+    assert share - 0.15 <= np.mean(found) <= share + 0.2
+
+
+def test_without_an_expected_curve_all_are_drawn_as_ever():
+    generators = [np.random.default_rng(3) for _ in range(2)]
+    draws = partly_near(None, 0.7), draw_curve
+    one, other = ([draw(rng) for _ in range(5)] for draw, rng in zip(draws, generators, strict=True))
+    np.testing.assert_array_equal(one, other)
+
+
+def test_places_tell_a_curve_or_none(source, target, air, make_small_plans):
+    plans = dataclasses.replace(make_small_plans(), labels={"background": 0, "organ": 1})
+    curve = expected_curve(plans, source, ["a", "b"], target)
+    assert curve.max() < 0.6  # the organ is brighter
+    assert expected_curve(plans, source, ["a", "b"], air) is None
