@@ -14,7 +14,7 @@ from darnet.errors import ConfigurationError
 from darnet.imaging import Orientation, body_axes, foreground_mask, plane_across, without_padding
 from darnet.inference.checkpoints import CHOICE, SEGMENTATION
 from darnet.io import read_json, sha256_of
-from darnet.planning import contradiction, is_ct
+from darnet.planning import contradiction, is_ct, is_mr
 from darnet.plans import DomainPlan, Plans
 
 # Of the plausibility that source cases have, each among the others.
@@ -43,9 +43,10 @@ def doubtful_shapes(folder: Path, fold: str, checkpoint: Path, plans: Plans) -> 
         entry = read_json(folder / CHOICE)["folds"][fold]
         found = {_round_of(name): candidate for name, candidate in entry["candidates"].items()}
         own = max((n for n in found if found[n]["checkpoint"] == sha256_of(checkpoint)), default=-1)
-        odd = _unusual([found[n]["shapes"] for n in sorted(found) if n <= own], entry["usual"])
+        usual = {name: entry["usual"][name] for name in plans.foreground if name in entry["usual"]}
+        odd = _unusual([found[n]["shapes"] for n in sorted(found) if n <= own], usual)
         scans = len(entry["scans"])
-    except (ConfigurationError, KeyError, TypeError, AttributeError, ValueError):
+    except (ConfigurationError, KeyError, TypeError, AttributeError, ValueError, ArithmeticError):
         return None
     if not odd:
         return None
@@ -74,25 +75,28 @@ def other_planes(affine: NDArray[np.floating], orientation: Orientation, through
 
 
 def other_values(array: NDArray[Any], domain: DomainPlan) -> str | None:
-    """A sentence where the values of a scan are not of the unit of those in training.
+    """A sentence where a scan that should be CT in Hounsfield units is hardly, or one that should be MR looks like CT.
 
     Args:
         array: Voxels of the scan, with its axes in any order; every few of them are looked at.
         domain: Of the plan: whose scan it is.
     """
+    hounsfield = is_ct(domain.modality) and domain.intensity.rule == "window"
+    if not hounsfield and not is_mr(domain.modality):
+        return None
     step = max(1, round((array.size / COARSE) ** (1 / 3)))
-    coarse = without_padding(np.asarray(array[::step, ::step, ::step], np.float32))
+    coarse = np.asarray(array[::step, ::step, ::step], np.float32)
+    coarse = coarse if hounsfield else without_padding(coarse)
     body = coarse[foreground_mask(coarse)]
     if not body.size:
         return None
     lowest, median, highest = (float(value) for value in np.percentile(body, (0.5, 50, 99.5)))
-    hounsfield = is_ct(domain.modality) and domain.intensity.rule == "window"
     found = contradiction(lowest, median, highest, hounsfield)
     if found is None:
         return None
     return (
-        f"doubtful: its values within the body ({found}) are not those of the {domain.modality} scans of training; see "
-        "whether it is another kind of scan or was converted without its offset"
+        f"doubtful: its values within the body are {found}, but the model is for {domain.modality}; see whether it is "
+        "another kind of scan or was converted without its offset"
     )
 
 

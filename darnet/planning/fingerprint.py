@@ -26,6 +26,7 @@ from darnet.imaging import (
 from darnet.imaging.orientation import ANISOTROPIC_RATIO, BODY, CANONICAL_CODES, world_axis
 from darnet.io import read_json
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
+from darnet.planning.modalities import is_ct
 from darnet.planning.verify import CaseFiles, VerifiedDataset
 from darnet.workers import run_cases
 
@@ -196,7 +197,9 @@ def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> Cas
     """
     scan, labels = read_case(files, classes)
     orientation = determine_orientation(scan.affine)
-    volume = without_padding(to_canonical(scan.array, orientation))
+    volume = to_canonical(scan.array, orientation)
+    if not is_ct(files.modality):
+        volume = without_padding(volume)
     spacing = spacing_of(scan.affine, orientation)
     body = foreground_mask(volume)
     box = box_of(body)

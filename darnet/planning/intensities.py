@@ -7,7 +7,8 @@ import math
 import numpy as np
 
 from darnet.planning.fingerprint import Fingerprint
-from darnet.planning.kinds import HOUNSFIELD, has_hounsfield_units, is_ct
+from darnet.planning.kinds import HOUNSFIELD, has_hounsfield_units
+from darnet.planning.modalities import is_ct
 from darnet.plans import IntensityPlan
 
 CT_WINDOW = (-125.0, 275.0)  # HU: soft tissue

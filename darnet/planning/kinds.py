@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import re
-
 import numpy as np
 
 from darnet.planning.fingerprint import Fingerprint
+from darnet.planning.modalities import is_ct, is_mr, names_sequence
 from darnet.planning.presets import Preset
 from darnet.words import several
 
@@ -17,27 +16,6 @@ WHITE = 255.0  # of a picture
 LEAST_SPAN = 50.0  # HU between the darkest and the brightest tissue of any body
 SOFT_TISSUE = 150.0  # HU that the median of a body lies below
 SHOWN = 5  # cases listed in a sentence
-
-
-def is_ct(modality: str) -> bool:
-    """Whether a name of scans, as in `domains` of dataset.json, means computed tomography."""
-    return re.search(r"(?<![a-z])(cb|ce|ld|nc)?cta?(?![a-z])|computed", _in_words(modality)) is not None
-
-
-def is_mr(modality: str) -> bool:
-    """Whether a name of scans means magnetic resonance: by its name, or that of a sequence."""
-    named = _names_sequence(modality) or re.search(r"(?<![a-z])mri?(?![a-z])|magnetic", _in_words(modality)) is not None
-    return named and not is_ct(modality)
-
-
-def _names_sequence(modality: str) -> bool:
-    names = r"(?<![a-z])(ce|hr)?(t1|t2|flair|pd|dwi|adc|swi|bssfp|lge)|spir|dixon"
-    return re.search(names, _in_words(modality)) is not None
-
-
-def _in_words(modality: str) -> str:
-    """In small letters; a capital after small ones, as in AbdomenCT, begins a word."""
-    return re.sub("(?<=[a-z]{2})(?=[A-Z])", " ", modality).lower()
 
 
 def has_hounsfield_units(lowest: float, median: float, highest: float) -> bool:
@@ -60,10 +38,10 @@ def contradiction(lowest: float, median: float, highest: float, hounsfield: bool
         Its values and what they look like; None where nothing does.
     """
     found = f"{lowest:.5g} to {highest:.5g}, median {median:.5g}"
-    if hounsfield and not (lowest < 0 and has_hounsfield_units(lowest, median, highest)):
-        return f"{found}: hardly Hounsfield units"
-    if not hounsfield and HOUNSFIELD[0] <= lowest <= FAT and median < SOFT_TISSUE:
-        return f"{found}: as CT has"
+    if hounsfield and not (has_hounsfield_units(lowest, median, highest) and (lowest < 0 or median < SOFT_TISSUE)):
+        return f"{found}, hardly Hounsfield units"
+    if not hounsfield and HOUNSFIELD[0] <= lowest <= FAT and median < SOFT_TISSUE <= highest:
+        return f"{found}, as of CT"
     return None
 
 
@@ -103,7 +81,7 @@ def appearance_share(preset: Preset, source: str, target: str) -> tuple[float, s
         source: Modality of the source scans.
         target: Modality of the target scans.
     """
-    same_sequence = source.lower() == target.lower() and _names_sequence(source)
+    same_sequence = source.lower() == target.lower() and names_sequence(source)
     if is_mr(source) and is_mr(target) and not same_sequence:
         share, why = preset.appearance_of_sequences, "between two sequences nearly all that is bright may become dark"
     else:

@@ -16,7 +16,8 @@ from darnet.words import several
 class CaseFiles:
     """Files of one training case; `labels` is None for target cases.
 
-    `replace_non_finite` says that NaN and infinite voxels of the scan are replaced instead of refused.
+    `replace_non_finite` says that NaN and infinite voxels of the scan are replaced instead of refused; `modality` names
+    its kind of scan, and is empty where that does not matter.
     """
 
     case_id: str
@@ -24,6 +25,7 @@ class CaseFiles:
     image: Path
     labels: Path | None
     replace_non_finite: bool = False
+    modality: str = ""
 
 
 @dataclass(frozen=True)
@@ -121,13 +123,14 @@ def survey_dataset(layout: DatasetLayout, replace_non_finite: bool = False) -> S
     test = survey_folder(layout.raw / "imagesTs", ending, images=True)
     if (layout.raw / "imagesTs").exists():
         notes += [f"imagesTs: {fault.what} ({fault.where})" for fault in test.faults]
+    kinds = (info.source_modality, info.target_modality) if info else ("", "")
     both = sorted(set(images.cases) & set(labels.cases))
     sources = {path.resolve() for path in images.cases.values()}
     return Survey(
         info,
-        tuple(CaseFiles(c, "source", images.cases[c], labels.cases[c], replace_non_finite) for c in both),
+        tuple(CaseFiles(c, "source", images.cases[c], labels.cases[c], replace_non_finite, kinds[0]) for c in both),
         tuple(
-            CaseFiles(case, "target", path, None, replace_non_finite)
+            CaseFiles(case, "target", path, None, replace_non_finite, kinds[1])
             for case, path in targets.cases.items()
             if path.resolve() not in sources
         ),

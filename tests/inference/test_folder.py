@@ -182,8 +182,8 @@ def test_what_darnet_did_not_write_stays(scans, tmp_path, predictor):
 
 @pytest.mark.parametrize(
     ("modality", "rule", "shift", "words"),
-    [("MR", "percentile", -200, "as CT has"), ("CT", "window", 824, "hardly Hounsfield units"),
-     ("MR", "percentile", 0, None), ("CT", "window", -200, None)],
+    [("MR", "percentile", -80, "as of CT"), ("CT", "window", 824, "hardly Hounsfield units"),
+     ("MR", "percentile", 0, None), ("CT", "window", -200, None), ("unknown", "percentile", -80, None)],
 )  # fmt: skip
 def test_values_of_another_kind_are_told(scans, tmp_path, make_small_plans, small_scan, modality, rule, shift, words):
     low, high = (0.5, 99.5) if rule == "percentile" else (-100.0, 300.0)
@@ -197,8 +197,8 @@ def test_values_of_another_kind_are_told(scans, tmp_path, make_small_plans, smal
         assert told == []
         return
     (doubt,) = told
-    assert doubt.startswith("case odd: doubtful: its values within the body (")
-    assert f"{words}) are not those of the {modality} scans of training" in doubt
+    assert doubt.startswith("case odd: doubtful: its values within the body are ")
+    assert f"{words}, but the model is for {modality};" in doubt
 
 
 def test_planes_of_another_direction_are_told(scans, tmp_path, predictor, small_scan):

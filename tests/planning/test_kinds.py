@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from darnet.planning import CaseFingerprint, Fingerprint, doubtful_kinds, odd_values
-from darnet.planning.kinds import is_ct, is_mr
+from darnet.planning.modalities import is_ct, is_mr
 
 CT, WINDOWED_CT, OFFSET_CT = (-180, -90, 40, 200, 600), (-125, -90, 40, 200, 275), (844, 934, 1064, 1224, 1624)
 MR, SCALED_MR, BRIGHT_MR = (3, 20, 250, 700, 1200), (-2, -1, 0, 1, 3), (3, 60, 700, 1500, 2500)
@@ -64,10 +64,10 @@ def test_values_that_contradict_the_name(source, target, names, words):
 
 @pytest.mark.parametrize(
     ("values", "others", "name", "words"),
-    [(OFFSET_CT, CT, "CT", "844 to 1624, median 1064: hardly Hounsfield units"),
-     (MR, CT, "CT", "3 to 1200, median 250: hardly Hounsfield units"),
-     ((0, 0.1, 0.3, 0.7, 1), CT, "CT", "0 to 1, median 0.3: hardly Hounsfield units"),
-     (CT, MR, "T2", "-180 to 600, median 40: as CT has"),
+    [(OFFSET_CT, CT, "CT", "844 to 1624, median 1064, hardly Hounsfield units"),
+     (MR, CT, "CT", "3 to 1200, median 250, hardly Hounsfield units"),
+     ((0, 0.1, 0.3, 0.7, 1), CT, "CT", "0 to 1, median 0.3, hardly Hounsfield units"),
+     (CT, MR, "T2", "-180 to 600, median 40, as of CT"),
      (WINDOWED_CT, CT, "CT", None), (SCALED_MR, MR, "T2", None), (BRIGHT_MR, MR, "T2", None)],
 )  # fmt: skip
 def test_single_scans_of_another_kind_are_named(values, others, name, words):
