@@ -54,7 +54,8 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     """
     check_output(output)
     _check_inputs(inputs)
-    plans = Plans.read(layout.plans) if layout.plans.exists() else None
+    beside = layout.results / "plans.json"  # all that there is of a model that was trained elsewhere
+    plans = next((Plans.read(path) for path in (layout.plans, beside) if path.exists()), None)
     folder = inputs.predictions or find_predictions(layout)
     evaluation = inputs.evaluation
     if evaluation is None and folder is not None and (folder / SUMMARY).exists():

@@ -50,12 +50,15 @@ def certainty(probabilities: NDArray[np.floating]) -> float:
     Returns:
         1 where all that may be foreground is certain, 0 where all classes are alike; nan where no voxel is foreground.
     """
-    p = np.asarray(probabilities, np.float64)
-    entropy = -np.sum(p * np.log(np.maximum(p, 1e-12)), axis=0)
-    weight = 1.0 - p[0]
-    if not p.argmax(axis=0).any():
-        return math.nan
-    return 1.0 - float((entropy * weight).sum()) / (float(weight.sum()) * math.log(len(p)))
+    entropies = weights = 0.0
+    found = False
+    for plane in range(probabilities.shape[1]):  # one by one: scans may be large
+        p = np.asarray(probabilities[:, plane], np.float64)
+        weight = 1.0 - p[0]
+        entropies -= float((np.sum(p * np.log(np.maximum(p, 1e-12)), axis=0) * weight).sum())
+        weights += float(weight.sum())
+        found = found or bool(p.argmax(axis=0).any())
+    return 1.0 - entropies / (weights * math.log(len(probabilities))) if found else math.nan
 
 
 def agreement(a: NDArray[np.integer], b: NDArray[np.integer], classes: Sequence[int]) -> float:

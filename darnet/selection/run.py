@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from darnet.errors import ConfigurationError
+from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
 from darnet.inference import CHOICE, Predictor, candidates, checkpoint_of, doubtful_shapes, load_network
 from darnet.io import CaseStore, only_one, read_json, sha256_of, write_json
 from darnet.plans import Plans
@@ -63,10 +63,17 @@ def choose_round(
             unlike those of the source labels.
 
     Returns:
-        The chosen one: "segmentation", "round_1", "round_2", ...
+        The chosen one: "segmentation", "round_1", "round_2", ...; the last where memory does not suffice to compare.
     """
     paths = candidates(results, str(fold), plans)
-    chosen = _compared(plans, results, fold, paths, source, target, device, quiet, notice)
+    try:
+        chosen = _compared(plans, results, fold, paths, source, target, device, quiet, notice)
+    except (ResourceError, RuntimeError, MemoryError) as error:
+        if not (isinstance(error, ResourceError) or is_out_of_memory(error)):
+            raise
+        # What is trained can be predicted with, though nothing is known of its shapes.
+        notice(f"the networks of fold {fold} are not judged on target scans, for want of memory: look at masks closely")
+        return list(paths)[-1]
     if doubt := doubtful_shapes(results, str(fold), checkpoint_of(results, str(fold), plans), plans):
         notice(doubt)
     return chosen

@@ -15,7 +15,7 @@ from darnet import __version__
 from darnet.errors import ConfigurationError
 from darnet.inference import CHOICE, load_network
 from darnet.inference.checkpoints import checkpoint_of, choose_folds, leave_out_unfinished, segmentation_checkpoint
-from darnet.io import load_checkpoint, pack_checkpoint, read_json
+from darnet.io import load_checkpoint, pack_checkpoint, read_json, sha256_of
 from darnet.io.files import remove_left_over_folders
 from darnet.plans import Plans
 from darnet.sharing.archive import PLANS, STAGING, write_archive
@@ -120,9 +120,13 @@ def shared_choice(results: Path, hashes: Mapping[str, str]) -> dict[str, Any]:
             found = {}
             for name, values in entry["candidates"].items():
                 stage = name if name == "segmentation" else f"self_training/{name}"
-                shared = hashes.get(f"{stage}/fold_{fold}/{CHECKPOINT}", "")
+                path = f"{stage}/fold_{fold}/{CHECKPOINT}"
+                if path in hashes and values["checkpoint"] != sha256_of(results / path):
+                    break  # it was said of another network
                 numbers = {key: value for key, value in values.items() if not isinstance(value, str)}
-                found[name] = {"checkpoint": shared, **numbers}
+                found[name] = {"checkpoint": hashes.get(path, ""), **numbers}
+            if len(found) < len(entry["candidates"]):
+                continue
             scans = [f"scan {number}" for number in range(1, len(entry["scans"]) + 1)]
             folds[fold] = {"chosen": entry["chosen"], "candidates": found, "usual": entry["usual"], "scans": scans}
     return folds

@@ -5,11 +5,12 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
+import re
 import shutil
 import struct
 import warnings
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from darnet.plans import Plans
 from darnet.sharing.archive import PLANS, STAGING, Entry, check_entries, extract, refuse
 
 LONGEST_NAME = 120
+CRITERIA = ("certainty", "stability", "agreement", "plausibility", "score")  # that a choice tells of a network
 
 
 def import_model(
@@ -130,9 +132,40 @@ def _check_model(folder: Path, entries: list[Entry], archive: Path, notice: Call
         for name in checkpoints:
             load_network(folder / name, plans, notice)
         name = CHOICE
-        if any(entry.name == CHOICE for entry in entries) and not isinstance(read_json(folder / CHOICE), dict):
-            raise refuse("the model's choice of networks is no object", archive)
+        if any(entry.name == CHOICE for entry in entries) and not _is_choice(read_json(folder / CHOICE), plans):
+            raise refuse("what the model says of its networks has another form", archive)
     except DarnetError as error:
         raise ConfigurationError(
             error.what, where=f"{archive}, {name}", found=error.found, expected=error.expected, remedy=error.remedy
         ) from None
+
+
+def _is_choice(values: Any, plans: Plans) -> bool:
+    """Whether a `choice.json` has the form that darnet writes, with shares of 0 to 1 of the plan's classes alone."""
+
+    def shares(found: Any, names: Iterable[str]) -> bool:
+        known = isinstance(found, dict) and set(found) <= set(names)
+        return known and all(
+            value is None or (type(value) in (int, float) and 0 <= value <= 1) for value in found.values()
+        )
+
+    try:
+        for fold, entry in values["folds"].items():
+            names = entry["candidates"]
+            good = (
+                (fold == "all" or fold.isdigit())
+                and set(entry) == {"chosen", "candidates", "usual", "scans"}
+                and all(name == "segmentation" or re.fullmatch(r"round_\d{1,2}", name) for name in names)
+                and entry["chosen"] in names
+                and shares(entry["usual"], plans.foreground)
+                and all(re.fullmatch(r"scan \d{1,6}", scan) for scan in entry["scans"])
+            )
+            for found in names.values():
+                rest = {key: value for key, value in found.items() if key not in ("checkpoint", "shapes")}
+                good = good and bool(re.fullmatch(r"([0-9a-f]{64})?", found["checkpoint"]))
+                good = good and shares(found["shapes"], plans.foreground) and shares(rest, CRITERIA)
+            if not good:
+                return False
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+    return True

@@ -112,8 +112,7 @@ def _segmenting(plans: Plans, source: CaseStore, target: CaseStore, window_secon
     rounds, scans = plans.self_training.rounds, plans.some_of(target.case_ids())
     held_out = source.case_ids()[:: plans.segmentation.folds]
     total = (1 + rounds) * windows(source, plans.some_of(held_out)) + rounds * windows(target, scans)
-    if rounds:
-        total += 2 * (1 + rounds) * windows(target, target.case_ids()[: plans.most_compared])
+    total += 2 * (1 + rounds) * windows(target, target.case_ids()[: plans.most_compared])
     return window_seconds * total
 
 

@@ -237,6 +237,22 @@ def test_one_network_is_judged_though_there_is_no_choice(
     assert chosen_checkpoint(folder, "0", plans) == last_checkpoint(folder, "0", plans)
 
 
+@pytest.mark.parametrize("error", [MemoryError(), RuntimeError("CUDA out of memory"), RuntimeError("other")])
+def test_want_of_memory_to_compare_does_not_end_a_training(error, plans, results, stores, monkeypatch):
+    def fail(*_):
+        raise error
+
+    monkeypatch.setattr("darnet.selection.run.compare", fail)
+    said: list[str] = []
+    if "other" in str(error):
+        with pytest.raises(RuntimeError, match="other"):
+            choose_round(plans, results, 0, *stores, CPU, quiet=True, notice=said.append)
+        return
+    assert choose_round(plans, results, 0, *stores, CPU, quiet=True, notice=said.append) == "round_2"
+    assert len(said) == 1 and "for want of memory" in said[0]
+    assert not (results / CHOICE).exists()
+
+
 def test_weights_do_not_depend_on_whether_one_is_chosen(plans):
     other = dataclasses.replace(plans, self_training=dataclasses.replace(plans.self_training, choose=True))
     assert stage_hash(other, "self_training") == stage_hash(plans, "self_training")

@@ -14,6 +14,7 @@ import torch
 from darnet.cli import export_model, import_model, predict
 from darnet.io import load_checkpoint, read_json, read_meta, save_checkpoint, sha256_of, write_json
 from darnet.plans import Plans
+from darnet.sharing.archive import write_archive
 from darnet.training import stage_hash
 from tests.faults.scans import NAME, Bench, tree
 
@@ -137,6 +138,42 @@ def test_doubtful_shapes_are_told_elsewhere_too(bench, trained, cube, flags):
     assert code == 0
     assert ("doubtful: what fold 0 found in 2 target training scans" in err) == (cube == 0.3)
     assert list(read_json(other / "results" / NAME / "choice.json")["folds"]) == ["0"]  # of shared folds alone
+
+
+def test_what_was_said_of_other_networks_is_not_shared(bench, trained):
+    path = trained / "self_training/round_1/fold_0/checkpoint.safetensors"
+    tensors, meta = load_checkpoint(path)
+    save_checkpoint(path, {n: t + 1 if t.is_floating_point() else t for n, t in tensors.items()}, meta)
+    assert command(bench, export_model.main, "-m", trained, "-o", bench.root / "model.zip")[0] == 0
+    with zipfile.ZipFile(bench.root / "model.zip") as file:
+        assert "choice.json" not in file.namelist()
+
+
+@pytest.mark.parametrize("damage", ["huge", "class", "network", "scan", "words", "list"])
+def test_a_choice_of_another_form_is_refused(bench, archive, damage):
+    with zipfile.ZipFile(archive) as file:
+        files = {name: file.read(name) for name in file.namelist() if name != "model.json"}
+        about = {key: json.loads(file.read("model.json"))[key] for key in ("darnet", "dataset")}
+    values = json.loads(files["choice.json"])
+    entry = values["folds"]["0"]
+    if damage == "huge":
+        entry["usual"]["cube"] = 10**400
+    elif damage == "class":
+        entry["usual"]["\x1b[31mcube"] = 0.5
+    elif damage == "network":
+        entry["candidates"]["../x"] = entry["candidates"]["round_1"]
+    elif damage == "scan":
+        entry["scans"] = ["Meier"]
+    elif damage == "words":
+        entry["candidates"]["round_1"]["certainty"] = "good"
+    else:
+        values = []
+    files["choice.json"] = json.dumps(values).encode()
+    write_archive(bench.root / "other.zip", files.items(), about)
+    code, _, err = bench.run(import_model.main, ["-i", bench.root / "other.zip", "--root", bench.root / "other"])
+    assert code == 2
+    assert "what the model says of its networks has another form" in err
+    assert not (bench.root / "other").exists()
 
 
 @pytest.mark.parametrize("content", ["[]", "{", '{"folds": {"0": 3}}', '{"folds": {"0": {"candidates": {"a": 1}}}}'])
