@@ -17,10 +17,12 @@ TWO_MODES = 0.75  # share of the variance that lies between two modes; that of a
 NO_AIR = 0.4  # of the way from no signal to Otsu's threshold: air is darker
 TISSUE = 0.2  # of that way: tissue is brighter
 LEAST_HU = -1024.0  # what scanners write below it, about a round field of view, is no measurement
+NO_LUNG, HU_SPAN = -300.0, 50.0  # HU: below fat and noise, above air and lung; a width that scaled values have not
+CLIPPED = 0.01  # of the scan: with more voxels of the lowest value, air was clipped to it
 UNDERSHOOT = 0.1  # of the highest intensity: so far below 0 interpolation takes a scan that has no negative ones
 
 
-def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
+def foreground_mask(volume: NDArray[np.floating], hounsfield: bool = False) -> NDArray[np.bool_]:
     """Body of a scan, its dark inside not filled: the largest component, and others nearly as large (two legs).
 
     Otsu's threshold over a robust range splits bright tissue from the rest; fat in a CT window and dark tissue in MR
@@ -31,6 +33,8 @@ def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
 
     Args:
         volume: Scan (D, H, W) in any unit in which air is dark.
+        hounsfield: Whether that is known to be Hounsfield units: a scan that ends within the body and shows no air,
+            such as one of a spine, is all body then, though fat and muscle are far darker than bone.
 
     Returns:
         Mask (D, H, W): empty where the scan is constant, else never empty.
@@ -38,6 +42,8 @@ def foreground_mask(volume: NDArray[np.floating]) -> NDArray[np.bool_]:
     low, high = float(volume.min()), float(volume.max())
     if low == high:
         return np.zeros(volume.shape, dtype=np.bool_)
+    if hounsfield and NO_LUNG < low < 0 and high - low > HU_SPAN and (volume == low).mean() < CLIPPED:
+        return np.ones(volume.shape, dtype=np.bool_)
     fill = find_fill(volume)
     mask = np.asarray(volume > _threshold(volume, low, high, fill))
     if fill is not None:

@@ -87,7 +87,7 @@ def other_values(array: NDArray[Any], domain: DomainPlan) -> str | None:
     step = max(1, round((array.size / COARSE) ** (1 / 3)))
     coarse = np.asarray(array[::step, ::step, ::step], np.float32)
     coarse = coarse if hounsfield else without_padding(coarse)
-    body = coarse[foreground_mask(coarse)]
+    body = coarse[foreground_mask(coarse, hounsfield)]
     if not body.size:
         return None
     lowest, median, highest = (float(value) for value in np.percentile(body, (0.5, 50, 99.5)))

@@ -198,10 +198,10 @@ def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> Cas
     scan, labels = read_case(files, classes)
     orientation = determine_orientation(scan.affine)
     volume = to_canonical(scan.array, orientation)
-    if not is_ct(files.modality):
-        volume = without_padding(volume)
+    hounsfield = is_ct(files.modality)
+    volume = volume if hounsfield else without_padding(volume)
     spacing = spacing_of(scan.affine, orientation)
-    body = foreground_mask(volume)
+    body = foreground_mask(volume, hounsfield)
     box = box_of(body)
     case = CaseFingerprint(
         case_id=files.case_id,

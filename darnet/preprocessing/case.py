@@ -27,6 +27,7 @@ from darnet.imaging import (
     to_canonical,
     without_padding,
 )
+from darnet.planning.modalities import is_ct
 from darnet.plans import Plans
 
 BODY_MARGIN = 5.0  # mm around the body that a crop keeps in plane
@@ -84,7 +85,8 @@ def preprocess_arrays(
         volume = without_padding(volume)
     spacing = spacing_of(affine, orientation)
     turned = None if labels is None else to_canonical(labels, orientation)
-    box = find_crop(volume, spacing, turned, plan.source_depth)
+    hounsfield = is_ct(plans.domain(domain).modality) and rule.rule == "window"
+    box = find_crop(volume, spacing, turned, plan.source_depth, hounsfield)
     part = np.array(crop(volume, box), order="C")
     shape = shape_at_spacing((part.shape[0], part.shape[1], part.shape[2]), spacing, plan.spacing)
     if int(np.prod(shape, dtype=object)) > LARGEST_PLANNED:
@@ -107,6 +109,7 @@ def find_crop(
     spacing: tuple[float, float, float],
     labels: NDArray[Any] | None = None,
     depth: float | None = None,
+    hounsfield: bool = False,
 ) -> Box:
     """Box that is kept of a turned scan (D, H, W): the body, and along D at most `depth` mm about the labels.
 
@@ -115,9 +118,10 @@ def find_crop(
         spacing: mm (D, H, W).
         labels: Labels of a source scan, or None.
         depth: mm along D, or None to keep all.
+        hounsfield: As in `foreground_mask`.
     """
     d, h, w = (int(np.ceil(BODY_MARGIN / s)) for s in spacing)
-    box = box_of(foreground_mask(volume), (d, h, w))
+    box = box_of(foreground_mask(volume, hounsfield), (d, h, w))
     if labels is None or not labels.any():
         return box
     labelled = box_of(labels)

@@ -188,6 +188,17 @@ def test_scans_that_were_not_padded_stay_as_they_are(kind):
     assert without_padding(scan) is scan
 
 
+@pytest.mark.parametrize(("low", "bone", "body"), [(-1e4, 700.0, True), (-1e4, 250.0, True), (-60.0, 700.0, False)])
+def test_ct_that_ends_within_the_body_is_all_body(low, bone, body):
+    _, inside = ball(0, 1, 0)
+    rng = np.random.default_rng(0)
+    fat = np.arange(40) < 12
+    scan = np.where(inside, bone, np.where(fat, -100.0, 45.0)) + 15 * rng.standard_normal(inside.shape)
+    scan = np.maximum(scan, low).astype(np.float32)  # where it was clipped, what is darkest may be air
+    assert foreground_mask(scan, hounsfield=True).all() == body
+    assert not foreground_mask(scan / 1000, hounsfield=True).all()
+
+
 def test_large_negative_numbers_of_mr_are_not_hounsfield_units():
     scan, inside = ball(-32000, -20000, 300)
     assert (foreground_mask(scan) ^ inside).sum() < 0.02 * inside.sum()
