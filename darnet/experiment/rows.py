@@ -97,6 +97,11 @@ def _matched_translated(plans: Plans) -> Value:
     return own.matched_translated if own.matched_share else _FAST.matched_translated
 
 
+def _expected_background(plans: Plans) -> Value:
+    own = plans.self_training
+    return own.expected_background if own.matched_share else _FAST.expected_background
+
+
 def _source_share(plans: Plans) -> Value:
     """The plan's own share, but not all: a row on top of the paper's method has translated volumes too."""
     own = plans.segmentation.source_share
@@ -151,10 +156,14 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
         "+ the same, part of the patches out of translated volumes",
         merge(_MATCHED, _upgrade("self_training", matched_translated=_FAST.matched_translated)),
     ),
+    "expected_background": (
+        "+ the same, part of the backgrounds as bright as places in the body tell",
+        merge(_MATCHED, _upgrade("self_training", expected_background=_FAST.expected_background)),
+    ),
 }
 _ALL = merge(
     *(changes for _, changes in UPGRADES.values()),
-    {"self_training": {"matched_translated": _matched_translated}},
+    {"self_training": {"matched_translated": _matched_translated, "expected_background": _expected_background}},
     {"preprocessing": {"source_inverted": _source_inverted}},
     {"segmentation": {"appearance": _own_curves, "source_share": _own_source_share}},
 )
@@ -203,11 +212,6 @@ ROWS: tuple[Row, ...] = (
         "random_tissues",
         "+ patches of source volumes, half of them with every tissue at a random intensity of a target scan",
         merge(_upgrade("segmentation", random_tissues=0.5), {"segmentation": {"source_share": _source_share}}),
-    ),
-    Row(
-        "expected_background",
-        "+ self-training with matched patches, half of them with the background that places in the body tell",
-        merge(_MATCHED, _upgrade("self_training", expected_background=0.5)),
     ),
     Row(
         "inverted_source",

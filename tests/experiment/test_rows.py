@@ -27,7 +27,7 @@ ROUNDS = {"self_training.rounds", "segmentation.iterations"}
 def plans(make_small_plans):
     """A plan with all upgrades on: 1000 iterations, then two rounds of 400."""
     small = make_small_plans()
-    rounds = dataclasses.replace(small.self_training, rounds=2, iterations=400, **MATCHED)
+    rounds = dataclasses.replace(small.self_training, rounds=2, iterations=400, expected_background=0.3, **MATCHED)
     segmentation = dataclasses.replace(small.segmentation, **UPGRADED)
     return dataclasses.replace(small, segmentation=segmentation, self_training=rounds)
 
@@ -212,7 +212,8 @@ def test_keys_are_those_from_before_a_field_that_is_null(plans, monkeypatch):
     own = plans_of(row, plans)
     assert own.self_training.matched_translated is None
     found = keys_of(row, own, "data")
-    without = {k: v for k, v in dataclasses.asdict(own.self_training).items() if k not in ("why", "matched_translated")}
+    nothing = ("why", "matched_translated", "expected_background")
+    without = {k: v for k, v in dataclasses.asdict(own.self_training).items() if k not in nothing}
     of_part = shared.settings_of
     monkeypatch.setattr(shared, "settings_of", lambda part: without if part is own.self_training else of_part(part))
     assert keys_of(row, own, "data").training == found.training
