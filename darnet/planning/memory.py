@@ -10,6 +10,7 @@ from darnet.planning.topology import Shape, Stride, divisor, round_up
 # Values that a step keeps at its peak for each channel and voxel of a level: inputs of convolutions, norms, activations
 # and attention, forward and backward. Found from measured peaks, which `benchmarks/memory.py` measures again.
 VALUES_A_CHANNEL = 60.0
+VALUES_A_CLASS, FEW_CLASSES = 30.0, 5  # for each voxel; as many classes as the values above were measured with
 VALUES_A_PARAMETER = 5.0  # the weight, its gradient, two moments, a copy
 SINGLE_PRECISION = 4.0  # bytes a value
 PACKAGES_GB = 0.6  # on a CPU: Python with all that training imports, and scans in memory
@@ -28,6 +29,7 @@ def predict_memory(
     channels: Sequence[int],
     strides: Sequence[Stride],
     value_bytes: float = SINGLE_PRECISION,
+    num_classes: int = FEW_CLASSES,
 ) -> float:
     """Memory in bytes of a training step without what the imported packages need.
 
@@ -37,8 +39,10 @@ def predict_memory(
         channels: Width of each level.
         strides: Strides between the levels.
         value_bytes: Bytes of a value of the features.
+        num_classes: With background. All outputs have the full size, so many classes need more than the features.
     """
-    voxels, values = float(math.prod(patch_size) * batch_size), 0.0
+    voxels = float(math.prod(patch_size) * batch_size)
+    values = VALUES_A_CLASS * max(num_classes - FEW_CLASSES, 0) * voxels
     for width, stride in zip(channels, (*strides, (1, 1, 1)), strict=True):
         values += VALUES_A_CHANNEL * width * voxels
         voxels /= math.prod(stride)

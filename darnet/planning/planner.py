@@ -206,7 +206,7 @@ def plan_segmentation(
     """Patch, strides and length of the DAR-UNet's training, and its predicted memory in bytes."""
 
     def fits(patch: tuple[int, int, int], strides: tuple[tuple[int, int, int], ...]) -> bool:
-        memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes)
+        memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes, len(info.labels))
         small = preset.patch_voxels is None or math.prod(patch) <= preset.patch_voxels
         return memory <= MEMORY_SHARE * memory_gb * 2**30 and small
 
@@ -224,7 +224,7 @@ def plan_segmentation(
         why_length = f"{preset.segmentation_epochs} epochs of {volumes} translated volumes, {BATCH_SIZE} an iteration"
     mirrored, why_mirror = mirror_axes(fingerprint, info, preset)
     appearance, why_appearance = appearance_share(preset, info.source_modality, info.target_modality)
-    memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes)
+    memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes, len(info.labels))
     plan = SegmentationPlan(
         patch_size=patch,
         batch_size=BATCH_SIZE,

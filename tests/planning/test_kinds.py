@@ -27,7 +27,7 @@ def fingerprint_of(source, target):
     ("name", "ct"), [("CT", True), ("low-dose ct", True), ("CBCT", True), ("CTA", True), ("CECT", True), ("MR", False),
                      ("Computed tomography", True), ("OCT", False), ("T2-SPIR", False), ("ceT1", False),
                      ("abdomen", False), ("spectral", False), ("AbdomenCT", True), ("ceCT", True),
-                     ("SpectCTrial", False)],
+                     ("SpectCTrial", False), ("HRCT", True), ("MDCT", True), ("4DCT", True)],
 )  # fmt: skip
 def test_names_of_ct(name, ct):
     assert is_ct(name) == ct
@@ -37,7 +37,7 @@ def test_names_of_ct(name, ct):
     ("name", "mr"), [("MR", True), ("MRI", True), ("MR T2-SPIR", True), ("T1", True), ("ceT1", True), ("hrT2", True),
                      ("contrast-enhanced T1", True), ("bSSFP", True), ("T1ce", True), ("FLAIR", True), ("CT", False),
                      ("PET", False), ("unknown", False), ("ultrasound", False), ("CECT", False),
-                     ("AbdomenMR", True), ("headT1", True)],
+                     ("AbdomenMR", True), ("headT1", True), ("MRA", True), ("cine", True), ("PSIR", True)],
 )  # fmt: skip
 def test_names_of_mr(name, mr):
     assert is_mr(name) == mr
