@@ -5,9 +5,9 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Left and right in Latin, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish and Chinese or Japanese.
-LEFT = "left|sinist|links|gauche|izquierd|sinistr|esquerd|vänster|lew[aey]|左"
-RIGHT = "right|dext|rechts|droit|derech|destr|direit|höger|praw[aey]|右"
+# Left and right, beside English, in Latin, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish and Chinese or Japanese.
+LEFT = "sinist|links|gauche|izquierd|sinistr|esquerd|vänster|lew[aey]|左"
+RIGHT = "dext|rechts|droit|derech|destr|direit|höger|praw[aey]|右"
 # Abbreviations that tell a side only where another name is the same with the other one.
 ABBREVIATIONS = (("lh", "rh"), ("li", "re"), ("sin", "dx"), ("sn", "dx"), ("sin", "dex"), ("g", "d"), ("izq", "der"))
 
@@ -17,8 +17,8 @@ def sided_names(names: Sequence[str]) -> list[str]:
     because another name is the same but for the side (`LK` and `RK`, `rib_l1` and `rib_r1`). `L1` alone may be a
     vertebra."""
     whole = {_apart(name) for name in names}
-    swaps = [("^l", "r"), ("l$", "r"), (r"(?<![a-z])l(?![a-z])", "r")]
-    swaps += [("^r", "l"), ("r$", "l"), (r"(?<![a-z])r(?![a-z])", "l")]
+    swaps = [("left", "right"), ("^l", "r"), ("l$", "r"), (r"(?<![a-z])l(?![a-z])", "r")]
+    swaps += [("right", "left"), ("^r", "l"), ("r$", "l"), (r"(?<![a-z])r(?![a-z])", "l")]
     for pair in ABBREVIATIONS:
         swaps += [(rf"(?<![a-z]){a}(?![a-z])", b) for a, b in (pair, pair[::-1])]
 
@@ -26,8 +26,8 @@ def sided_names(names: Sequence[str]) -> list[str]:
         return any(re.sub(a, b, name) in whole - {name} for a, b in swaps)
 
     def has_word(name: str) -> bool:
-        letter = re.search(r"(?<![a-z])(l|r|lt|rt)(?![a-z0-9])", name)
-        return letter is not None or re.search(rf"{LEFT}|(?<!b){RIGHT}", name) is not None
+        english = r"(?<![a-z])((left|right)(?![a-z])|(l|r|lt|rt)(?![a-z0-9]))"
+        return re.search(f"{english}|{LEFT}|{RIGHT}", name) is not None
 
     return [name for name in names if has_word(_apart(name)) or has_twin(_apart(name))]
 
