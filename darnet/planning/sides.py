@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-# Left and right, beside English, in Latin, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish and Chinese or Japanese.
+# Left and right in Latin, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish, Chinese and Japanese.
 LEFT = "sinist|links|gauche|izquierd|sinistr|esquerd|vänster|lew[aey]|左"
 RIGHT = "dext|rechts|droit|derech|destr|direit|höger|praw[aey]|右"
 # Abbreviations that tell a side only where another name is the same with the other one.
