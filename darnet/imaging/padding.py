@@ -41,7 +41,7 @@ def without_padding(volume: NDArray[Any]) -> NDArray[Any]:
     - where it is the highest, lies in a corner and is further above the rest than the rest is wide: likewise.
 
     Args:
-        volume: Scan (D, H, W), not in Hounsfield units.
+        volume: Scan (D, H, W), such as MR, not in Hounsfield units.
 
     Returns:
         (D, H, W) of the same type; the same array where nothing was padded.

@@ -26,7 +26,7 @@ from darnet.imaging import (
 from darnet.imaging.orientation import ANISOTROPIC_RATIO, BODY, CANONICAL_CODES, world_axis
 from darnet.io import read_json
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
-from darnet.planning.modalities import is_ct
+from darnet.planning.modalities import is_ct, is_mr
 from darnet.planning.verify import CaseFiles, VerifiedDataset
 from darnet.workers import run_cases
 
@@ -199,7 +199,8 @@ def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> Cas
     orientation = determine_orientation(scan.affine)
     volume = to_canonical(scan.array, orientation)
     hounsfield = is_ct(files.modality)
-    volume = volume if hounsfield else without_padding(volume)
+    if is_mr(files.modality):
+        volume = without_padding(volume)
     spacing = spacing_of(scan.affine, orientation)
     body = foreground_mask(volume, hounsfield)
     box = box_of(body)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import nibabel as nib
@@ -64,9 +65,13 @@ def test_padding_about_a_scan_is_not_body(files):
         zeros(image, labels)
         image[:, :2] = -1000
 
-    expected, found = (fingerprint_case(files(change=change), CLASSES) for change in (zeros, padded))
+    expected, found, of_ct = (
+        fingerprint_case(dataclasses.replace(files(change=change), modality=modality), CLASSES)
+        for change, modality in ((zeros, "MR"), (padded, "MR"), (padded, "CT"))
+    )
     assert found.body_extent == expected.body_extent
     assert found.percentiles == expected.percentiles
+    assert of_ct.percentiles != expected.percentiles  # -1000 is air there, and 0 water
 
 
 def test_target_case_knows_nothing_of_labels(files):

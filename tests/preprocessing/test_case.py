@@ -139,6 +139,7 @@ def test_padding_of_a_scan_without_unit_changes_nothing(make_small_plans, scan):
     zeros, padded = image.copy(), image.copy()
     zeros[:3], padded[:3] = 0, -1000
     plans = make_small_plans((5.0, 2.0, 2.0), rule="percentile", low=0.5, high=99.5)
+    assert plans.target.modality == "MR"
     expected = preprocess_arrays(zeros, AFFINE, plans, "target")
     found = preprocess_arrays(padded, AFFINE, plans, "target")
     assert found.crop_box == expected.crop_box
