@@ -12,6 +12,7 @@ background, of a class, or of air. The c_k are those of least squares.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -49,9 +50,12 @@ def shares_of_places(image: FloatArray, labels: NDArray[np.integer], num_classes
     x, body, of_voxel = crop(image[0], box), crop(body, box), crop(labels, box)
     degree = np.interp(x, np.quantile(x[body], LEVELS), LEVELS) * (DEGREES - 1)
     outside = of_voxel == 0
-    background = [np.where(body & outside, np.maximum(1 - np.abs(degree - k), 0), 0) for k in range(DEGREES)]
-    classes = [of_voxel == k for k in range(1, num_classes)]
-    return np.stack([_on_grid(np.asarray(part, np.float32)) for part in (*background, *classes, ~body & outside)])
+    parts = chain(  # one after the other: scans may be large
+        (np.where(body & outside, np.maximum(1 - np.abs(degree - k), 0), 0) for k in range(DEGREES)),
+        (of_voxel == k for k in range(1, num_classes)),
+        (~body & outside,),
+    )
+    return np.stack([_on_grid(np.asarray(part, np.float32)) for part in parts])
 
 
 def intensities_of_places(image: FloatArray) -> FloatArray | None:
