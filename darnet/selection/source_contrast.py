@@ -16,6 +16,8 @@ from darnet.selection.contrast import LEAST_CASES, Contrasts, Volume, compare_co
 from darnet.spread import spread
 from darnet.workers import run_cases
 
+NO_HELP = "without translated patches small classes were found no better with it"
+
 MOST_CASES = {"source": 6, "target": 5}
 COARSE = 80_000  # voxels of a body's box
 
@@ -119,7 +121,10 @@ def _in_doubt(plans: Plans, preset: Preset, why: str) -> Plans:
             segmentation, source_share=1.0, why=segmentation.why | {"source_share": reason}
         ),
         self_training=dataclasses.replace(
-            rounds, matched_translated=None, why=rounds.why | {"matched_translated": reason}
+            rounds,
+            matched_translated=None,
+            expected_background=None,
+            why=rounds.why | {"matched_translated": reason, "expected_background": NO_HELP},
         ),
     )
 
