@@ -49,7 +49,7 @@ def run(args: Namespace) -> None:
         if finding.level != "good":
             say(args, f"{finding.level}: {finding.title}. {finding.found}")
     if not findings:
-        say(args, f"nothing is planned or trained yet, so no health check is done; the report is {output.absolute()}")
+        say(args, f"there is nothing yet that a health check could judge; the report is {output.absolute()}")
         return
     good = sum(finding.level == "good" for finding in findings)
     say(args, f"{good} of {len(findings)} health checks are good; the report is {output.absolute()}")

@@ -91,15 +91,9 @@ def _upgrade(part: str, **fields: Value) -> Changes:
     return {part: {name: planned(part, name, otherwise) for name, otherwise in fields.items()}}
 
 
-def _matched_translated(plans: Plans) -> Value:
+def _of_matched(name: str) -> Callable[[Plans], Value]:
     """The plan's own share where it matches patches, none included: all upgrades are then the plan itself."""
-    own = plans.self_training
-    return own.matched_translated if own.matched_share else _FAST.matched_translated
-
-
-def _expected_background(plans: Plans) -> Value:
-    own = plans.self_training
-    return own.expected_background if own.matched_share else _FAST.expected_background
+    return lambda plans: getattr(plans.self_training if plans.self_training.matched_share else _FAST, name)
 
 
 def _source_share(plans: Plans) -> Value:
@@ -157,13 +151,13 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
         merge(_MATCHED, _upgrade("self_training", matched_translated=_FAST.matched_translated)),
     ),
     "expected_background": (
-        "+ the same, part of the backgrounds as bright as places in the body tell",
+        "+ matched patches alike, part of their backgrounds as bright as places in the body tell",
         merge(_MATCHED, _upgrade("self_training", expected_background=_FAST.expected_background)),
     ),
 }
 _ALL = merge(
     *(changes for _, changes in UPGRADES.values()),
-    {"self_training": {"matched_translated": _matched_translated, "expected_background": _expected_background}},
+    {"self_training": {name: _of_matched(name) for name in ("matched_translated", "expected_background")}},
     {"preprocessing": {"source_inverted": _source_inverted}},
     {"segmentation": {"appearance": _own_curves, "source_share": _own_source_share}},
 )

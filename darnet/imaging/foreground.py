@@ -6,11 +6,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darnet.imaging.components import large_components
-from darnet.imaging.padding import find_fill
+from darnet.imaging.padding import ROBUST_PERCENTILES, SAMPLES, find_fill
 
 BINS = 256
-SAMPLES = 1_000_000
-ROBUST_PERCENTILES = (0.5, 99.5)
 BODY_PART = 0.2  # of the largest component: smaller ones are couch, wires and ghosts
 TOWARDS_BACKGROUND = 0.25  # where the threshold lies between background (0) and Otsu's threshold (1)
 TWO_MODES = 0.75  # share of the variance that lies between two modes; that of any one mode in halves is less

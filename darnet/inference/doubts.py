@@ -14,8 +14,8 @@ from darnet.errors import ConfigurationError
 from darnet.imaging import Orientation, body_axes, foreground_mask, plane_across, without_padding
 from darnet.inference.checkpoints import CHOICE, SEGMENTATION
 from darnet.io import read_json, sha256_of
-from darnet.planning import contradiction, is_ct, is_mr
-from darnet.plans import DomainPlan, Plans
+from darnet.planning import contradiction
+from darnet.plans import DomainPlan, Plans, is_mr
 
 # Of the plausibility that source cases have, each among the others.
 LEAST_OF_ONE, LEAST_OF_ALL = 0.75, 0.92  # of a class; of all classes on average
@@ -81,7 +81,7 @@ def other_values(array: NDArray[Any], domain: DomainPlan) -> str | None:
         array: Voxels of the scan, with its axes in any order; every few of them are looked at.
         domain: Of the plan: whose scan it is.
     """
-    hounsfield = is_ct(domain.modality) and domain.intensity.rule == "window"
+    hounsfield = domain.hounsfield
     if not hounsfield and not is_mr(domain.modality):
         return None
     step = max(1, round((array.size / COARSE) ** (1 / 3)))

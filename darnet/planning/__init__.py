@@ -11,7 +11,6 @@ from darnet.planning.fingerprint import (
 )
 from darnet.planning.kinds import contradiction, doubtful_kinds, odd_values
 from darnet.planning.memory import predict_memory
-from darnet.planning.modalities import is_ct, is_mr
 from darnet.planning.planes import mixed_planes
 from darnet.planning.planner import MEMORY_TARGET_GB, make_plans
 from darnet.planning.presets import PRESETS, Preset, find_preset
@@ -36,8 +35,6 @@ __all__ = [
     "format_faults",
     "hash_of_files",
     "hash_of_voxels",
-    "is_ct",
-    "is_mr",
     "make_plans",
     "make_splits",
     "mixed_planes",

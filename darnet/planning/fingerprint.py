@@ -26,8 +26,8 @@ from darnet.imaging import (
 from darnet.imaging.orientation import ANISOTROPIC_RATIO, BODY, CANONICAL_CODES, world_axis
 from darnet.io import read_json
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
-from darnet.planning.modalities import is_ct, is_mr
 from darnet.planning.verify import CaseFiles, VerifiedDataset
+from darnet.plans import is_ct, is_mr
 from darnet.workers import run_cases
 
 Triple: TypeAlias = tuple[float, float, float]

@@ -8,8 +8,7 @@ import numpy as np
 
 from darnet.planning.fingerprint import Fingerprint
 from darnet.planning.kinds import HOUNSFIELD, has_hounsfield_units
-from darnet.planning.modalities import is_ct
-from darnet.plans import IntensityPlan
+from darnet.plans import IntensityPlan, is_ct
 
 CT_WINDOW = (-125.0, 275.0)  # HU: soft tissue
 PERCENTILE_RULE = (0.5, 99.5)

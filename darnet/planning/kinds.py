@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from darnet.planning.fingerprint import Fingerprint
-from darnet.planning.modalities import is_ct, is_mr, names_sequence
 from darnet.planning.presets import Preset
+from darnet.plans import is_ct, is_mr, names_sequence
 from darnet.words import several
 
 HOUNSFIELD = (-1024.0, 3071.0)  # what scanners store
@@ -25,6 +25,10 @@ def has_hounsfield_units(lowest: float, median: float, highest: float) -> bool:
     return HOUNSFIELD[0] < median < BRIGHTEST_CT and highest - lowest >= LEAST_SPAN and not grey
 
 
+def _looks_like_ct(lowest: float, median: float, highest: float) -> bool:
+    return HOUNSFIELD[0] <= lowest <= FAT and median < SOFT_TISSUE <= highest
+
+
 def contradiction(lowest: float, median: float, highest: float, hounsfield: bool) -> str | None:
     """What speaks against the unit of a scan, such as a CT without its offset among others, or an MR in place of a CT.
 
@@ -40,7 +44,7 @@ def contradiction(lowest: float, median: float, highest: float, hounsfield: bool
     found = f"{lowest:.5g} to {highest:.5g}, median {median:.5g}"
     if hounsfield and not (has_hounsfield_units(lowest, median, highest) and (lowest < 0 or median < SOFT_TISSUE)):
         return f"{found}, hardly Hounsfield units"
-    if not hounsfield and HOUNSFIELD[0] <= lowest <= FAT and median < SOFT_TISSUE <= highest:
+    if not hounsfield and _looks_like_ct(lowest, median, highest):
         return f"{found}, as of CT"
     return None
 
@@ -120,7 +124,7 @@ def doubtful_kinds(fingerprint: Fingerprint, source: str, target: str) -> list[s
                 "and whether the scans were converted without their offset; if they show no fat, or were clipped on "
                 "purpose, go on"
             )
-        elif not is_ct(modality) and HOUNSFIELD[0] <= lowest <= FAT and median < SOFT_TISSUE:
+        elif not is_ct(modality) and _looks_like_ct(lowest, median, highest):
             doubts.append(
                 f'{found}, as CT has: if they are CT, name them CT in "domains" of dataset.json, so that they are '
                 "clipped in Hounsfield units, and plan again"

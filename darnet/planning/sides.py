@@ -6,7 +6,7 @@ import re
 from collections.abc import Sequence
 
 # Left and right in Latin, German, French, Spanish, Italian, Portuguese, Dutch, Swedish, Polish, Chinese and Japanese.
-LEFT = "sinist|links|gauche|izquierd|sinistr|esquerd|vänster|lew[aey]|左"
+LEFT = "sinist|links|gauche|izquierd|esquerd|vänster|lew[aey]|左"
 RIGHT = "dext|rechts|droit|derech|destr|direit|höger|praw[aey]|右"
 # Abbreviations that tell a side only where another name is the same with the other one.
 ABBREVIATIONS = (("lh", "rh"), ("li", "re"), ("sin", "dx"), ("sn", "dx"), ("sin", "dex"), ("g", "d"), ("izq", "der"))

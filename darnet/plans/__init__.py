@@ -1,6 +1,7 @@
 """The plan of a data set: frozen dataclasses that go to JSON and back. Planning fills them, every stage reads them."""
 
 from darnet.plans.checks import check_plans
+from darnet.plans.modalities import is_ct, is_mr, names_sequence
 from darnet.plans.parts import (
     NOTHING_IF_NULL,
     DomainPlan,
@@ -30,5 +31,8 @@ __all__ = [
     "SynthesisPlan",
     "TranslationPlan",
     "check_plans",
+    "is_ct",
+    "is_mr",
+    "names_sequence",
     "settings_of",
 ]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from darnet.plans.modalities import is_ct
+
 # Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
 NOTHING_IF_NULL = (
     "window",
@@ -50,6 +52,11 @@ class DomainPlan:
 
     modality: str
     intensity: IntensityPlan
+
+    @property
+    def hounsfield(self) -> bool:
+        """Whether its scans are CT in Hounsfield units."""
+        return is_ct(self.modality) and self.intensity.rule == "window"
 
 
 @dataclass(frozen=True)

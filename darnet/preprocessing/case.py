@@ -27,8 +27,7 @@ from darnet.imaging import (
     to_canonical,
     without_padding,
 )
-from darnet.planning.modalities import is_ct, is_mr
-from darnet.plans import Plans
+from darnet.plans import Plans, is_mr
 
 BODY_MARGIN = 5.0  # mm around the body that a crop keeps in plane
 LARGEST_PLANNED = 2**30  # voxels on the planned grid
@@ -80,14 +79,13 @@ def preprocess_arrays(
     volume = canonical_view(np.asarray(image, np.float32), orientation)  # one copy less of a large scan
     if volume.min() == volume.max():
         raise DataError("the scan is constant", found=f"all voxels are {volume.flat[0]}", remedy="export it again")
-    rule = plans.domain(domain).intensity
-    modality = plans.domain(domain).modality
-    if is_mr(modality) and rule.rule == "percentile":
+    kind = plans.domain(domain)
+    rule = kind.intensity
+    if is_mr(kind.modality) and rule.rule == "percentile":
         volume = without_padding(volume)
     spacing = spacing_of(affine, orientation)
     turned = None if labels is None else to_canonical(labels, orientation)
-    hounsfield = is_ct(modality) and rule.rule == "window"
-    box = find_crop(volume, spacing, turned, plan.source_depth, hounsfield)
+    box = find_crop(volume, spacing, turned, plan.source_depth, kind.hounsfield)
     part = np.array(crop(volume, box), order="C")
     shape = shape_at_spacing((part.shape[0], part.shape[1], part.shape[2]), spacing, plan.spacing)
     if int(np.prod(shape, dtype=object)) > LARGEST_PLANNED:

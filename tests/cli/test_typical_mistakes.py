@@ -74,4 +74,4 @@ def test_a_value_may_follow_its_flag_without_a_space(here, capsys):
 
 def test_report_of_nothing(here, capsys):
     assert run("darnet_report -d 7", here) == 0
-    assert "nothing is planned or trained yet" in capsys.readouterr().out
+    assert "there is nothing yet that a health check could judge" in capsys.readouterr().out

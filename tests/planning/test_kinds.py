@@ -7,7 +7,7 @@ import dataclasses
 import pytest
 
 from darnet.planning import CaseFingerprint, Fingerprint, doubtful_kinds, odd_values
-from darnet.planning.modalities import is_ct, is_mr
+from darnet.plans import is_ct, is_mr
 
 CT, WINDOWED_CT, OFFSET_CT = (-180, -90, 40, 200, 600), (-125, -90, 40, 200, 275), (844, 934, 1064, 1224, 1624)
 MR, SCALED_MR, BRIGHT_MR = (3, 20, 250, 700, 1200), (-2, -1, 0, 1, 3), (3, 60, 700, 1500, 2500)

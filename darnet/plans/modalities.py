@@ -4,28 +4,24 @@ from __future__ import annotations
 
 import re
 
+CT = r"(?<![a-z])(cb|ce|ld|nc|hr|md|mv|kv|de|ds|pc|4d)?cta?(?![a-z])|computed"
+MR = r"(?<![a-z])mr(i|a|cp)?(?![a-z])|magnetic"
+SEQUENCE = r"(?<![a-z])(ce|hr)?(t1|t2|flair|pd|dwi|adc|swi|b?ssfp|lge|psir|cine|tof)|spir|dixon"
+
 
 def is_ct(modality: str) -> bool:
     """Whether a name of scans, as in `domains` of dataset.json, means computed tomography."""
-    return (
-        re.search(r"(?<![a-z])(cb|ce|ld|nc|hr|md|mv|kv|de|ds|pc|4d)?cta?(?![a-z])|computed", _in_words(modality))
-        is not None
-    )
+    return re.search(CT, _in_words(modality)) is not None
 
 
 def is_mr(modality: str) -> bool:
     """Whether a name of scans means magnetic resonance: by its name, or that of a sequence."""
-    named = (
-        names_sequence(modality)
-        or re.search(r"(?<![a-z])mr(i|a|cp)?(?![a-z])|magnetic", _in_words(modality)) is not None
-    )
-    return named and not is_ct(modality)
+    return re.search(f"{MR}|{SEQUENCE}", _in_words(modality)) is not None and not is_ct(modality)
 
 
 def names_sequence(modality: str) -> bool:
     """Whether a name of scans means a sequence of magnetic resonance."""
-    names = r"(?<![a-z])(ce|hr)?(t1|t2|flair|pd|dwi|adc|swi|b?ssfp|lge|psir|cine|tof)|spir|dixon"
-    return re.search(names, _in_words(modality)) is not None
+    return re.search(SEQUENCE, _in_words(modality)) is not None
 
 
 def _in_words(modality: str) -> str:
