@@ -7,15 +7,14 @@ and vessels are black. Tumour and cochlea are found by their place and shape, or
 from __future__ import annotations
 
 from enum import IntEnum
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
+from benchmarks.drawn import Phantom
 from darnet.demo.anatomy import Canvas, FloatArray, smooth_field
-from darnet.demo.dataset import Protocol, stored_affine, to_stored
-from darnet.io import write_json, write_new_image, write_new_labels
+from darnet.demo.dataset import Protocol
 
 LABELS = {"background": 0, "tumour": 1, "cochlea": 2}
 HEAD = {name: Protocol(name, (36, 112, 112), (2.0, 1.6, 1.6), "LPS") for name in ("T1", "T2")}
@@ -154,40 +153,4 @@ def head_labels(tissue: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return label_of[tissue]
 
 
-def write_head_dataset(folder: Path, seed: int = 0, source: int = 10, target: int = 10, test: int = 6) -> None:
-    """Write a raw data set of head phantoms; the same seed gives the same voxels, and every case is another head.
-
-    Args:
-        folder: Raw folder of the data set; made where it is missing.
-        seed: Seed of everything drawn.
-        source: Number of labelled T1 scans.
-        target: Number of T2 training scans; their labels go into `labelsTr_target`, which only the supervised row of
-            `darnet_experiment` reads.
-        test: Number of labelled T2 scans for evaluation.
-    """
-    groups = (
-        ("T1", "t1", source, "imagesTr", "labelsTr"),
-        ("T2", "t2", target, "imagesTr_target", "labelsTr_target"),
-        ("T2", "t2_test", test, "imagesTs", "labelsTs"),
-    )
-    for group, (modality, name, count, images, labels) in enumerate(groups):
-        protocol = HEAD[modality]
-        for n in range(count):
-            rng = np.random.default_rng((seed, group, n))
-            tissue = draw_head(rng, protocol)
-            affine = stored_affine(protocol, rng.uniform(-40, 40, 3))
-            scan = np.rint(render_head(tissue, rng, protocol))
-            case = f"{name}_{n + 1:02d}"
-            for where in (images, labels):
-                (folder / where).mkdir(parents=True, exist_ok=True)
-            write_new_image(folder / images / f"{case}_0000.nii.gz", to_stored(scan, protocol.codes), affine)
-            write_new_labels(folder / labels / f"{case}.nii.gz", to_stored(head_labels(tissue), protocol.codes), affine)
-    values = {
-        "name": "Heads",
-        "channel_names": {"0": "intensity"},
-        "labels": LABELS,
-        "domains": {"source": "T1", "target": "T2"},
-        "numTraining": source,
-        "file_ending": ".nii.gz",
-    }
-    write_json(folder / "dataset.json", values)
+HEADS = Phantom("Heads", LABELS, (HEAD["T1"], HEAD["T2"]), draw_head, render_head, head_labels)

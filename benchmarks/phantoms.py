@@ -1,7 +1,10 @@
-"""Phantoms whose contrast is turned round from T1-weighted to T2-weighted MR, as raw data sets of darnet.
+"""Phantoms of other organs and other kinds of scans than the demo's, as raw data sets of darnet.
 
     python -m benchmarks.phantoms abdomen --root ROOT [--seed 0]    # ROOT/raw/Dataset902_AbdomenT1T2
     python -m benchmarks.phantoms head --root ROOT [--seed 0]       # ROOT/raw/Dataset901_HeadT1T2
+    python -m benchmarks.phantoms heart --root ROOT [--seed 0]      # ROOT/raw/Dataset903_HeartCT2MR
+
+From T1-weighted to T2-weighted MR nearly all that is bright becomes dark.
 
 Labels of the target's training scans lie in `labelsTr_target`, which the row `supervised` of darnet_experiment alone
 reads.
@@ -11,12 +14,15 @@ from __future__ import annotations
 
 import argparse
 import shutil
+from functools import partial
 from pathlib import Path
 
-from benchmarks.head_phantoms import write_head_dataset
+from benchmarks.drawn import write_phantoms
+from benchmarks.head_phantoms import HEADS
+from benchmarks.heart_phantoms import HEARTS
 from darnet.demo.dataset import SUPERVISED, T1, write_demo_dataset
 
-NAMES = {"head": "Dataset901_HeadT1T2", "abdomen": "Dataset902_AbdomenT1T2"}
+NAMES = {"head": "Dataset901_HeadT1T2", "abdomen": "Dataset902_AbdomenT1T2", "heart": "Dataset903_HeartCT2MR"}
 TEST_CASES = 6
 
 
@@ -36,8 +42,12 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     folder = arguments.root / "raw" / NAMES[arguments.kind]
-    write = {"head": write_head_dataset, "abdomen": write_abdomen_dataset}[arguments.kind]
-    write(folder, arguments.seed)
+    write = {
+        "head": partial(write_phantoms, phantom=HEADS),
+        "abdomen": write_abdomen_dataset,
+        "heart": partial(write_phantoms, phantom=HEARTS),
+    }
+    write[arguments.kind](folder, seed=arguments.seed)
     print(f"darnet: wrote {folder}")
 
 

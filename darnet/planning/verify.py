@@ -9,7 +9,7 @@ from darnet.errors import DarnetError, DataError, collect, raise_together
 from darnet.io import DatasetInfo, read_dataset_json
 from darnet.io.dataset_json import FILE_ENDINGS, Listing, survey_folder
 from darnet.layout import DatasetLayout
-from darnet.words import several
+from darnet.words import counted, several
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,7 @@ def survey_dataset(layout: DatasetLayout, replace_non_finite: bool = False) -> S
     faults += _domains(images, targets, layout)
     notes = []
     if len(targets.seen) < 3:
-        notes.append(f"only {len(targets.seen)} target scans: few styles can be learnt from them")
+        notes.append(f"only {counted(len(targets.seen), 'target scan')}: few styles can be learnt from them")
     test = survey_folder(layout.raw / "imagesTs", ending, images=True)
     if (layout.raw / "imagesTs").exists():
         notes += [f"imagesTs: {fault.what} ({fault.where})" for fault in test.faults]

@@ -5,7 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from benchmarks.head_phantoms import HEAD, LABELS, Tissue, draw_head, head_labels, render_head, write_head_dataset
+from benchmarks.drawn import write_phantoms
+from benchmarks.head_phantoms import HEAD, HEADS, LABELS, Tissue, draw_head, head_labels, render_head
+from benchmarks.heart_phantoms import HEART, HEARTS, draw_heart, heart_labels, render_heart
+from benchmarks.heart_phantoms import Tissue as Chest
 from benchmarks.phantoms import write_abdomen_dataset
 from darnet.demo.anatomy import Tissue as Organ
 from darnet.demo.phantom import draw_style
@@ -34,7 +37,7 @@ def test_liver_is_brighter_than_spleen_in_one_and_darker_in_the_other():
 
 
 def test_heads_are_a_data_set(tmp_path):
-    write_head_dataset(tmp_path, seed=1, source=1, target=1, test=1)
+    write_phantoms(tmp_path, HEADS, seed=1, source=1, target=1, test=1)
     info = read_dataset_json(tmp_path / "dataset.json")
     assert (info.source_modality, info.target_modality) == ("T1", "T2")
     assert (tmp_path / "imagesTr" / "t1_01_0000.nii.gz").exists()
@@ -54,3 +57,22 @@ def test_abdomens_keep_target_labels_apart(tmp_path, monkeypatch):
     assert read_dataset_json(tmp_path / "dataset.json").source_modality == "T1"
     assert [p.name for p in (tmp_path / "labelsTr_target").iterdir()] == ["mr_01.nii.gz"]
     assert not (tmp_path / "supervised").exists()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_chambers_of_the_left_side_look_alike_in_both_kinds(seed):
+    for name, protocol in HEART.items():
+        rng = np.random.default_rng(seed)
+        tissue = draw_heart(rng, protocol)
+        scan = render_heart(tissue, rng, protocol)
+        means = {t: np.median(scan[tissue == t]) for t in Chest if (tissue == t).any()}
+        blood = means[Chest.LEFT_VENTRICLE]
+        others = [means[t] for t in (Chest.LEFT_ATRIUM, Chest.ASCENDING_AORTA, Chest.AORTA)]
+        assert others == pytest.approx([blood] * 3, rel=0.5), name
+        assert blood > 1.4 * means[Chest.MYOCARDIUM] > 0, name
+        assert set(np.unique(heart_labels(tissue))) == set(HEARTS.labels.values())
+
+
+def test_ct_of_the_heart_shows_no_skin_at_the_front_of_its_field():
+    shown = {name: (draw_heart(np.random.default_rng(0), grid) == Chest.AIR).mean() for name, grid in HEART.items()}
+    assert shown["CT"] < 0.05 < 0.15 < shown["MR"]

@@ -275,7 +275,7 @@ def test_28_one_target_case(bench):
     (bench.raw / "imagesTr_target" / "t2_0000.nii.gz").unlink()
     code, out, _ = bench.plan("--verify")
     assert code == 0
-    assert "note: only 1 target scans: few styles can be learnt from them" in out
+    assert "note: only 1 target scan: few styles can be learnt from them" in out
 
 
 def test_28_fewer_styles_than_clusters(bench):
