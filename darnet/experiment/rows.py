@@ -91,9 +91,13 @@ def _upgrade(part: str, **fields: Value) -> Changes:
     return {part: {name: planned(part, name, otherwise) for name, otherwise in fields.items()}}
 
 
-def _of_matched(name: str) -> Callable[[Plans], Value]:
+def _matched_translated(plans: Plans) -> Value:
     """The plan's own share where it matches patches, none included: all upgrades are then the plan itself."""
-    return lambda plans: getattr(plans.self_training if plans.self_training.matched_share else _FAST, name)
+    return (plans.self_training if plans.self_training.matched_share else _FAST).matched_translated
+
+
+def _expected_background(plans: Plans) -> Value:
+    return plans.self_training.expected_background
 
 
 def _source_share(plans: Plans) -> Value:
@@ -152,12 +156,12 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
     ),
     "expected_background": (
         "+ matched patches alike, part of their backgrounds as bright as places in the body tell",
-        merge(_MATCHED, _upgrade("self_training", expected_background=_FAST.expected_background)),
+        merge(_MATCHED, _upgrade("self_training", expected_background=0.5)),
     ),
 }
 _ALL = merge(
     *(changes for _, changes in UPGRADES.values()),
-    {"self_training": {name: _of_matched(name) for name in ("matched_translated", "expected_background")}},
+    {"self_training": {"matched_translated": _matched_translated, "expected_background": _expected_background}},
     {"preprocessing": {"source_inverted": _source_inverted}},
     {"segmentation": {"appearance": _own_curves, "source_share": _own_source_share}},
 )

@@ -290,7 +290,6 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
         target_share=preset.target_share,
         matched_share=preset.matched_share,
         matched_translated=preset.matched_translated,
-        expected_background=preset.expected_background,
         why={
             "rounds": why,
             "iterations": f"{preset.round_length:.0%} of the segmentation's",
@@ -299,7 +298,6 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
             "round, since the network has not learnt from target scans before it",
             "matched_share": "true labels and borders in the intensities that the classes have in target scans",
             "matched_translated": "source volumes have the sharper borders, translated ones the likelier surroundings",
-            "expected_background": "over patients tissues lie alike in the body, which tells their brightness",
             "kept": "the voxels that the network is less sure of are mostly at borders and in missed organs",
         },
     )

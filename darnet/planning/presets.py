@@ -42,7 +42,6 @@ class Preset:
         target_share: Share of patches out of pseudo-labelled target scans, from the second round on.
         matched_share: Share of source patches of a round in the appearance of target scans.
         matched_translated: Share of those out of translated volumes; None for none.
-        expected_background: Share of the others whose background places in the body tell; None for none.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
         folds: Number of folds.
         scan_voxels: Voxels on the planned grid of the scans that training segments at once; None segments all.
@@ -78,7 +77,6 @@ class Preset:
     target_share: float
     matched_share: float
     matched_translated: float | None
-    expected_background: float | None
     value_bytes: float
     scan_voxels: float | None
     folds: int = 5
@@ -116,7 +114,6 @@ PRESETS = {
         target_share=0.3,
         matched_share=0.0,
         matched_translated=None,
-        expected_background=None,
         value_bytes=MIXED_PRECISION,
         scan_voxels=None,
     ),
@@ -149,7 +146,6 @@ PRESETS = {
         target_share=0.3,
         matched_share=1.0,
         matched_translated=0.5,
-        expected_background=0.5,
         value_bytes=SINGLE_PRECISION,
         scan_voxels=4e7,
     ),

@@ -16,8 +16,6 @@ from darnet.selection.contrast import LEAST_CASES, Contrasts, Volume, compare_co
 from darnet.spread import spread
 from darnet.workers import run_cases
 
-NO_HELP = "without translated patches small classes were found no better with it"
-
 MOST_CASES = {"source": 6, "target": 5}
 COARSE = 80_000  # voxels of a body's box
 
@@ -123,8 +121,7 @@ def _in_doubt(plans: Plans, preset: Preset, why: str) -> Plans:
         self_training=dataclasses.replace(
             rounds,
             matched_translated=None,
-            expected_background=None,
-            why=rounds.why | {"matched_translated": reason, "expected_background": NO_HELP},
+            why=rounds.why | {"matched_translated": reason},
         ),
     )
 

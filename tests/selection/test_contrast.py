@@ -191,7 +191,7 @@ def between_sequences(make_small_plans):
         return dataclasses.replace(
             plans,
             segmentation=dataclasses.replace(plans.segmentation, appearance=appearance, source_share=0.7),
-            self_training=dataclasses.replace(plans.self_training, matched_translated=0.5, expected_background=0.5),
+            self_training=dataclasses.replace(plans.self_training, matched_translated=0.5),
         )
 
     return plan
@@ -212,7 +212,6 @@ def test_what_follows_for_the_plan(
     changed = with_contrast(between_sequences(1.0), FAST, contrasts)
     assert changed.segmentation.source_share == source_share
     assert changed.self_training.matched_translated == matched_translated
-    assert changed.self_training.expected_background == matched_translated
     assert changed.preprocessing.source_inverted is inverted
     assert changed.segmentation.appearance == appearance
     assert why in changed.preprocessing.why["source_inverted"]
