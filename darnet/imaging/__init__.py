@@ -19,6 +19,7 @@ from darnet.imaging.orientation import (
 )
 from darnet.imaging.padding import without_padding
 from darnet.imaging.patches import pad_to, patch_box
+from darnet.imaging.places import keep_in_place
 from darnet.imaging.planes import PlaneView, cut_plane, plane_across, plane_of_most_labels, plane_views
 from darnet.imaging.resample import (
     resample_image,
@@ -52,6 +53,7 @@ __all__ = [
     "from_canonical",
     "gaussian_weights",
     "invert_contrast",
+    "keep_in_place",
     "keep_largest",
     "label_colours",
     "largest_component",

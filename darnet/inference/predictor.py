@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
-from darnet.imaging import sliding_planes
+from darnet.imaging import keep_in_place, sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
 from darnet.inference.checkpoints import checkpoint_of, choose_folds, iterations_of, leave_out_unfinished, load_network
 from darnet.inference.doubts import doubtful_shapes, other_planes, other_values
@@ -185,10 +185,11 @@ class Predictor:
         geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), case.orientation, case.crop_box)
         planes = other_planes(affine, case.orientation, self.plans.preprocessing.through_plane)
         notes = tuple(filter(None, [planes, other_values(array, self.plans.target)]))
-        largest = self.plans.inference.largest_component
+        places = self.plans.places
+        largest = tuple(label for label in self.plans.inference.largest_component if label not in places)
         if keep_probabilities:
             probabilities = self.probabilities(case.image, progress)
-            labels = labels_on_input_grid(probabilities, geometry, largest)
+            labels = keep_in_place(labels_on_input_grid(probabilities, geometry, largest), affine, places)
             return Prediction(labels, probabilities_on_input_grid(probabilities, geometry), notes)
         image = case.image
 
@@ -196,7 +197,7 @@ class Predictor:
             # Plane by plane: all probabilities at once would grow with the number of classes.
             return planes_on_input_grid(self._planes(image, way, progress), image.shape[1:], geometry, largest)
 
-        return Prediction(self._in_memory(segment, image), notes=notes)
+        return Prediction(keep_in_place(self._in_memory(segment, image), affine, places), notes=notes)
 
     def probabilities(
         self, image: NDArray[np.float32], progress: Callable[[int, int], None] | None = None

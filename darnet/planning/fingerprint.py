@@ -52,6 +52,7 @@ class CaseFingerprint:
         percentiles: `PERCENTILES` of the intensities within the body.
         class_ml: Volume of each class in ml; empty for target cases.
         class_largest: Share of each class in its largest component; classes that the case shows alone.
+        class_centre: Centre of each such class in mm towards right, anterior and superior.
         labelled_percentiles: `PERCENTILES` of the intensities of all labelled voxels.
         label_extent: mm of the box around the labels; 0 without labels.
         notes: What a user should know though it is no error.
@@ -68,6 +69,7 @@ class CaseFingerprint:
     percentiles: tuple[float, ...]
     class_ml: dict[str, float] = dataclasses.field(default_factory=dict)
     class_largest: dict[str, float] = dataclasses.field(default_factory=dict)
+    class_centre: dict[str, Triple] = dataclasses.field(default_factory=dict)
     labelled_percentiles: tuple[float, ...] = ()
     label_extent: Triple = (0.0, 0.0, 0.0)
     notes: tuple[str, ...] = ()
@@ -222,7 +224,20 @@ def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> Cas
     )
     if labels is None:
         return case
+    case = dataclasses.replace(case, class_centre=_centres(labels.array, scan.affine, classes or {}))
     return _with_labels(case, volume, to_canonical(labels.array, orientation), classes or {})
+
+
+def _centres(labels: NDArray[Any], affine: NDArray[np.float64], classes: Mapping[str, int]) -> dict[str, Triple]:
+    """Centre of each class that is there; labels (i, j, k)."""
+    found = {}
+    for name, value in classes.items():
+        mask = np.asarray(labels == value)
+        if value and mask.any():
+            others = ((1, 2), (0, 2), (0, 1))
+            at = [np.average(np.arange(n), weights=mask.sum(axis=o)) for n, o in zip(mask.shape, others, strict=True)]
+            found[name] = _triple(affine[:3, :3] @ at + affine[:3, 3])
+    return found
 
 
 def _with_labels(

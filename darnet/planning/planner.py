@@ -12,6 +12,7 @@ from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.intensities import intensity_rule
 from darnet.planning.kinds import appearance_share
 from darnet.planning.memory import largest_patch, predict_memory
+from darnet.planning.places import plan_inference
 from darnet.planning.presets import Preset
 from darnet.planning.sides import sided_names
 from darnet.planning.spacing import determine_source_depth, determine_spacing, determine_through_plane
@@ -20,7 +21,6 @@ from darnet.plans import (
     COMPARED_SHARE,
     LARGEST_COMPARISON,
     DomainPlan,
-    InferencePlan,
     Plans,
     PreprocessingPlan,
     SegmentationPlan,
@@ -31,7 +31,6 @@ from darnet.plans import (
 )
 
 ANISOTROPIC_PLANES = 1.5  # through-plane over in-plane spacing from which planes are interpolated linearly
-SINGLE_COMPONENT = 0.95
 MEMORY_TARGET_GB = 24.0
 MEMORY_SHARE = 0.9  # of the target; the rest is left to the packages and the device's own needs
 BATCH_SIZE = 2
@@ -322,25 +321,6 @@ def plan_most_scans(fingerprint: Fingerprint, preset: Preset, preprocessing: Pre
     most = max(int(preset.scan_voxels * math.prod(preprocessing.spacing) / largest), LEAST_SCANS)
     there = max(len(fingerprint.of(domain)) for domain in ("source", "target"))
     return None if most >= max(there, LARGEST_COMPARISON * COMPARED_SHARE) else most
-
-
-def plan_inference(fingerprint: Fingerprint, info: DatasetInfo) -> InferencePlan:
-    """Which labels are one piece in the source cases, so that smaller pieces are dropped from predictions."""
-    single = []
-    for name, value in info.labels.items():
-        shares = [case.class_largest[name] for case in fingerprint.of("source") if name in case.class_largest]
-        if value and shares and float(np.mean([share >= SINGLE_COMPONENT for share in shares])) >= 0.9:
-            single.append(value)
-    names = [name for name, value in info.labels.items() if value in single]
-    why = f"{', '.join(names) or 'no class'}: one piece in at least nine of ten source cases"
-    return InferencePlan(
-        largest_component=tuple(single),
-        why={
-            "largest_component": why,
-            "step_size": "as in the paper: half a patch",
-            "average": "no window counts more for being surer of itself",
-        },
-    )
 
 
 def round_to(value: float, step: int) -> int:

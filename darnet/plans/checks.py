@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -40,6 +42,18 @@ def _of_data(plans: Plans) -> list[Rule]:
             inference.largest_component,
             set(inference.largest_component) <= set(plans.foreground.values()),
             "labels of the plan, without background",
+        ),
+        (
+            "inference.places",
+            None if inference.places is None else {name: asdict(place) for name, place in inference.places.items()},
+            all(
+                name in plans.foreground
+                and place.spread >= 0
+                and place.ml > 0
+                and all(map(math.isfinite, place.offset))
+                for name, place in (inference.places or {}).items()
+            ),
+            "null, or for names of classes a spread of 0 or more and a volume above 0",
         ),
         ("seed", plans.seed, plans.seed >= 0, "0 or more"),
         ("most_scans", plans.most_scans, plans.most_scans is None or plans.most_scans > 0, "null, or 1 or more"),

@@ -16,6 +16,7 @@ NOTHING_IF_NULL = (
     "expected_background",
     "source_inverted",
     "random_tissues",
+    "places",
 )
 
 
@@ -286,16 +287,34 @@ class SelfTrainingPlan:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a class lies among the others, and how large it is.
+
+    Attributes:
+        offset: mm towards right, anterior and superior, from the mean of the centres of all classes with a place.
+        spread: mm, standard deviation between patients along an axis.
+        ml: Volume.
+    """
+
+    offset: tuple[float, float, float]
+    spread: float
+    ml: float
+
+
+@dataclass(frozen=True)
 class InferencePlan:
     """Sliding window.
 
     Attributes:
         step_size: Of the window, as a share of the patch.
         average: What overlapping windows average: "probabilities" or "logits".
-        largest_component: Labels of which only the largest connected component is kept.
+        largest_component: Labels of which only one connected component is kept: the largest, or that in its place.
+        places: Where these classes lie in source scans, by name, as `offset` in mm (right, anterior, superior),
+            `spread` in mm and volume in `ml`; null keeps the largest components.
     """
 
     step_size: float = 0.5
     average: str = "probabilities"
     largest_component: tuple[int, ...] = ()
+    places: dict[str, Place] | None = None
     why: dict[str, str] = field(default_factory=dict)

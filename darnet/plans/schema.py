@@ -16,6 +16,7 @@ from darnet.plans.parse import build
 from darnet.plans.parts import (
     DomainPlan,
     InferencePlan,
+    Place,
     PreprocessingPlan,
     SegmentationPlan,
     SelfTrainingPlan,
@@ -75,6 +76,13 @@ class Plans:
     def some_of(self, names: Sequence[str]) -> list[str]:
         """Names of scans, `most_scans` of them at most, evenly from the first to the last."""
         return list(names) if self.most_scans is None else spread(names, self.most_scans)
+
+    @property
+    def places(self) -> dict[int, Place]:
+        """Place of each label of which predictions keep one piece, as far as it is known."""
+        known = self.inference.places or {}
+        values = self.foreground
+        return {values[n]: place for n, place in known.items() if values[n] in self.inference.largest_component}
 
     @property
     def most_compared(self) -> int:

@@ -56,6 +56,7 @@ WORDS = {
     "step_size": ("step of the sliding window", "of a patch"),
     "average": ("what overlapping windows average", ""),
     "largest_component": ("classes kept in one piece", ""),
+    "places": ("piece that is kept", ""),
 }
 AXES = {"S": "from feet to head", "A": "from front to back", "R": "from left to right"}
 
@@ -158,6 +159,8 @@ def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
         return name, "yes" if value else "no"
     if key == "through_plane":
         return name, AXES.get(value, str(value))
+    if key == "places":
+        return name, "the largest" if value is None else "as large as source labels and where they lie among each other"
     if key == "largest_component":
         return name, ", ".join(n.replace("_", " ") for n, v in plans.foreground.items() if v in value) or "none"
     if key == "mirror_axes":

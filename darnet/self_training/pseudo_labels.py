@@ -115,7 +115,7 @@ def label_targets(
     cases = plans.some_of(target.case_ids())
     for case_id in track(cases, "pseudo-labels", quiet=quiet):
         record = target.record(case_id)
-        settings = f"{plan.kept} {sorted(least.items())} {dataclasses.replace(plans.inference, why={})}"
+        settings = f"{plan.kept} {sorted(least.items())} {dataclasses.replace(plans.inference, places=None, why={})}"
         made_from = f"{origin} {record.content_hash} {settings}"
         content_hash = hashlib.sha256(made_from.encode()).hexdigest()
         if store.has(case_id, content_hash):

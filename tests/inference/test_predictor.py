@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from darnet.errors import ConfigurationError, DataError, ResourceError, is_out_o
 from darnet.imaging import Orientation
 from darnet.inference import Geometry, Predictor, choose_folds, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.strategy import strategies
+from darnet.plans import Place, Plans
 
 
 class Constant:
@@ -197,3 +199,30 @@ def test_labels_return_through_crop_and_turn():
     assert kept.shape == (3, 5, 6, 4)
     np.testing.assert_array_equal(kept.argmax(0), expected)
     np.testing.assert_allclose(kept.sum(0), 1)
+
+
+def test_the_piece_in_its_place_is_kept_of_arrays_and_planes(make_small_plans, monkeypatch):
+    """Labels are cleaned on the grid of the file, in its own mm."""
+    plans = make_small_plans()
+    names = list(plans.foreground)
+    places = {name: Place((10.0 * n, 0.0, 0.0), 3.0, 5.0) for n, name in enumerate(names)}
+    for largest, expected in ((tuple(plans.foreground.values()), set(plans.foreground.values())), ((), set())):
+        own = dataclasses.replace(
+            plans, inference=dataclasses.replace(plans.inference, places=places, largest_component=largest)
+        )
+        assert set(own.places) == expected
+        assert Plans.from_json(json.loads(json.dumps(own.to_json()))) == own
+        asked = []
+        monkeypatch.setattr(
+            "darnet.inference.predictor.keep_in_place",
+            lambda labels, affine, places, asked=asked: asked.append((labels.shape, affine, places)) or labels,
+        )
+        affine = np.diag([2.0, 3.0, 4.0, 1.0])
+        predictor = Predictor(own, [Constant(1.0, *[0.0] * len(names))], "cpu")
+        for keep in (False, True):
+            predictor.predict_array(volume((20, 22, 8))[0], affine, keep)
+        for shape, given, found in asked:
+            assert shape == (20, 22, 8)
+            assert given is affine
+            assert found == own.places
+        assert len(asked) == 2

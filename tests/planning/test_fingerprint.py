@@ -107,13 +107,24 @@ def test_share_of_the_largest_component(files):
     assert fingerprint_case(files(change=split), CLASSES).class_largest["cube"] == pytest.approx(0.75)
 
 
+def test_centres_are_in_mm_of_the_body(files):
+    case_files = files()
+    image = nib.load(case_files.labels)
+    labels = np.asarray(image.dataobj)
+    centres = fingerprint_case(case_files, CLASSES).class_centre
+    assert set(centres) == {"cube", "rod"}
+    for name, centre in centres.items():
+        at = np.argwhere(labels == CLASSES[name])
+        assert centre == pytest.approx(nib.affines.apply_affine(image.affine, at).mean(axis=0))
+
+
 def test_absent_class_and_empty_labels(files):
     def clear(image, labels):
         labels[...] = 0
 
     case = fingerprint_case(files(change=clear), CLASSES)
     assert case.class_ml == {"cube": 0.0, "rod": 0.0}
-    assert case.class_largest == {}
+    assert case.class_largest == case.class_centre == {}
     assert case.label_extent == (0.0, 0.0, 0.0)
     assert case.notes == ("a: its labels show background only",)
 

@@ -12,10 +12,10 @@ from darnet.io import DatasetInfo
 from darnet.networks import build_discriminators, build_segmentation, build_translator
 from darnet.planning import PRESETS, Fingerprint, find_preset, make_plans
 from darnet.planning.intensities import intensity_rule
+from darnet.planning.places import plan_inference
 from darnet.planning.planner import (
     median_shape,
     mirror_axes,
-    plan_inference,
     plan_most_scans,
     plan_preprocessing,
     round_to,
@@ -222,6 +222,28 @@ def test_plans_never_mirror_left_to_right(fingerprint_of):
     plans = plans_of(fingerprint_of(), "paper", info)
     assert 2 not in plans.segmentation.mirror_axes
     assert 2 not in plans.translation.mirror_axes
+
+
+def test_places_are_those_of_the_cases_that_show_all_classes(case_fingerprint):
+    def case(n, at, ml=1000.0):
+        spleen = {} if at is None else {"spleen": at}
+        return case_fingerprint(
+            "source", f"s{n}", class_centre={"liver": (100.0 + n, 0.0, -20.0), **spleen},
+            class_ml={"liver": ml, "spleen": 200.0},
+        )  # fmt: skip
+
+    cases = [case(n, (10.0 + n + d, 30.0, -20.0)) for n, d in enumerate((0.0, 0.0, 0.0, 20.0))]
+    plan = plan_inference(Fingerprint((*cases, case(9, None, ml=9.0))), info_of())
+    liver, spleen = plan.places["liver"], plan.places["spleen"]
+    assert np.subtract(liver.offset, spleen.offset) == pytest.approx([90.0, -30.0, 0.0])
+    assert liver.offset == pytest.approx(np.negative(spleen.offset))
+    # Half of 0, 0, 0 and 20 mm, along one of three axes.
+    assert liver.spread == pytest.approx(np.std([0, 0, 0, 10]) / math.sqrt(3), abs=0.06)
+    assert (liver.ml, spleen.ml) == (1000.0, 200.0)
+    assert "4 source cases" in plan.why["places"]
+    assert plan_inference(Fingerprint(tuple(cases[:2])), info_of()).places is None
+    alone = DatasetInfo("Abdomen", {"background": 0, "liver": 1}, "CT", "MR", ".nii.gz", {"0": "CT"})
+    assert plan_inference(Fingerprint(tuple(cases)), alone).places is None
 
 
 @pytest.mark.parametrize(

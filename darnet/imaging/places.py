@@ -1,0 +1,94 @@
+"""Which piece of a class is the class: by its size, and by where it lies among the others."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import cc3d
+import numpy as np
+from numpy.typing import NDArray
+
+from darnet.imaging.crop import box_of, slices_of
+from darnet.plans import Place
+
+LEAST_SPREAD = 10.0  # mm: a pair of classes is never expected more exactly, since patients of both domains differ
+LEAST_VOLUME = 0.05  # of the expected volume: smaller pieces are looked at only where there is no larger one
+MOST_PIECES = 6  # of a class, the largest ones
+SWEEPS = 5  # over all classes, each time with the pieces chosen so far
+
+
+@dataclass(frozen=True)
+class _Pieces:
+    """The largest pieces of one class, from the largest on: their numbers, volumes in ml, and centres (N, 3) in mm."""
+
+    box: tuple[slice, ...]
+    components: NDArray[np.integer]
+    numbers: NDArray[np.int64]
+    volumes: NDArray[np.float64]
+    centres: NDArray[np.float64]
+
+
+def keep_in_place(
+    labels: NDArray[np.integer], affine: NDArray[np.float64], places: Mapping[int, Place]
+) -> NDArray[np.integer]:
+    """Keep one 26-connected component of some labels; the rest of each becomes background.
+
+    Of class c with pieces of volume v and centre x the one is kept for which
+
+        log min(v / v_c, 1) - 1/2 mean over o of |x - x_o - (d_c - d_o)|^2 / max(s_c^2 + s_o^2, 10^2)
+
+    is largest, v_c, d_c and s_c its `Place`, and x_o the centre of the piece that is kept of each other class o that
+    was found. The largest pieces are the first choice; then all are chosen again a few times. A single class keeps the
+    largest piece.
+
+    Args:
+        labels: Label volume, any axis order.
+        affine: (4, 4) from its indices to mm towards right, anterior and superior.
+        places: Of the labels to clean; others stay as they are.
+    """
+    found = {label: _pieces(labels, affine, label, place.ml) for label, place in places.items()}
+    pieces = {label: own for label, own in found.items() if own is not None}
+    chosen = dict.fromkeys(pieces, 0)
+    for _ in range(SWEEPS):
+        before = dict(chosen)
+        for label, own in pieces.items():
+            others = [o for o in pieces if o != label]
+            centres = [pieces[o].centres[chosen[o]] for o in others]
+            chosen[label] = int(np.argmax(_score(own, places[label], [places[o] for o in others], centres)))
+        if chosen == before:
+            break
+    cleaned = np.array(labels)
+    for label, own in pieces.items():
+        part = cleaned[own.box]
+        part[(own.components > 0) & (own.components != own.numbers[chosen[label]])] = 0
+    return cleaned
+
+
+def _score(
+    own: _Pieces, place: Place, others: Sequence[Place], centres: Sequence[NDArray[np.float64]]
+) -> NDArray[np.float64]:
+    """How well each piece (N,) fits, by its volume and its place among the pieces of other classes."""
+    score = np.log(np.minimum(own.volumes / place.ml, 1))
+    for other, centre in zip(others, centres, strict=True):
+        expected = np.subtract(place.offset, other.offset)
+        variance = max(place.spread**2 + other.spread**2, LEAST_SPREAD**2)
+        score -= 0.5 * ((own.centres - centre - expected) ** 2).sum(axis=1) / variance / len(others)
+    return np.asarray(score)
+
+
+def _pieces(labels: NDArray[np.integer], affine: NDArray[np.float64], label: int, ml: float) -> _Pieces | None:
+    mask = np.asarray(labels == label)
+    if not mask.any():
+        return None
+    box = slices_of(box_of(mask))
+    # Without a margin cc3d reserves too few numbers for single voxels at the faces of a box, and fails.
+    components = cc3d.connected_components(np.pad(mask[box], 1), connectivity=26)
+    statistics = cc3d.statistics(components, no_slice_conversion=True)
+    axes = np.asarray(affine)[:3, :3]
+    volumes = statistics["voxel_counts"][1:] * abs(np.linalg.det(axes)) / 1000
+    order = np.argsort(-volumes, kind="stable")[:MOST_PIECES]
+    order = order[volumes[order] >= min(LEAST_VOLUME * ml, volumes.max())]
+    first = np.array([part.start - 1 for part in box])
+    centres = (statistics["centroids"][1:][order] + first) @ axes.T
+    return _Pieces(box, components[1:-1, 1:-1, 1:-1], order + 1, volumes[order], centres)
