@@ -164,6 +164,8 @@ def test_48_training_on_from_another(before, run, campaign, what):
         values["segmentation"]["learning_rate"] *= 2
     else:
         values["labels"] = {f"x{name}" if value else name: value for name, value in values["labels"].items()}
+        places = values["inference"]["places"] or {}
+        values["inference"]["places"] = {f"x{name}": place for name, place in places.items()}
     path.write_text(json.dumps(values))
     contents = hashes(root)
     outcome = run(SEGMENTATION, root)
