@@ -20,10 +20,13 @@ SWEEPS = 5  # over all classes, each time with the pieces chosen so far
 
 @dataclass(frozen=True)
 class _Pieces:
-    """The largest pieces of one class, from the largest on: their numbers, volumes in ml, and centres (N, 3) in mm."""
+    """The largest pieces of one class, from the largest on: their numbers, volumes in ml, and centres (N, 3) in mm.
+
+    `count` is the number of all pieces.
+    """
 
     box: tuple[slice, ...]
-    components: NDArray[np.integer]
+    count: int
     numbers: NDArray[np.int64]
     volumes: NDArray[np.float64]
     centres: NDArray[np.float64]
@@ -60,8 +63,11 @@ def keep_in_place(
             break
     cleaned = np.array(labels)
     for label, own in pieces.items():
-        part = cleaned[own.box]
-        part[(own.components > 0) & (own.components != own.numbers[chosen[label]])] = 0
+        if own.count > 1:
+            # Made again rather than held: those of many classes would take more memory than the scan.
+            part = cleaned[own.box]
+            components = _components(part == label)
+            part[(components > 0) & (components != own.numbers[chosen[label]])] = 0
     return cleaned
 
 
@@ -82,13 +88,19 @@ def _pieces(labels: NDArray[np.integer], affine: NDArray[np.float64], label: int
     if not mask.any():
         return None
     box = slices_of(box_of(mask))
-    # Without a margin cc3d reserves too few numbers for single voxels at the faces of a box, and fails.
-    components = cc3d.connected_components(np.pad(mask[box], 1), connectivity=26)
-    statistics = cc3d.statistics(components, no_slice_conversion=True)
+    statistics = cc3d.statistics(_components(mask[box]), no_slice_conversion=True)
     axes = np.asarray(affine)[:3, :3]
     volumes = statistics["voxel_counts"][1:] * abs(np.linalg.det(axes)) / 1000
     order = np.argsort(-volumes, kind="stable")[:MOST_PIECES]
     order = order[volumes[order] >= min(LEAST_VOLUME * ml, volumes.max())]
-    first = np.array([part.start - 1 for part in box])
+    first = np.array([part.start for part in box])
     centres = (statistics["centroids"][1:][order] + first) @ axes.T
-    return _Pieces(box, components[1:-1, 1:-1, 1:-1], order + 1, volumes[order], centres)
+    return _Pieces(box, len(volumes), order + 1, volumes[order], centres)
+
+
+def _components(mask: NDArray[np.bool_]) -> NDArray[np.integer]:
+    # Without a margin cc3d reserves too few numbers for single voxels at the faces of a box, and fails. It numbers
+    # pieces in the order of memory, which must be the same each time.
+    margin = np.pad(np.ascontiguousarray(mask), 1)
+    components: NDArray[np.integer] = cc3d.connected_components(margin, connectivity=26)
+    return np.ascontiguousarray(components[1:-1, 1:-1, 1:-1])
