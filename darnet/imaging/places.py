@@ -9,6 +9,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
+from darnet.imaging.components import numbered_components
 from darnet.imaging.crop import box_of, slices_of
 from darnet.plans import Place
 
@@ -66,7 +67,7 @@ def keep_in_place(
         if own.count > 1:
             # Made again rather than held: those of many classes would take more memory than the scan.
             part = cleaned[own.box]
-            components = _components(part == label)
+            components, _ = numbered_components(part == label, 26)
             part[(components > 0) & (components != own.numbers[chosen[label]])] = 0
     return cleaned
 
@@ -88,19 +89,12 @@ def _pieces(labels: NDArray[np.integer], affine: NDArray[np.float64], label: int
     if not mask.any():
         return None
     box = slices_of(box_of(mask))
-    statistics = cc3d.statistics(_components(mask[box]), no_slice_conversion=True)
+    components, counts = numbered_components(mask[box], 26)
+    centroids = cc3d.statistics(np.ascontiguousarray(components), no_slice_conversion=True)["centroids"][1:]
     axes = np.asarray(affine)[:3, :3]
-    volumes = statistics["voxel_counts"][1:] * abs(np.linalg.det(axes)) / 1000
+    volumes = counts * abs(np.linalg.det(axes)) / 1000
     order = np.argsort(-volumes, kind="stable")[:MOST_PIECES]
     order = order[volumes[order] >= min(LEAST_VOLUME * ml, volumes.max())]
     first = np.array([part.start for part in box])
-    centres = (statistics["centroids"][1:][order] + first) @ axes.T
+    centres = (centroids[order] + first) @ axes.T
     return _Pieces(box, len(volumes), order + 1, volumes[order], centres)
-
-
-def _components(mask: NDArray[np.bool_]) -> NDArray[np.integer]:
-    # Without a margin cc3d reserves too few numbers for single voxels at the faces of a box, and fails. It numbers
-    # pieces in the order of memory, which must be the same each time.
-    margin = np.pad(np.ascontiguousarray(mask), 1)
-    components: NDArray[np.integer] = cc3d.connected_components(margin, connectivity=26)
-    return np.ascontiguousarray(components[1:-1, 1:-1, 1:-1])
