@@ -146,8 +146,9 @@ def render_heart(tissue: NDArray[np.uint8], rng: np.random.Generator, protocol: 
 def heart_labels(tissue: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """Labels (`LABELS`) of a tissue map."""
     label_of = np.zeros(len(Tissue), np.uint8)
-    for name in ("myocardium", "left_atrium", "left_ventricle", "ascending_aorta"):
-        label_of[Tissue[name.upper()]] = LABELS[name]
+    for name, value in LABELS.items():
+        if value:
+            label_of[Tissue[name.upper()]] = value
     return label_of[tissue]
 
 

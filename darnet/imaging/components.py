@@ -24,7 +24,7 @@ def largest_component(
         connectivity: Neighbours of a voxel.
         weights: (D, H, W) how much a voxel counts; None counts all alike.
     """
-    components, sizes = numbered_components(mask, connectivity)
+    components, sizes, _ = numbered_components(mask, connectivity)
     if sizes.size == 0:
         return np.zeros(mask.shape, dtype=np.bool_)
     counts = sizes if weights is None else np.bincount(components.ravel(), weights.ravel())[1:]
@@ -39,7 +39,7 @@ def large_components(mask: NDArray[np.bool_], share: float, connectivity: Connec
         share: 0 keeps all, 1 the largest alone.
         connectivity: Neighbours of a voxel.
     """
-    components, sizes = numbered_components(mask, connectivity)
+    components, sizes, _ = numbered_components(mask, connectivity)
     if sizes.size == 0:
         return np.zeros(mask.shape, dtype=np.bool_)
     kept = np.concatenate(([False], sizes >= share * sizes.max()))
@@ -50,7 +50,7 @@ def largest_fraction(mask: NDArray[np.bool_]) -> float:
     """Share of a mask's voxels that its largest 26-connected component holds; 0 where the mask is empty."""
     if not mask.any():
         return 0.0
-    _, sizes = numbered_components(mask[slices_of(box_of(mask))], 26)
+    _, sizes, _ = numbered_components(mask[slices_of(box_of(mask))], 26)
     return float(sizes.max() / sizes.sum())
 
 
@@ -58,7 +58,7 @@ def count_components(mask: NDArray[np.bool_]) -> int:
     """Number of a mask's 26-connected components."""
     if not mask.any():
         return 0
-    _, sizes = numbered_components(mask[slices_of(box_of(mask))], 26)
+    _, sizes, _ = numbered_components(mask[slices_of(box_of(mask))], 26)
     return len(sizes)
 
 
@@ -86,11 +86,16 @@ def keep_largest(
 
 def numbered_components(
     mask: NDArray[np.bool_], connectivity: Connectivity
-) -> tuple[NDArray[np.integer], NDArray[np.int64]]:
-    """Numbered components (1, 2, ...; 0 outside) of a mask (D, H, W), and the voxel count of each."""
+) -> tuple[NDArray[np.integer], NDArray[np.int64], NDArray[np.float64]]:
+    """Connected components of a mask (D, H, W).
+
+    Returns:
+        Their numbers (D, H, W), from 1 on, 0 outside; the voxels (N,) and the mean index (N, 3) of each.
+    """
     # Without a margin cc3d reserves too few numbers for single voxels at the faces of a box, and fails. It numbers
     # components in the order of memory, which must be the same each time.
     margin = np.pad(np.ascontiguousarray(mask), 1)
     components = cc3d.connected_components(margin, connectivity=connectivity)
-    counts = cc3d.statistics(components, no_slice_conversion=True)["voxel_counts"][1:]
-    return components[1:-1, 1:-1, 1:-1], np.asarray(counts, np.int64)
+    statistics = cc3d.statistics(components, no_slice_conversion=True)
+    counts = np.asarray(statistics["voxel_counts"][1:], np.int64)
+    return components[1:-1, 1:-1, 1:-1], counts, np.asarray(statistics["centroids"][1:], np.float64) - 1

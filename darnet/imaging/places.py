@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
@@ -21,13 +20,8 @@ SWEEPS = 5  # over all classes, each time with the pieces chosen so far
 
 @dataclass(frozen=True)
 class _Pieces:
-    """The largest pieces of one class, from the largest on: their numbers, volumes in ml, and centres (N, 3) in mm.
+    """The largest pieces of one class, from the largest on: their numbers, volumes in ml, and centres (N, 3) in mm."""
 
-    `count` is the number of all pieces.
-    """
-
-    box: tuple[slice, ...]
-    count: int
     numbers: NDArray[np.int64]
     volumes: NDArray[np.float64]
     centres: NDArray[np.float64]
@@ -51,8 +45,13 @@ def keep_in_place(
         affine: (4, 4) from its indices to mm towards right, anterior and superior.
         places: Of the labels to clean; others stay as they are.
     """
-    found = {label: _pieces(labels, affine, label, place.ml) for label, place in places.items()}
-    pieces = {label: own for label, own in found.items() if own is not None}
+    cleaned, pieces = np.array(labels), {}
+    for label, place in places.items():
+        box, components, own = _pieces(labels == label, affine, place.ml)
+        if len(own.numbers) > 0:
+            pieces[label] = own
+        if len(own.numbers) == 1:
+            _drop_others(cleaned[box], components, own.numbers[0])
     chosen = dict.fromkeys(pieces, 0)
     for _ in range(SWEEPS):
         before = dict(chosen)
@@ -62,14 +61,16 @@ def keep_in_place(
             chosen[label] = int(np.argmax(_score(own, places[label], [places[o] for o in others], centres)))
         if chosen == before:
             break
-    cleaned = np.array(labels)
     for label, own in pieces.items():
-        if own.count > 1:
+        if len(own.numbers) > 1:
             # Made again rather than held: those of many classes would take more memory than the scan.
-            part = cleaned[own.box]
-            components, _ = numbered_components(part == label, 26)
-            part[(components > 0) & (components != own.numbers[chosen[label]])] = 0
+            box, components, _ = _pieces(labels == label, affine, places[label].ml)
+            _drop_others(cleaned[box], components, own.numbers[chosen[label]])
     return cleaned
+
+
+def _drop_others(labels: NDArray[np.integer], components: NDArray[np.integer], kept: int) -> None:
+    labels[(components > 0) & (components != kept)] = 0
 
 
 def _score(
@@ -84,17 +85,15 @@ def _score(
     return np.asarray(score)
 
 
-def _pieces(labels: NDArray[np.integer], affine: NDArray[np.float64], label: int, ml: float) -> _Pieces | None:
-    mask = np.asarray(labels == label)
-    if not mask.any():
-        return None
-    box = slices_of(box_of(mask))
-    components, counts = numbered_components(mask[box], 26)
-    centroids = cc3d.statistics(np.ascontiguousarray(components), no_slice_conversion=True)["centroids"][1:]
+def _pieces(
+    mask: NDArray[np.bool_], affine: NDArray[np.float64], ml: float
+) -> tuple[tuple[slice, ...], NDArray[np.integer], _Pieces]:
+    """Box of a class, all components within it, and the largest ones of them; none of an empty mask."""
+    box = slices_of(box_of(mask)) if mask.any() else (slice(0, 0),) * 3
+    components, counts, centroids = numbered_components(mask[box], 26)
     axes = np.asarray(affine)[:3, :3]
     volumes = counts * abs(np.linalg.det(axes)) / 1000
     order = np.argsort(-volumes, kind="stable")[:MOST_PIECES]
-    order = order[volumes[order] >= min(LEAST_VOLUME * ml, volumes.max())]
-    first = np.array([part.start for part in box])
-    centres = (centroids[order] + first) @ axes.T
-    return _Pieces(box, len(volumes), order + 1, volumes[order], centres)
+    order = order[volumes[order] >= min(LEAST_VOLUME * ml, volumes.max(initial=0))]
+    centres = (centroids[order] + np.array([part.start for part in box])) @ axes.T
+    return box, components, _Pieces(order + 1, volumes[order], centres)
