@@ -185,8 +185,7 @@ class Predictor:
         geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), case.orientation, case.crop_box)
         planes = other_planes(affine, case.orientation, self.plans.preprocessing.through_plane)
         notes = tuple(filter(None, [planes, other_values(array, self.plans.target)]))
-        places = self.plans.places
-        largest = tuple(label for label in self.plans.inference.largest_component if label not in places)
+        places, largest = self.plans.places, self.plans.kept_largest
         if keep_probabilities:
             probabilities = self.probabilities(case.image, progress)
             labels = keep_in_place(labels_on_input_grid(probabilities, geometry, largest), affine, places)

@@ -9,6 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from darnet.errors import ConfigurationError, DataError
 from darnet.io.files import read_json, write_json
 
@@ -59,6 +62,16 @@ class CaseRecord:
     class_locations: dict[str, list[list[int]]] = dataclasses.field(default_factory=dict)
     foreground_box: Box | None = None
     array_hashes: dict[str, str] = dataclasses.field(default_factory=dict, compare=False)
+
+    @property
+    def stored_affine(self) -> NDArray[np.float64]:
+        """(4, 4) from stored voxels (d, h, w) to mm in R, A, S, the middle of the stored part at 0."""
+        columns = np.asarray(self.affine)[:3, :3][:, self.axes]
+        signs = np.where(self.flips, -1, 1)
+        affine = np.eye(4)
+        affine[:3, :3] = columns * signs * np.divide(self.cropped_shape, self.shape)
+        affine[:3, 3] = -affine[:3, :3] @ ((np.array(self.shape) - 1) / 2)
+        return affine
 
     def to_json(self) -> dict[str, Any]:
         """Plain values; `from_json` gives an equal record back."""

@@ -85,6 +85,11 @@ class Plans:
         return {values[n]: place for n, place in known.items() if values[n] in self.inference.largest_component}
 
     @property
+    def kept_largest(self) -> tuple[int, ...]:
+        """Labels of which the largest piece is kept: those of one piece whose place is not known."""
+        return tuple(label for label in self.inference.largest_component if label not in self.places)
+
+    @property
     def most_compared(self) -> int:
         """Target scans that rounds of self-training are compared on at most."""
         most = LARGEST_COMPARISON if self.most_scans is None else self.most_scans // COMPARED_SHARE

@@ -10,10 +10,10 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.imaging import AIR, keep_largest
+from darnet.imaging import AIR, keep_in_place, keep_largest
 from darnet.inference import Predictor
 from darnet.io import CaseStore
-from darnet.plans import Plans
+from darnet.plans import Place, Plans
 from darnet.preprocessing import locate_classes
 from darnet.progress import track
 
@@ -28,6 +28,8 @@ def choose_voxels(
     single: Sequence[int] = (),
     least: Mapping[int, int] | None = None,
     body: NDArray[np.bool_] | None = None,
+    places: Mapping[int, Place] | None = None,
+    affine: NDArray[np.float64] | None = None,
 ) -> NDArray[np.uint8]:
     """Labels of the voxels that a network is surest of (class-balanced self-training, Zou et al. 2018).
 
@@ -41,6 +43,8 @@ def choose_voxels(
         single: Labels that are one piece; the others, of smaller summed probability, are not known.
         least: Voxels that a label must have to be believed; where it has fewer they are not known.
         body: (D, H, W) where the body is; None for everywhere.
+        places: Of labels that are one piece and lie there: all but the piece that fits best is not known.
+        affine: (4, 4) from (d, h, w) to mm in R, A, S, which places need.
 
     Returns:
         (D, H, W) labels, `UNKNOWN` where the network is less sure.
@@ -53,8 +57,10 @@ def choose_voxels(
         unknown += _forget(labels, certainty, label, round((1.0 - kept) * int((predicted == label).sum())))
     background = predicted == 0 if body is None else (predicted == 0) & body
     _forget(labels, certainty, 0, min(unknown, int(background.sum()) // 2))
-    dropped = keep_largest(predicted, single, certainty) != predicted
-    labels[dropped] = UNKNOWN
+    likely: NDArray[np.integer] = keep_largest(predicted, single, certainty)
+    if places and affine is not None:
+        likely = keep_in_place(likely, affine, places)
+    labels[likely != predicted] = UNKNOWN
     for label, count in (least or {}).items():
         own = labels == label
         if own.sum() < count:
@@ -115,14 +121,15 @@ def label_targets(
     cases = plans.some_of(target.case_ids())
     for case_id in track(cases, "pseudo-labels", quiet=quiet):
         record = target.record(case_id)
-        settings = f"{plan.kept} {sorted(least.items())} {dataclasses.replace(plans.inference, places=None, why={})}"
+        settings = f"{plan.kept} {sorted(least.items())} {dataclasses.replace(plans.inference, why={})}"
         made_from = f"{origin} {record.content_hash} {settings}"
         content_hash = hashlib.sha256(made_from.encode()).hexdigest()
         if store.has(case_id, content_hash):
             continue
         image = target.image(case_id)
         body = image[0] > AIR
-        labels = choose_voxels(teacher.probabilities(image), plan.kept, plans.inference.largest_component, least, body)
+        probabilities, affine = teacher.probabilities(image), record.stored_affine
+        labels = choose_voxels(probabilities, plan.kept, plans.kept_largest, least, body, plans.places, affine)
         voxels, locations = locate_classes(labels, plans.foreground)
         made = dataclasses.replace(
             record, content_hash=content_hash, has_labels=True, class_voxels=voxels, class_locations=locations

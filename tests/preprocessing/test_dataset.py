@@ -10,7 +10,7 @@ from darnet.errors import DataError
 from darnet.io import CaseStore
 from darnet.layout import DatasetLayout
 from darnet.planning import hash_of_files, verify_dataset
-from darnet.preprocessing import case_hash, preprocess_dataset, thin_classes
+from darnet.preprocessing import case_hash, make_record, preprocess_arrays, preprocess_dataset, thin_classes
 from darnet.preprocessing.dataset import LOCATIONS_A_CLASS, locate_classes
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
@@ -230,3 +230,30 @@ def test_locations_are_limited_and_the_same_each_time():
     assert {p[0] for p in locations["organ"]} == {1, 2}
     assert locate_classes(labels, classes)[1] == locations
     assert locate_classes(None, classes) == ({}, {})
+
+
+@pytest.mark.parametrize("columns", [(0, 1, 2), (2, 0, 1), (1, 2, 0)])
+@pytest.mark.parametrize("degrees", [0.0, 20.0])
+def test_the_stored_grid_knows_directions_and_distances(make_small_plans, columns, degrees):
+    """Two cubes are as far apart, and in the same direction, by the stored grid as by the file's own affine."""
+    turn, cosine, sine = np.eye(3), np.cos(np.radians(degrees)), np.sin(np.radians(degrees))
+    turn[:2, :2] = [[cosine, -sine], [sine, cosine]]
+    affine = np.eye(4)
+    affine[:3, :3] = (turn @ np.diag([-1.5, 2.0, 4.0]))[:, columns]
+    affine[:3, 3] = 17.0, -40.0, 9.0
+    shape = tuple((40, 36, 20)[axis] for axis in columns)
+    image, labels = np.full(shape, -1000.0, np.float32), np.zeros(shape, np.uint8)
+    image[3:-3, 3:-3, 3:-3] = 50.0
+    image[4:8, 4:8, 4:8] = 150.0
+    labels[4:8, 4:8, 4:8] = 1
+    labels[10:14, 12:16, 11:15] = 2
+    plans = make_small_plans((2.0, 1.0, 0.75))
+    case = preprocess_arrays(image, affine, plans, "source", labels)
+    stored = make_record("a", "hash", shape, affine, case, plans).stored_affine
+
+    def apart(volume, to_mm):
+        centres = [to_mm[:3, :3] @ np.argwhere(volume == n).mean(axis=0) for n in (1, 2)]
+        return centres[1] - centres[0]
+
+    np.testing.assert_allclose(apart(case.labels, stored), apart(labels, affine), atol=1e-6)
+    np.testing.assert_allclose(stored @ [*((np.array(case.labels.shape) - 1) / 2), 1], [0, 0, 0, 1], atol=1e-9)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from darnet.errors import ConfigurationError
 from darnet.inference import Predictor
 from darnet.io import CaseRecord, CaseStore
-from darnet.plans import SelfTrainingPlan
+from darnet.plans import Place, SelfTrainingPlan
 from darnet.self_training import UNKNOWN, choose_voxels, label_targets, missing_classes
 from darnet.self_training.pseudo_labels import fewest_voxels
 
@@ -102,6 +102,23 @@ def test_smaller_pieces_of_what_is_one_piece_are_not_known():
     single = choose_voxels(probabilities, 1.0, single=(1,))[0, 0]
     assert single.tolist() == [0, 1, 1, 1, 0, UNKNOWN, 0, 2, 0]
     assert choose_voxels(probabilities, 1.0)[0, 0, 5] == 1
+
+
+def test_of_what_is_one_piece_the_one_in_its_place_is_known():
+    """The largest and surest piece of class 1 lies on the wrong side of class 2."""
+    probabilities = np.zeros((3, 1, 1, 40), np.float32)
+    probabilities[1, ..., 1:12] = 0.9
+    probabilities[2, ..., 20:26] = 0.8
+    probabilities[1, ..., 30:36] = 0.7
+    probabilities[0] = 1 - probabilities[1:].sum(0)
+    # W runs to the left: class 1 is expected 100 mm further left than class 2.
+    affine = np.diag([-10.0, 1.0, 1.0, 1.0])[:, [2, 1, 0, 3]]
+    places = {1: Place((-50.0, 0.0, 0.0), 10.0, 0.06), 2: Place((50.0, 0.0, 0.0), 10.0, 0.06)}
+    labels = choose_voxels(probabilities, 1.0, places=places, affine=affine)[0, 0]
+    assert (labels[1:12] == UNKNOWN).all()
+    assert (labels[30:36] == 1).all()
+    assert (labels[20:26] == 2).all()
+    assert (choose_voxels(probabilities, 1.0, single=(1,))[0, 0, 1:12] == 1).all()
 
 
 class Halves:
