@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import math
 
-import numpy as np
-
 from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
+from darnet.planning.fields import largest_body, median_shape, shared_extent
 from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.intensities import intensity_rule
 from darnet.planning.kinds import appearance_share
@@ -62,7 +61,7 @@ def make_plans(
     """
     fingerprint = fingerprint.turned(determine_through_plane(fingerprint)[0])
     preprocessing = plan_preprocessing(fingerprint, preset)
-    shape = median_shape(fingerprint, preprocessing)
+    shape = median_shape(fingerprint, preprocessing, shared_extent(fingerprint)[0])
     segmentation, memory = plan_segmentation(fingerprint, info, preset, preprocessing.spacing, shape, memory_gb)
     if memory > memory_gb * 2**30:
         raise ConfigurationError(
@@ -117,16 +116,6 @@ def plan_preprocessing(fingerprint: Fingerprint, preset: Preset) -> Preprocessin
     )
 
 
-def median_shape(fingerprint: Fingerprint, plan: PreprocessingPlan) -> tuple[int, int, int]:
-    """Voxels (D, H, W) that the median body of the larger domain has on the planned grid; D of the smaller one."""
-    extents = np.array([fingerprint.median(d, "body_extent") for d in ("source", "target")])
-    extents[:, 0] = [fingerprint.median(d, "field_of_view")[0] for d in ("source", "target")]
-    extents[0, 0] = min(extents[0, 0], plan.source_depth or math.inf)
-    extent = (extents[:, 0].min(), extents[:, 1].max(), extents[:, 2].max())
-    d, h, w = (max(round(e / s), 1) for e, s in zip(extent, plan.spacing, strict=True))
-    return d, h, w
-
-
 def mirror_axes(fingerprint: Fingerprint, info: DatasetInfo, preset: Preset) -> tuple[tuple[int, ...], str]:
     """Axes of (D, H, W) along which patches are mirrored: never one that swaps left and right labels."""
     if not preset.mirror:
@@ -143,13 +132,11 @@ def plan_translation(
     fingerprint: Fingerprint, info: DatasetInfo, preset: Preset, preprocessing: PreprocessingPlan
 ) -> TranslationPlan:
     """Slice size, discriminators and length of the translator's training."""
-    spacing = preprocessing.spacing
-    planes = []
-    for domain in ("source", "target"):
-        extent = fingerprint.median(domain, "body_extent")
-        planes.append((extent[1] / spacing[1], extent[2] / spacing[2]))
-    size, why_size = determine_slice_size(planes)
-    window, why_window = determine_window(size, preset.translation_plane)
+    spacing = preprocessing.spacing[1:]
+    body, (shared, why_shared) = largest_body(fingerprint), shared_extent(fingerprint)
+    size, why_size = determine_slice_size((body[0] / spacing[0], body[1] / spacing[1]))
+    field = (shared[0] / spacing[0], shared[1] / spacing[1]) if why_shared else None
+    window, why_window = determine_window(size, preset.translation_plane, field)
     layers, scales, content_layers, why_maps = determine_discriminator(
         window or size, preset.discriminator_layers, preset.discriminator_scales
     )

@@ -7,6 +7,7 @@ from collections import Counter
 
 import numpy as np
 
+from darnet.planning.fields import shared_extent
 from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.presets import Preset
 
@@ -24,15 +25,16 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
     """Spacing (D, H, W) in mm for both domains and its reason.
 
     The geometric mean of the two domains' medians, the same along both in-plane axes. A preset with a limit of pixels
-    makes planes coarser until the body fits, and planes no thinner than twice the in-plane spacing, unless the
-    smallest class would get too small.
+    makes planes coarser until the body fits, or as much of it as both domains show, and planes no thinner than twice
+    the in-plane spacing, unless the smallest class would get too small.
     """
     source, target = fingerprint.median("source", "spacing"), fingerprint.median("target", "spacing")
     plane = math.sqrt(math.sqrt(source[1] * source[2]) * math.sqrt(target[1] * target[2]))
     through = math.sqrt(source[0] * target[0])
     why = f"geometric mean of the medians: source {_text(source)}, target {_text(target)} mm (through plane, in plane)"
     if preset.plane_pixels is not None:
-        extent = max(max(fingerprint.median(d, "body_extent")[1:]) for d in ("source", "target"))
+        (height, width), narrow = shared_extent(fingerprint)
+        extent = max(height, width)
         coarse = max(plane, extent / preset.plane_pixels)
         smallest = _smallest_class(fingerprint)
         voxel = smallest * 1000 / LEAST_CLASS_VOXELS  # mm3, of planes that are two pixels thick or as thick as they are
@@ -40,7 +42,8 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
         limited = max(plane, min(coarse, fine_enough))
         if coarse > plane:
             why += "; made coarser" if limited > plane else "; not made coarser"
-            why += f" so that the body of {extent:.0f} mm fills about {preset.plane_pixels} pixels"
+            shown = f"{extent:.0f} mm of the body ({narrow})" if narrow else f"the body of {extent:.0f} mm"
+            why += f" so that {shown} fills about {preset.plane_pixels} pixels"
         least = f"{LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
         if plane**2 * through > voxel:
             why += f"; the smallest class ({smallest:.2g} ml) has less than {LEAST_CLASS_VOXELS} voxels even so"

@@ -54,31 +54,41 @@ def round_up(size: int, multiple: int) -> int:
     return -(-size // multiple) * multiple
 
 
-def determine_slice_size(planes: Sequence[tuple[float, float]]) -> tuple[tuple[int, int], str]:
+def determine_slice_size(body: tuple[float, float]) -> tuple[tuple[int, int], str]:
     """Size (H, W) of the translator's slices, which covers the median body of both domains.
 
     Args:
-        planes: Median in-plane extent in pixels of each domain.
+        body: Pixels (H, W) of the larger domain's.
     """
-    size = [
-        max(round_up(math.ceil(max(p[axis] for p in planes)), SLICE_MULTIPLE), 2 * SLICE_MULTIPLE) for axis in (0, 1)
-    ]
-    return (size[0], size[1]), "covers the median body of both domains; larger slices are cut about their centre"
+    why = "covers the median body of both domains; larger slices are cut about their centre"
+    return (_slice_side(body[0]), _slice_side(body[1])), why
 
 
-def determine_window(slice_size: tuple[int, int], limit: int | None) -> tuple[tuple[int, int] | None, str]:
+def _slice_side(pixels: float) -> int:
+    return max(round_up(math.ceil(pixels), SLICE_MULTIPLE), 2 * SLICE_MULTIPLE)
+
+
+def determine_window(
+    slice_size: tuple[int, int], limit: int | None, field: tuple[float, float] | None = None
+) -> tuple[tuple[int, int] | None, str]:
     """Size (H, W) of the windows of slices that the translator learns from, or None for whole slices.
 
     Args:
         slice_size: Pixels of a slice.
         limit: Most pixels along an axis, or None.
+        field: Pixels (H, W) that both domains show, where one shows far less of the body than the other.
     """
-    if limit is None:
-        return None, "whole slices, as in the paper"
-    if max(slice_size) <= limit:
-        return None, "whole slices are small enough"
-    window = (min(slice_size[0], limit), min(slice_size[1], limit))
-    return window, f"at most {limit} pixels along an axis, so that a CPU sees many of them in its time"
+    most = slice_size if field is None else (_slice_side(field[0]), _slice_side(field[1]))
+    shown = (min(slice_size[0], most[0]), min(slice_size[1], most[1]))
+    window = shown if limit is None else (min(shown[0], limit), min(shown[1], limit))
+    if window == slice_size:
+        return None, "whole slices, as in the paper" if limit is None else "whole slices are small enough"
+    reasons = []
+    if any(w == s < n for w, s, n in zip(window, shown, slice_size, strict=True)):
+        reasons.append("as much as both domains show: one of them ends within the body")
+    if window != shown:
+        reasons.append(f"at most {limit} pixels along an axis, so that a CPU sees many of them in its time")
+    return window, "; ".join(reasons)
 
 
 def determine_discriminator(slice_size: tuple[int, int], layers: int, scales: int) -> tuple[int, int, int, str]:

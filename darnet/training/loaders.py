@@ -141,7 +141,7 @@ class SliceLoader:
         picks = rng.integers(len(self.table), size=self.plan.batch_size)
         cases, indices = ([column[i] for i in picks] for column in (self.table.cases, self.table.indices))
         transform = sample_slice_transform(rng, self.plan, len(picks))
-        corners = self._corners(rng, len(picks))
+        corners = self._corners(rng, cases)
         images = self._cut(apply_slice_transform(self._load(load_slice, cases, indices)[:, None], transform), corners)
         labels = neighbours = None
         if self.labels:
@@ -153,12 +153,14 @@ class SliceLoader:
             neighbours = self._cut(apply_slice_transform(whole, transform), corners)
         return SliceBatch(images, tuple(cases), labels, neighbours)
 
-    def _corners(self, rng: np.random.Generator, n: int) -> np.ndarray:
-        """First row and column (N, 2) of the window of each slice."""
+    def _corners(self, rng: np.random.Generator, cases: Sequence[str]) -> np.ndarray:
+        """First row and column (N, 2) of the window of each slice: where the slice is not padded, as far as it can."""
         if self.plan.window is None:
-            return np.zeros((n, 2), np.int64)
-        room = np.subtract(self.plan.slice_size, self.plan.window)
-        return rng.integers(room + 1, size=(n, 2))
+            return np.zeros((len(cases), 2), np.int64)
+        size, window = np.array(self.plan.slice_size), np.array(self.plan.window)
+        shown = np.minimum([self.store.record(case).shape[1:] for case in cases], size)
+        first: np.ndarray = (size - np.maximum(shown, window)) // 2
+        return first + rng.integers(np.maximum(shown - window, 0) + 1)  # type: ignore[no-any-return]
 
     def _cut(self, slices: Tensor, corners: np.ndarray) -> Tensor:
         """The window of each slice (N, ..., H, W)."""

@@ -14,7 +14,6 @@ from darnet.planning import PRESETS, Fingerprint, find_preset, make_plans
 from darnet.planning.intensities import intensity_rule
 from darnet.planning.places import plan_inference
 from darnet.planning.planner import (
-    median_shape,
     mirror_axes,
     plan_most_scans,
     plan_preprocessing,
@@ -203,11 +202,11 @@ def test_isotropic_scans_are_planned_as_they_will_be_turned(fingerprint_of):
     plans = plans_of(fingerprint_of(trunk, coronal), "fast")
     assert plans.preprocessing.through_plane == "A"
     assert plans.preprocessing.source_depth == 240.0  # of the 300 mm from front to back
-    assert median_shape(fingerprint_of(trunk, coronal).turned("A"), plans.preprocessing)[1] == round(
-        600.0 / plans.preprocessing.spacing[1]
-    )
-    size = plans.translation.slice_size
-    assert size[0] > size[1]
+    # Of 600 mm target scans show 380.
+    assert plans.preprocessing.spacing[1] == 5.0
+    size, window = plans.translation.slice_size, plans.translation.window
+    assert size == (128, 96)
+    assert window == (80, 96)
 
 
 def test_one_scan_with_left_to_right_elsewhere_is_enough(case_fingerprint):
@@ -281,11 +280,26 @@ def test_planes_of_anisotropic_scans_are_interpolated_linearly(fingerprint_of, s
     assert plan_preprocessing(fingerprint, PRESETS["paper"]).anisotropic is expected
 
 
-def test_median_shape_counts_the_cropped_source(fingerprint_of):
-    fingerprint = fingerprint_of({"extent": (600.0, 100.0, 100.0)}, {"extent": (200.0, 300.0, 200.0)})
-    plan = plan_preprocessing(fingerprint, PRESETS["paper"])
-    assert plan.source_depth == 200.0
-    assert median_shape(fingerprint, plan) == (50, 300, 200)
+def test_a_field_within_the_body_bounds_patches_and_windows_of_either_preset(fingerprint_of):
+    heart = {"spacing": (2.0, 1.0, 1.0), "extent": (140.0, 150.0, 160.0)}
+    chest = {"spacing": (8.0, 1.0, 1.0), "extent": (160.0, 250.0, 340.0)}
+    for preset in ("fast", "paper"):
+        plans = plans_of(fingerprint_of(heart, chest), preset)
+        _, height, width = plans.preprocessing.spacing
+        size, window = plans.translation.slice_size, plans.translation.window
+        assert size[0] * height >= 250
+        assert size[1] * width >= 340
+        assert 150 <= window[0] * height <= 150 + 16 * height
+        assert 160 <= window[1] * width <= 160 + 16 * width
+        assert "both domains show" in plans.translation.why["window"]
+        # A patch is rounded up to what its strides divide.
+        _, high, wide = plans.segmentation.patch_size
+        assert high * height <= 150 + 16 * height
+        assert wide * width <= 160 + 16 * width
+    assert (
+        "source scans after 150 mm along H"
+        in plans_of(fingerprint_of(heart, chest), "fast").preprocessing.why["spacing"]
+    )
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.0, 50), (74.0, 50), (76.0, 100), (1000.0, 1000)])

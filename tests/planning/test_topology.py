@@ -82,9 +82,9 @@ def test_round_up(size, multiple, expected):
 @pytest.mark.parametrize(
     ("planes", "expected"),
     [
-        ([(100.0, 90.0), (80.0, 120.5)], (112, 128)),
-        ([(16.0, 16.0), (3.0, 3.0)], (32, 32)),
-        ([(256.0, 256.1), (1.0, 1.0)], (256, 272)),
+        ((100.0, 120.5), (112, 128)),
+        ((16.0, 3.0), (32, 32)),
+        ((256.0, 256.1), (256, 272)),
     ],
 )
 def test_slice_size(planes, expected):
@@ -94,18 +94,28 @@ def test_slice_size(planes, expected):
 
 
 @pytest.mark.parametrize(
-    ("size", "limit", "expected"),
+    ("size", "limit", "field", "expected", "reason"),
     [
-        ((272, 224), None, None),
-        ((96, 80), 96, None),
-        ((112, 80), 96, (96, 80)),
-        ((272, 224), 96, (96, 96)),
+        ((272, 224), None, None, None, "as in the paper"),
+        ((96, 80), 96, None, None, "small enough"),
+        ((112, 80), 96, None, (96, 80), "at most 96 pixels along an axis, so"),
+        ((272, 224), 96, None, (96, 96), "at most 96 pixels along an axis, so"),
+        # A domain that ends within the body.
+        ((112, 144), 96, (80.0, 79.2), (80, 80), "as much as both domains show: one of them ends within the body"),
+        ((112, 144), None, (80.5, 144.0), (96, 144), "as much as both domains show: one of them ends within the body"),
+        ((96, 80), 96, (50.0, 80.0), (64, 80), "as much as both domains show: one of them ends within the body"),
+        ((272, 224), 96, (200.0, 224.0), (96, 96), "at most 96 pixels along an axis, so"),
+        ((272, 224), 96, (80.0, 224.0), (80, 96), "ends within the body; at most 96 pixels along an axis, so"),
+        ((96, 80), 96, (95.0, 80.0), None, "small enough"),
+        ((272, 224), None, (20.0, 1.0), (32, 32), "ends within the body"),
     ],
 )
-def test_window(size, limit, expected):
-    window, why = determine_window(size, limit)
+def test_window(size, limit, field, expected, reason):
+    window, why = determine_window(size, limit, field)
     assert window == expected
-    assert why
+    assert reason in why
+    assert ("within the body" in why) == ("within the body" in reason)
+    assert ("at most" in why) == ("at most" in reason)
 
 
 @pytest.mark.parametrize("size", [(32, 32), (32, 160), (48, 48), (64, 112), (96, 80), (128, 128), (272, 256)])

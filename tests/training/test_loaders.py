@@ -191,7 +191,34 @@ def test_windows_are_parts_of_slices_with_their_labels_and_neighbours(store):
             assert places
             corners.update(places)
     assert {y for y, _ in corners} == set(range(9))
-    assert {x for _, x in corners} >= {0, 20}
+    # The slice has 24 columns, with four of padding on both sides.
+    assert {x for _, x in corners} == set(range(4, 17))
+
+
+@pytest.mark.parametrize(
+    ("size", "window", "first", "last"),
+    [
+        # Slices are 20 x 24: padded to 28 x 32, cut to 16 x 16, and padded in one axis alone.
+        ((28, 32), (8, 12), (4, 4), (16, 16)),
+        ((16, 16), (8, 12), (0, 0), (8, 4)),
+        ((28, 24), (24, 12), (2, 0), (2, 12)),
+        # A window that is larger than what a slice shows has it in the middle.
+        ((40, 40), (32, 28), (4, 6), (4, 6)),
+    ],
+)
+def test_windows_are_drawn_where_slices_are_not_padded(tmp_path, size, window, first, last):
+    store = CaseStore(tmp_path / "store")
+    write_case(store, "a", (np.arange(480) / 480).reshape(1, 1, 20, 24), np.zeros((1, 20, 24), np.uint8))
+    plan = dataclasses.replace(STILL_SLICES, slice_size=size, window=window, batch_size=50)
+    loader = SliceLoader(store, SliceTable(("a",), (0,)), plan)
+    whole = torch.from_numpy(load_slice(store, "a", 0, size))
+    parts = whole.unfold(0, window[0], 1).unfold(1, window[1], 1)
+    corners = []
+    for seed in range(20):
+        for image in loader.batch(np.random.default_rng(seed)).images[:, 0]:
+            corners += torch.nonzero((parts - image).abs().amax(dim=(2, 3)) < 1e-5).tolist()
+    assert tuple(np.min(corners, axis=0)) == first
+    assert tuple(np.max(corners, axis=0)) == last
 
 
 def test_whole_slices_and_windows_show_the_same_slices(store):
