@@ -44,16 +44,23 @@ def sample_slice_transform(rng: np.random.Generator, plan: TranslationPlan, n: i
     )
 
 
-def apply_slice_transform(slices: Tensor, transform: SliceTransform) -> Tensor:
-    """Resample slices (N, 1, H, W) linearly; what comes from outside is background (-1)."""
+def apply_slice_transform(slices: Tensor, transform: SliceTransform, mirrored: bool = False) -> Tensor:
+    """Resample slices (N, 1, H, W) linearly; what comes from outside is background (-1), or `mirrored` at the edges."""
     # Zero padding of the image shifted by +1 pads with background.
-    return F.grid_sample(slices - BACKGROUND, _grid(slices, transform), align_corners=False) + BACKGROUND
+    grid, outside = _grid(slices, transform), _outside(mirrored)
+    return F.grid_sample(slices - BACKGROUND, grid, padding_mode=outside, align_corners=False) + BACKGROUND
 
 
-def apply_slice_transform_to_labels(labels: Tensor, transform: SliceTransform) -> Tensor:
+def apply_slice_transform_to_labels(labels: Tensor, transform: SliceTransform, mirrored: bool = False) -> Tensor:
     """Move integer labels (N, H, W) as `apply_slice_transform` moves their slices, each pixel to the nearest."""
     values = labels[:, None].float()
-    return F.grid_sample(values, _grid(values, transform), mode="nearest", align_corners=False)[:, 0].to(labels.dtype)
+    grid, outside = _grid(values, transform), _outside(mirrored)
+    moved = F.grid_sample(values, grid, mode="nearest", padding_mode=outside, align_corners=False)
+    return moved[:, 0].to(labels.dtype)
+
+
+def _outside(mirrored: bool) -> str:
+    return "reflection" if mirrored else "zeros"
 
 
 def _grid(slices: Tensor, transform: SliceTransform) -> Tensor:

@@ -32,16 +32,17 @@ def shared_extent(fingerprint: Fingerprint) -> tuple[tuple[float, float], str]:
     Returns:
         The extent and its reason, which is empty where all of the body is meant.
     """
-    extent, reasons = list(largest_body(fingerprint)), []
+    extent = list(largest_body(fingerprint))
+    ends: dict[str, list[str]] = {}
     for axis, name in ((1, "H"), (2, "W")):
         bodies = {domain: fingerprint.median(domain, "body_extent")[axis] for domain in DOMAINS}
         narrow = min(bodies, key=lambda domain: bodies[domain])
         field = fingerprint.median(narrow, "field_of_view")[axis]
         if bodies[narrow] >= FILLED * field and bodies[narrow] < NARROW * max(bodies.values()):
             extent[axis - 1] = bodies[narrow]
-            reasons.append(f"{narrow} scans after {field:.0f} mm along {name}")
-    why = f"within the body end {' and '.join(reasons)}" if reasons else ""
-    return (extent[0], extent[1]), why
+            ends.setdefault(narrow, []).append(f"{field:.0f} mm along {name}")
+    told = [f"{domain} scans end after {' and '.join(fields)}" for domain, fields in ends.items()]
+    return (extent[0], extent[1]), f"{', '.join(told)}, within the body" if told else ""
 
 
 def median_shape(fingerprint: Fingerprint, plan: PreprocessingPlan, plane: tuple[float, float]) -> tuple[int, int, int]:

@@ -7,7 +7,7 @@ import math
 from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
 from darnet.planning.fields import largest_body, median_shape, shared_extent
-from darnet.planning.fingerprint import Fingerprint, Triple
+from darnet.planning.fingerprint import Fingerprint
 from darnet.planning.intensities import intensity_rule
 from darnet.planning.kinds import appearance_share
 from darnet.planning.memory import largest_patch, predict_memory
@@ -61,8 +61,7 @@ def make_plans(
     """
     fingerprint = fingerprint.turned(determine_through_plane(fingerprint)[0])
     preprocessing = plan_preprocessing(fingerprint, preset)
-    shape = median_shape(fingerprint, preprocessing, shared_extent(fingerprint)[0])
-    segmentation, memory = plan_segmentation(fingerprint, info, preset, preprocessing.spacing, shape, memory_gb)
+    segmentation, memory = plan_segmentation(fingerprint, info, preset, preprocessing, memory_gb)
     if memory > memory_gb * 2**30:
         raise ConfigurationError(
             "even the smallest patch does not fit the memory",
@@ -133,10 +132,10 @@ def plan_translation(
 ) -> TranslationPlan:
     """Slice size, discriminators and length of the translator's training."""
     spacing = preprocessing.spacing[1:]
-    body, (shared, why_shared) = largest_body(fingerprint), shared_extent(fingerprint)
+    body, (shared, _) = largest_body(fingerprint), shared_extent(fingerprint)
     size, why_size = determine_slice_size((body[0] / spacing[0], body[1] / spacing[1]))
-    field = (shared[0] / spacing[0], shared[1] / spacing[1]) if why_shared else None
-    window, why_window = determine_window(size, preset.translation_plane, field)
+    narrow = [n / s if n < whole else None for n, s, whole in zip(shared, spacing, body, strict=True)]
+    window, why_window = determine_window(size, preset.translation_plane, (narrow[0], narrow[1]))
     layers, scales, content_layers, why_maps = determine_discriminator(
         window or size, preset.discriminator_layers, preset.discriminator_scales
     )
@@ -147,7 +146,8 @@ def plan_translation(
         why_length = f"{preset.translation_pixels:.2g} pixels in all, for a CPU: the summary tells the time"
     else:
         iterations = max(round(preset.translation_epochs * slices / TRANSLATION_BATCH), 100)
-        why_length = f"{preset.translation_epochs} epochs of {slices} source slices, {TRANSLATION_BATCH} an iteration"
+        seen = f"{slices} source slices" + (", a window of each" if window else "")
+        why_length = f"{preset.translation_epochs} epochs of {seen}, {TRANSLATION_BATCH} an iteration"
     mirrored, why_mirror = mirror_axes(fingerprint, info, preset)
     return TranslationPlan(
         slice_size=size,
@@ -185,11 +185,12 @@ def plan_segmentation(
     fingerprint: Fingerprint,
     info: DatasetInfo,
     preset: Preset,
-    spacing: Triple,
-    shape: tuple[int, int, int],
+    preprocessing: PreprocessingPlan,
     memory_gb: float = MEMORY_TARGET_GB,
 ) -> tuple[SegmentationPlan, float]:
     """Patch, strides and length of the DAR-UNet's training, and its predicted memory in bytes."""
+    shared, narrow = shared_extent(fingerprint)
+    shape, spacing = median_shape(fingerprint, preprocessing, shared), preprocessing.spacing
 
     def fits(patch: tuple[int, int, int], strides: tuple[tuple[int, int, int], ...]) -> bool:
         memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes, len(info.labels))
@@ -227,7 +228,8 @@ def plan_segmentation(
         why={
             "patch_size": f"the largest within {memory_gb:g} GB (predicted: {memory / 2**30:.2g} GB)"
             + (f" and {preset.patch_voxels} voxels" if preset.patch_voxels else "")
-            + f", for volumes of about {shape[0]} x {shape[1]} x {shape[2]}",
+            + f", for volumes of about {shape[0]} x {shape[1]} x {shape[2]}"
+            + (f": {narrow}" if narrow else ""),
             "strides": determine_strides(spacing, patch[0])[1],
             "channels": f"preset {preset.name}",
             "batch_size": "the paper's; memory that is left makes the patch larger",

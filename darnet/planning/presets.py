@@ -18,7 +18,8 @@ class Preset:
         translator_width: Width of the translator's first layer.
         discriminator_scales: Most scales of the image discriminators.
         discriminator_layers: Most layers of each.
-        plane_pixels: Pixels that the body fills along its longer in-plane axis; None keeps the data's own.
+        plane_pixels: Pixels that the body, or as much of it as both domains show, fills along its longer in-plane axis;
+            None keeps the data's own.
         patch_voxels: Most voxels of a patch; None leaves it to the memory.
         patch_plane: Most pixels of a patch along an in-plane axis.
         translation_plane: Most pixels along an axis of what the translator learns from at once; None has no limit.

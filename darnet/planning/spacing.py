@@ -7,7 +7,7 @@ from collections import Counter
 
 import numpy as np
 
-from darnet.planning.fields import shared_extent
+from darnet.planning.fields import largest_body, shared_extent
 from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.presets import Preset
 
@@ -42,8 +42,9 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
         limited = max(plane, min(coarse, fine_enough))
         if coarse > plane:
             why += "; made coarser" if limited > plane else "; not made coarser"
-            shown = f"{extent:.0f} mm of the body ({narrow})" if narrow else f"the body of {extent:.0f} mm"
-            why += f" so that {shown} fills about {preset.plane_pixels} pixels"
+            bounded = extent < max(largest_body(fingerprint))
+            shown = f"{extent:.0f} mm of the body" if bounded else f"the body of {extent:.0f} mm"
+            why += f" so that {shown} fills about {preset.plane_pixels} pixels" + (f": {narrow}" if bounded else "")
         least = f"{LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
         if plane**2 * through > voxel:
             why += f"; the smallest class ({smallest:.2g} ml) has less than {LEAST_CLASS_VOXELS} voxels even so"

@@ -12,6 +12,8 @@ LEVELS = 4
 LEAST_PLANES = 4  # a stack of planes is never halved below this
 LEAST_MAP = 4  # nor does a map of a discriminator get smaller
 SLICE_MULTIPLE = 16
+LEAST_SIDE = 2 * SLICE_MULTIPLE
+WINDOW_MULTIPLE = 8  # of a window about as large as a field of view: as much of it as possible, without padding
 CONTENT_DOWNSAMPLING = 4
 
 
@@ -65,27 +67,31 @@ def determine_slice_size(body: tuple[float, float]) -> tuple[tuple[int, int], st
 
 
 def _slice_side(pixels: float) -> int:
-    return max(round_up(math.ceil(pixels), SLICE_MULTIPLE), 2 * SLICE_MULTIPLE)
+    return max(round_up(math.ceil(pixels), SLICE_MULTIPLE), LEAST_SIDE)
 
 
 def determine_window(
-    slice_size: tuple[int, int], limit: int | None, field: tuple[float, float] | None = None
+    slice_size: tuple[int, int], limit: int | None, narrow: tuple[float | None, float | None] = (None, None)
 ) -> tuple[tuple[int, int] | None, str]:
     """Size (H, W) of the windows of slices that the translator learns from, or None for whole slices.
 
     Args:
         slice_size: Pixels of a slice.
         limit: Most pixels along an axis, or None.
-        field: Pixels (H, W) that both domains show, where one shows far less of the body than the other.
+        narrow: Pixels (H, W) that both domains show, to which windows are rounded down; None along an axis where one
+            shows hardly more of the body than the other.
     """
-    most = slice_size if field is None else (_slice_side(field[0]), _slice_side(field[1]))
-    shown = (min(slice_size[0], most[0]), min(slice_size[1], most[1]))
+    h, w = (
+        n if field is None else min(n, max(int(field) // WINDOW_MULTIPLE * WINDOW_MULTIPLE, LEAST_SIDE))
+        for n, field in zip(slice_size, narrow, strict=True)
+    )
+    shown = (h, w)
     window = shown if limit is None else (min(shown[0], limit), min(shown[1], limit))
     if window == slice_size:
         return None, "whole slices, as in the paper" if limit is None else "whole slices are small enough"
     reasons = []
     if any(w == s < n for w, s, n in zip(window, shown, slice_size, strict=True)):
-        reasons.append("as much as both domains show: one of them ends within the body")
+        reasons.append("as much as both domains show, where scans of one end within the body")
     if window != shown:
         reasons.append(f"at most {limit} pixels along an axis, so that a CPU sees many of them in its time")
     return window, "; ".join(reasons)

@@ -6,7 +6,10 @@ import re
 
 CT = r"(?<![a-z])(cb|ce|ld|nc|hr|md|mv|kv|de|ds|pc|4d)?cta?(?![a-z])|computed"
 MR = r"(?<![a-z])mr(i|a|cp)?(?![a-z])|magnetic"
-SEQUENCE = r"(?<![a-z])(ce|hr)?(t1|t2|flair|pd|dwi|adc|swi|b?ssfp|lge|psir|cine|tof)|spir|dixon"
+SEQUENCE = (
+    r"(?<![a-z])(ce|hr)?(t1|t2|flair|dwi|adc|swi|b?ssfp|lge|psir|cine|tof|stir|spair|mprage)|spir|dixon"
+    r"|(?<![a-z])(pd(w|fs)?|vibe|haste|fisp|gre|qsm|dce|asl)(?![a-z])"
+)
 
 
 def is_ct(modality: str) -> bool:

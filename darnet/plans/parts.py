@@ -90,8 +90,8 @@ class TranslationPlan:
 
     Attributes:
         slice_size: Pixels (H, W) that slices are cut or padded to.
-        window: Pixels (H, W) of the random window of each slice that an iteration learns from; null learns from whole
-            slices. Translation itself is of whole slices.
+        window: Pixels (H, W) of the random window of each slice that an iteration learns from, mirrored at its edges
+            where it is turned and moved; null learns from whole slices. Translation itself is of whole slices.
         width: Channels at full size in encoders and decoder; deeper layers have up to four times as many.
         method: "disentangled" (content and style) or "entangled" (CycleGAN: one translation of each source volume).
         style_dim: Numbers of a style code.

@@ -25,11 +25,9 @@ LEAST_SHARE = 0.1  # of the fewest voxels that a class has in any source scan: f
 def choose_voxels(
     probabilities: NDArray[np.float32],
     kept: float,
-    single: Sequence[int] = (),
+    likely: NDArray[np.bool_] | None = None,
     least: Mapping[int, int] | None = None,
     body: NDArray[np.bool_] | None = None,
-    places: Mapping[int, Place] | None = None,
-    affine: NDArray[np.float64] | None = None,
 ) -> NDArray[np.uint8]:
     """Labels of the voxels that a network is surest of (class-balanced self-training, Zou et al. 2018).
 
@@ -39,33 +37,50 @@ def choose_voxels(
 
     Args:
         probabilities: (K, D, H, W).
-        kept: Share of each predicted class's voxels that keep their label: those of the highest probability.
-        single: Labels that are one piece; the others, of smaller summed probability, are not known.
+        kept: Share of each predicted class's likely voxels that keep their label: those of the highest probability.
+        likely: (D, H, W) False for voxels that are not known, however sure the network is; None for none of them.
         least: Voxels that a label must have to be believed; where it has fewer they are not known.
         body: (D, H, W) where the body is; None for everywhere.
-        places: Of labels that are one piece and lie there: all but the piece that fits best is not known.
-        affine: (4, 4) from (d, h, w) to mm in R, A, S, which places need.
 
     Returns:
         (D, H, W) labels, `UNKNOWN` where the network is less sure.
     """
-    predicted = probabilities.argmax(0).astype(np.uint8)
+    labels: NDArray[np.uint8] = probabilities.argmax(0).astype(np.uint8)
     certainty = probabilities.max(0)
-    labels: NDArray[np.uint8] = predicted.copy()
+    background = labels == 0 if body is None else (labels == 0) & body
+    if likely is not None:
+        labels[~likely] = UNKNOWN
     unknown = 0
     for label in range(1, len(probabilities)):
-        unknown += _forget(labels, certainty, label, round((1.0 - kept) * int((predicted == label).sum())))
-    background = predicted == 0 if body is None else (predicted == 0) & body
+        unknown += _forget(labels, certainty, label, round((1.0 - kept) * int((labels == label).sum())))
     _forget(labels, certainty, 0, min(unknown, int(background.sum()) // 2))
-    likely: NDArray[np.integer] = keep_largest(predicted, single, certainty)
-    if places and affine is not None:
-        likely = keep_in_place(likely, affine, places)
-    labels[likely != predicted] = UNKNOWN
     for label, count in (least or {}).items():
         own = labels == label
         if own.sum() < count:
             labels[own] = UNKNOWN
     return labels
+
+
+def likely_pieces(
+    probabilities: NDArray[np.float32],
+    largest: Sequence[int],
+    places: Mapping[int, Place],
+    affine: NDArray[np.float64],
+) -> NDArray[np.bool_]:
+    """Where a predicted class is not of a piece beside the one that it is.
+
+    Args:
+        probabilities: (K, D, H, W).
+        largest: Labels that are one piece: that of the largest summed probability.
+        places: Of other labels that are one piece: the one that fits best.
+        affine: (4, 4) from (d, h, w) to mm in R, A, S.
+
+    Returns:
+        (D, H, W).
+    """
+    predicted = probabilities.argmax(0).astype(np.uint8)
+    kept = keep_in_place(keep_largest(predicted, largest, probabilities.max(0)), affine, places)
+    return np.asarray(kept == predicted)
 
 
 def fewest_voxels(plans: Plans, source: CaseStore) -> dict[int, int]:
@@ -128,8 +143,9 @@ def label_targets(
             continue
         image = target.image(case_id)
         body = image[0] > AIR
-        probabilities, affine = teacher.probabilities(image), record.stored_affine
-        labels = choose_voxels(probabilities, plan.kept, plans.kept_largest, least, body, plans.places, affine)
+        probabilities = teacher.probabilities(image)
+        likely = likely_pieces(probabilities, plans.kept_largest, plans.places, record.stored_affine)
+        labels = choose_voxels(probabilities, plan.kept, likely, least, body)
         voxels, locations = locate_classes(labels, plans.foreground)
         made = dataclasses.replace(
             record, content_hash=content_hash, has_labels=True, class_voxels=voxels, class_locations=locations

@@ -121,7 +121,7 @@ def _fill_style_bank(
         return None
     plan = plans.synthesis
     table = list_slices(target, plan.minimum_foreground)
-    codes = encode_styles(translator, target, table, plans.translation.slice_size, plan.batch_size, device)
+    codes = encode_styles(translator, target, table, plans.translation, plan.batch_size, device)
     bank = cluster_styles(codes, table, plan.number_of_styles, plans.seed)
     for sentence in lonely_styles(bank):
         notice(sentence)

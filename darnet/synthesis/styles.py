@@ -11,6 +11,7 @@ import torch
 from darnet.errors import ConfigurationError
 from darnet.io import CaseStore, read_json
 from darnet.networks import Translator
+from darnet.plans import TranslationPlan
 from darnet.training.loaders import SliceTable, load_slice
 
 
@@ -72,18 +73,32 @@ def encode_styles(
     translator: Translator,
     store: CaseStore,
     table: SliceTable,
-    slice_size: tuple[int, int],
+    plan: TranslationPlan,
     batch_size: int,
     device: torch.device,
 ) -> np.ndarray:
-    """Style codes (S, style_dim) of all slices of a table of target slices."""
-    codes = []
-    for start in range(0, len(table), batch_size):
-        stop = min(start + batch_size, len(table))
-        slices = [load_slice(store, table.cases[i], table.indices[i], slice_size) for i in range(start, stop)]
+    """Style codes (S, style_dim) of all slices of a table of target slices.
+
+    A translator that learned from windows has seen less padding than whole slices may have, which would change
+    the codes: its slices are padded to no more than a window.
+    """
+    sizes = [_size_of(plan, store.record(case).shape[1:]) for case in table.cases]
+    codes, start = [], 0
+    while start < len(table):
+        stop = start + 1
+        while stop < min(start + batch_size, len(table)) and sizes[stop] == sizes[start]:
+            stop += 1
+        slices = [load_slice(store, table.cases[i], table.indices[i], sizes[start]) for i in range(start, stop)]
         batch = torch.from_numpy(np.stack(slices))[:, None].to(device)
         codes.append(translator.style(batch, "target").float().cpu().numpy())
+        start = stop
     return np.concatenate(codes)
+
+
+def _size_of(plan: TranslationPlan, shown: tuple[int, int]) -> tuple[int, int]:
+    """Pixels (H, W) that a stored slice of so many is fitted to."""
+    (h, w), (height, width), (least_h, least_w) = shown, plan.slice_size, plan.training_size
+    return min(max(h, least_h), height), min(max(w, least_w), width)
 
 
 def cluster_styles(codes: np.ndarray, table: SliceTable, number_of_styles: int, seed: int) -> StyleBank:

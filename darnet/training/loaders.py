@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, TypeAlias
 
 import numpy as np
 import torch
@@ -76,20 +76,31 @@ def fit_slice(image: np.ndarray, size: tuple[int, int], outside: float = BACKGRO
     return out
 
 
-def load_slice(store: CaseStore, case_id: str, index: int, size: tuple[int, int]) -> np.ndarray:
-    """One slice (H, W) of a case, fitted to `size`."""
-    return fit_slice(store.read_patch(case_id, _plane(store, case_id, index))[0, 0], size)
+Corner: TypeAlias = tuple[int, int]
 
 
-def load_slice_labels(store: CaseStore, case_id: str, index: int, size: tuple[int, int]) -> np.ndarray:
-    """Labels (H, W) of one slice of a case as integers, fitted to `size`."""
-    labels = store.read_patch(case_id, _plane(store, case_id, index), labels=True)[0]
+def load_slice(
+    store: CaseStore, case_id: str, index: int, size: tuple[int, int], corner: Corner | None = None
+) -> np.ndarray:
+    """One slice (H, W) of a case, fitted to `size`: about its centre, or from a first row and column on."""
+    return fit_slice(store.read_patch(case_id, _plane(store, case_id, index, size, corner))[0, 0], size)
+
+
+def load_slice_labels(
+    store: CaseStore, case_id: str, index: int, size: tuple[int, int], corner: Corner | None = None
+) -> np.ndarray:
+    """Labels (H, W) of one slice of a case as integers, fitted as `load_slice` does."""
+    labels = store.read_patch(case_id, _plane(store, case_id, index, size, corner), labels=True)[0]
     return fit_slice(labels, size, 0.0).astype(np.int64)
 
 
-def _plane(store: CaseStore, case_id: str, index: int) -> Box:
+def _plane(store: CaseStore, case_id: str, index: int, size: tuple[int, int], corner: Corner | None) -> Box:
+    """A whole slice, or what of it lies in a window of `size`."""
     _, height, width = store.record(case_id).shape
-    return (index, index + 1), (0, height), (0, width)
+    if corner is None:
+        return (index, index + 1), (0, height), (0, width)
+    (y, x), (h, w) = corner, size
+    return (index, index + 1), (y, min(y + h, height)), (x, min(x + w, width))
 
 
 @dataclass(frozen=True)
@@ -115,7 +126,10 @@ class SliceBatch:
 
 
 class SliceLoader:
-    """Batches of augmented slices of one domain.
+    """Batches of augmented slices of one domain, or of random windows of them.
+
+    Windows are cut before they are augmented, and mirrored at their edges: where the scans of one domain end within the
+    body and those of the other do not, padding would tell them apart.
 
     Args:
         store: Of the domain's cases.
@@ -142,41 +156,40 @@ class SliceLoader:
         cases, indices = ([column[i] for i in picks] for column in (self.table.cases, self.table.indices))
         transform = sample_slice_transform(rng, self.plan, len(picks))
         corners = self._corners(rng, cases)
-        images = self._cut(apply_slice_transform(self._load(load_slice, cases, indices)[:, None], transform), corners)
+        mirrored = self.plan.window is not None
+        images = apply_slice_transform(self._load(load_slice, cases, indices, corners)[:, None], transform, mirrored)
         labels = neighbours = None
         if self.labels:
-            whole = self._load(load_slice_labels, cases, indices)
-            labels = self._cut(apply_slice_transform_to_labels(whole, transform), corners)
+            whole = self._load(load_slice_labels, cases, indices, corners)
+            labels = apply_slice_transform_to_labels(whole, transform, mirrored)
         if self.neighbours:
             beside = [self._beside(case, index) for case, index in zip(cases, indices, strict=True)]
-            whole = self._load(load_slice, cases, beside)[:, None]
-            neighbours = self._cut(apply_slice_transform(whole, transform), corners)
+            whole = self._load(load_slice, cases, beside, corners)[:, None]
+            neighbours = apply_slice_transform(whole, transform, mirrored)
         return SliceBatch(images, tuple(cases), labels, neighbours)
 
-    def _corners(self, rng: np.random.Generator, cases: Sequence[str]) -> np.ndarray:
-        """First row and column (N, 2) of the window of each slice: where the slice is not padded, as far as it can."""
+    def _corners(self, rng: np.random.Generator, cases: Sequence[str]) -> list[Corner | None]:
+        """First row and column of the window of each slice; None for whole slices."""
         if self.plan.window is None:
-            return np.zeros((len(cases), 2), np.int64)
-        size, window = np.array(self.plan.slice_size), np.array(self.plan.window)
-        shown = np.minimum([self.store.record(case).shape[1:] for case in cases], size)
-        first: np.ndarray = (size - np.maximum(shown, window)) // 2
-        return first + rng.integers(np.maximum(shown - window, 0) + 1)  # type: ignore[no-any-return]
-
-    def _cut(self, slices: Tensor, corners: np.ndarray) -> Tensor:
-        """The window of each slice (N, ..., H, W)."""
-        if self.plan.window is None:
-            return slices
-        height, width = self.plan.window
-        parts = [s[..., y : y + height, x : x + width] for s, (y, x) in zip(slices, corners, strict=True)]
-        return torch.stack(parts)
+            return [None] * len(cases)
+        room = np.subtract([self.store.record(case).shape[1:] for case in cases], self.plan.window)
+        return [(int(y), int(x)) for y, x in rng.integers(np.maximum(room, 0) + 1)]
 
     def _beside(self, case: str, index: int) -> int:
         depth = self.store.record(case).shape[0]
         return index + 1 if index + 1 < depth else max(index - 1, 0)
 
-    def _load(self, load: Callable[..., np.ndarray], cases: Sequence[str], indices: Sequence[int]) -> Tensor:
-        size = self.plan.slice_size
-        return torch.from_numpy(np.stack([load(self.store, *at, size) for at in zip(cases, indices, strict=True)]))
+    def _load(
+        self,
+        load: Callable[..., np.ndarray],
+        cases: Sequence[str],
+        indices: Sequence[int],
+        corners: Sequence[Corner | None],
+    ) -> Tensor:
+        size, places = self.plan.training_size, zip(cases, indices, corners, strict=True)
+        return torch.from_numpy(
+            np.stack([load(self.store, case, index, size, corner) for case, index, corner in places])
+        )
 
 
 Restyle = Callable[[str, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]

@@ -176,3 +176,21 @@ def test_labels_from_outside_are_background():
     moved = apply_slice_transform_to_labels(labels, slice_transform(shift=(0.5, 0.0)))
     assert torch.equal(moved[0, :8], labels[0, :8])
     assert not moved[0, 8:].any()
+
+
+@pytest.mark.parametrize(("rows", "columns"), [(3, 0), (-5, 2), (0, -7), (4, -9)])
+def test_edges_are_mirrored_where_that_is_asked_for(rows, columns):
+    images, labels = (
+        random_slices(1, 16, 24),
+        torch.randint(0, 4, (1, 16, 24), generator=torch.Generator().manual_seed(1)),
+    )
+    transform = slice_transform(shift=(rows / 16, columns / 24))
+
+    def expected(values):
+        padded = np.pad(values, ((10, 10), (10, 10)), mode="symmetric")
+        return padded[10 + rows : 26 + rows, 10 + columns : 34 + columns]
+
+    moved = apply_slice_transform(images, transform, mirrored=True)
+    np.testing.assert_allclose(moved[0, 0], expected(images[0, 0].numpy()), atol=1e-4)
+    picked = apply_slice_transform_to_labels(labels, transform, mirrored=True)
+    np.testing.assert_array_equal(picked[0], expected(labels[0].numpy()))

@@ -12,19 +12,14 @@ from darnet.planning.presets import PRESETS
     [
         # Whole bodies, one a little larger than the other.
         ((260.0, 330.0), (240.0, 320.0), (260.0, 330.0), ""),
-        # A field that ends in the arms.
-        ((260.0, 400.0), (240.0, 330.0), (260.0, 400.0), ""),
+        # Fields that hold the body but for its margins, and just no longer.
+        ((260.0, 400.0), (209.0, 321.0), (260.0, 400.0), ""),
+        ((260.0, 400.0), (207.0, 321.0), (207.0, 400.0), "target scans end after 207 mm along H, within the body"),
         # A field about the heart, and one of the chest.
-        ((150.0, 160.0), (250.0, 340.0), (150.0, 160.0), "source scans after 150 mm along H and source scans after"),
-        ((250.0, 340.0), (150.0, 160.0), (150.0, 160.0), "target scans after 150 mm along H and target scans after"),
+        ((150.0, 160.0), (250.0, 340.0), (150.0, 160.0), "source scans end after 150 mm along H and 160 mm along W"),
+        ((250.0, 340.0), (150.0, 160.0), (150.0, 160.0), "target scans end after 150 mm along H and 160 mm along W"),
         # Each is narrow along another axis.
-        (
-            (150.0, 340.0),
-            (250.0, 160.0),
-            (150.0, 160.0),
-            "source scans after 150 mm along H and target scans after 160",
-        ),
-        ((150.0, 300.0), (250.0, 340.0), (150.0, 340.0), "within the body end source scans after 150 mm along H"),
+        ((150.0, 340.0), (250.0, 160.0), (150.0, 160.0), "source scans end after 150 mm along H, target scans end"),
     ],
 )
 def test_shared_extent(fingerprint_of, source, target, expected, why):
@@ -34,6 +29,14 @@ def test_shared_extent(fingerprint_of, source, target, expected, why):
     assert why in reason
     assert bool(reason) == bool(why)
     assert largest_body(fingerprint) == (max(source[0], target[0]), max(source[1], target[1]))
+
+
+@pytest.mark.parametrize(("body", "ends"), [(146.0, True), (143.0, True), (142.0, False)])
+def test_a_body_that_fills_its_field_goes_on_beyond_it(fingerprint_of, body, ends):
+    heart = {"extent": (128.0, body, 200.0), "field_of_view": (128.0, 150.0, 200.0)}
+    extent, why = shared_extent(fingerprint_of(heart, {"extent": (128.0, 250.0, 200.0)}))
+    assert extent == (body if ends else 250.0, 200.0)
+    assert ("source scans end after 150 mm" in why) == ends
 
 
 def test_a_small_body_with_air_about_it_does_not_end(fingerprint_of):

@@ -37,7 +37,10 @@ def test_names_of_ct(name, ct):
     ("name", "mr"), [("MR", True), ("MRI", True), ("MR T2-SPIR", True), ("T1", True), ("ceT1", True), ("hrT2", True),
                      ("contrast-enhanced T1", True), ("bSSFP", True), ("T1ce", True), ("FLAIR", True), ("CT", False),
                      ("PET", False), ("unknown", False), ("ultrasound", False), ("CECT", False),
-                     ("AbdomenMR", True), ("headT1", True), ("MRA", True), ("cine", True), ("PSIR", True)],
+                     ("AbdomenMR", True), ("headT1", True), ("MRA", True), ("cine", True), ("PSIR", True),
+                     ("STIR", True), ("SPAIR", True), ("MPRAGE", True), ("PDw", True), ("PD-FS", True), ("PDFS", True),
+                     ("VIBE", True), ("HASTE", True), ("DCE", True), ("DCE-CT", False), ("grey", False),
+                     ("PDus", False), ("PET", False)],
 )  # fmt: skip
 def test_names_of_mr(name, mr):
     assert is_mr(name) == mr

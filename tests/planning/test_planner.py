@@ -206,7 +206,7 @@ def test_isotropic_scans_are_planned_as_they_will_be_turned(fingerprint_of):
     assert plans.preprocessing.spacing[1] == 5.0
     size, window = plans.translation.slice_size, plans.translation.window
     assert size == (128, 96)
-    assert window == (80, 96)
+    assert window == (72, 96)
 
 
 def test_one_scan_with_left_to_right_elsewhere_is_enough(case_fingerprint):
@@ -280,26 +280,36 @@ def test_planes_of_anisotropic_scans_are_interpolated_linearly(fingerprint_of, s
     assert plan_preprocessing(fingerprint, PRESETS["paper"]).anisotropic is expected
 
 
-def test_a_field_within_the_body_bounds_patches_and_windows_of_either_preset(fingerprint_of):
+@pytest.mark.parametrize("preset", ["fast", "paper"])
+def test_a_field_within_the_body_bounds_patches_and_windows(fingerprint_of, preset):
     heart = {"spacing": (2.0, 1.0, 1.0), "extent": (140.0, 150.0, 160.0)}
     chest = {"spacing": (8.0, 1.0, 1.0), "extent": (160.0, 250.0, 340.0)}
-    for preset in ("fast", "paper"):
-        plans = plans_of(fingerprint_of(heart, chest), preset)
-        _, height, width = plans.preprocessing.spacing
-        size, window = plans.translation.slice_size, plans.translation.window
-        assert size[0] * height >= 250
-        assert size[1] * width >= 340
-        assert 150 <= window[0] * height <= 150 + 16 * height
-        assert 160 <= window[1] * width <= 160 + 16 * width
-        assert "both domains show" in plans.translation.why["window"]
-        # A patch is rounded up to what its strides divide.
-        _, high, wide = plans.segmentation.patch_size
-        assert high * height <= 150 + 16 * height
-        assert wide * width <= 160 + 16 * width
-    assert (
-        "source scans after 150 mm along H"
-        in plans_of(fingerprint_of(heart, chest), "fast").preprocessing.why["spacing"]
-    )
+    plans = plans_of(fingerprint_of(heart, chest), preset)
+    _, height, width = plans.preprocessing.spacing
+    size, window = plans.translation.slice_size, plans.translation.window
+    assert size[0] * height >= 250
+    assert size[1] * width >= 340
+    assert 150 - 8 * height < window[0] * height <= 150
+    assert 160 - 8 * width < window[1] * width <= 160
+    assert "both domains show" in plans.translation.why["window"]
+    # A patch is rounded up to what its strides divide.
+    _, high, wide = plans.segmentation.patch_size
+    assert high * height < 150 + 16 * height
+    assert wide * width < 160 + 16 * width
+    assert "source scans end after 150 mm along H" in plans.segmentation.why["patch_size"]
+    assert ("140 source slices, a window of each, 4" in plans.translation.why["iterations"]) == (preset == "paper")
+
+
+def test_the_grid_says_which_field_it_is_made_for(fingerprint_of):
+    heart = {"spacing": (2.0, 1.0, 1.0), "extent": (140.0, 150.0, 160.0)}
+    chest = {"spacing": (2.0, 1.0, 1.0), "extent": (160.0, 250.0, 340.0)}
+    why = plans_of(fingerprint_of(heart, chest), "fast").preprocessing.why["spacing"]
+    assert "so that 160 mm of the body fills about 84 pixels: source scans end after 150 mm" in why
+    # Narrow along the shorter axis alone: the grid is that of the whole body.
+    narrow = {"spacing": (2.0, 1.0, 1.0), "extent": (140.0, 150.0, 330.0)}
+    why = plans_of(fingerprint_of(narrow, chest), "fast").preprocessing.why["spacing"]
+    assert "so that the body of 340 mm fills about 84 pixels" in why
+    assert "scans end" not in why
 
 
 @pytest.mark.parametrize(("value", "expected"), [(0.0, 50), (74.0, 50), (76.0, 100), (1000.0, 1000)])

@@ -94,24 +94,36 @@ def test_slice_size(planes, expected):
 
 
 @pytest.mark.parametrize(
-    ("size", "limit", "field", "expected", "reason"),
+    ("size", "limit", "narrow", "expected", "reason"),
     [
-        ((272, 224), None, None, None, "as in the paper"),
-        ((96, 80), 96, None, None, "small enough"),
-        ((112, 80), 96, None, (96, 80), "at most 96 pixels along an axis, so"),
-        ((272, 224), 96, None, (96, 96), "at most 96 pixels along an axis, so"),
+        ((272, 224), None, (None, None), None, "as in the paper"),
+        ((96, 80), 96, (None, None), None, "small enough"),
+        ((112, 80), 96, (None, None), (96, 80), "at most 96 pixels along an axis, so"),
+        ((272, 224), 96, (None, None), (96, 96), "at most 96 pixels along an axis, so"),
         # A domain that ends within the body.
-        ((112, 144), 96, (80.0, 79.2), (80, 80), "as much as both domains show: one of them ends within the body"),
-        ((112, 144), None, (80.5, 144.0), (96, 144), "as much as both domains show: one of them ends within the body"),
-        ((96, 80), 96, (50.0, 80.0), (64, 80), "as much as both domains show: one of them ends within the body"),
+        (
+            (112, 144),
+            96,
+            (80.0, 79.2),
+            (80, 72),
+            "as much as both domains show, where scans of one end within the body",
+        ),
+        (
+            (112, 144),
+            None,
+            (87.5, 144.0),
+            (80, 144),
+            "as much as both domains show, where scans of one end within the body",
+        ),
+        ((96, 80), 96, (50.0, None), (48, 80), "as much as both domains show, where scans of one end within the body"),
         ((272, 224), 96, (200.0, 224.0), (96, 96), "at most 96 pixels along an axis, so"),
-        ((272, 224), 96, (80.0, 224.0), (80, 96), "ends within the body; at most 96 pixels along an axis, so"),
-        ((96, 80), 96, (95.0, 80.0), None, "small enough"),
-        ((272, 224), None, (20.0, 1.0), (32, 32), "ends within the body"),
+        ((272, 224), 96, (80.0, None), (80, 96), "end within the body; at most 96 pixels along an axis, so"),
+        ((96, 80), 96, (96.0, 80.0), None, "small enough"),
+        ((272, 224), None, (20.0, 1.0), (32, 32), "end within the body"),
     ],
 )
-def test_window(size, limit, field, expected, reason):
-    window, why = determine_window(size, limit, field)
+def test_window(size, limit, narrow, expected, reason):
+    window, why = determine_window(size, limit, narrow)
     assert window == expected
     assert reason in why
     assert ("within the body" in why) == ("within the body" in reason)

@@ -12,7 +12,7 @@ from darnet.inference import Predictor
 from darnet.io import CaseRecord, CaseStore
 from darnet.plans import Place, SelfTrainingPlan
 from darnet.self_training import UNKNOWN, choose_voxels, label_targets, missing_classes
-from darnet.self_training.pseudo_labels import fewest_voxels
+from darnet.self_training.pseudo_labels import fewest_voxels, likely_pieces
 
 
 def random_probabilities(seed, classes=3, shape=(4, 6, 5)):
@@ -62,7 +62,7 @@ def test_of_two_pieces_the_surer_one_is_kept():
     probabilities[1, ..., 1:8] = 0.95
     probabilities[1, ..., 10:20] = 0.55
     probabilities[0] = 1 - probabilities[1]
-    labels = choose_voxels(probabilities, 1.0, single=(1,))[0, 0]
+    labels = choose_voxels(probabilities, 1.0, likely_pieces(probabilities, (1,), {}, np.eye(4)))[0, 0]
     assert (labels[1:8] == 1).all()
     assert (labels[10:20] == UNKNOWN).all()
 
@@ -76,6 +76,32 @@ def test_a_handful_of_voxels_is_not_believed():
     assert (labels[1:8] == 1).all()
     assert (labels[10:12] == UNKNOWN).all()
     assert (choose_voxels(probabilities, 1.0, least={1: 7, 2: 2})[0, 0, 10:12] == 2).all()
+
+
+class TwoPieces:
+    """Finds the same in every scan."""
+
+    def probabilities(self, image):
+        return two_pieces()
+
+
+def test_targets_are_labelled_by_places_in_mm_of_the_stored_grid(tmp_path, make_small_plans):
+    """W of the stored grid is the file's first axis turned round: it runs to the left in one file, to the right in the
+    other."""
+    plans = make_small_plans()
+    inference = dataclasses.replace(
+        plans.inference, largest_component=(1, 2), places={"cube": PLACES[1], "rod": PLACES[2]}
+    )
+    plans = dataclasses.replace(plans, inference=inference)
+    source = fill(CaseStore(tmp_path / "source"), ("c",), {"cube": 4, "rod": 4})
+    target, store = CaseStore(tmp_path / "target"), CaseStore(tmp_path / "pseudo")
+    for name, step in (("left", 10.0), ("right", -10.0)):
+        fill(target, (name,), axes=(2, 1, 0), flips=(False, False, True), step=step, shape=(1, 1, 40))
+    label_targets(plans, TwoPieces(), "teacher", source, target, store, quiet=True)
+    assert (store.labels("left")[0, 0, 1:12] == UNKNOWN).all()
+    assert (store.labels("left")[0, 0, 31:35] == 1).all()
+    assert (store.labels("right")[0, 0, 4:12] == 1).all()
+    assert (store.labels("right")[0, 0, 30:35] == UNKNOWN).all()
 
 
 def test_how_many_voxels_are_believed_follows_from_the_source(tmp_path, make_small_plans):
@@ -99,26 +125,38 @@ def test_all_are_kept_where_all_are_asked_for():
 def test_smaller_pieces_of_what_is_one_piece_are_not_known():
     probabilities = np.zeros((3, 1, 1, 9), np.float32)
     probabilities[[0, 1, 1, 1, 0, 1, 0, 2, 0], 0, 0, np.arange(9)] = 1.0
-    single = choose_voxels(probabilities, 1.0, single=(1,))[0, 0]
+    single = choose_voxels(probabilities, 1.0, likely_pieces(probabilities, (1,), {}, np.eye(4)))[0, 0]
     assert single.tolist() == [0, 1, 1, 1, 0, UNKNOWN, 0, 2, 0]
     assert choose_voxels(probabilities, 1.0)[0, 0, 5] == 1
 
 
-def test_of_what_is_one_piece_the_one_in_its_place_is_known():
+# W runs to the left, voxels are 10 mm wide: class 1 is expected 100 mm further left than class 2.
+LEFTWARDS = np.diag([-10.0, 1.0, 1.0, 1.0])[:, [2, 1, 0, 3]]
+PLACES = {1: Place((-50.0, 0.0, 0.0), 10.0, 0.06), 2: Place((50.0, 0.0, 0.0), 10.0, 0.06)}
+
+
+def two_pieces() -> np.ndarray:
     """The largest and surest piece of class 1 lies on the wrong side of class 2."""
     probabilities = np.zeros((3, 1, 1, 40), np.float32)
-    probabilities[1, ..., 1:12] = 0.9
-    probabilities[2, ..., 20:26] = 0.8
-    probabilities[1, ..., 30:36] = 0.7
+    probabilities[1, ..., 1:12] = np.linspace(0.9, 0.99, 11)
+    probabilities[2, ..., 20:25] = np.linspace(0.75, 0.85, 5)
+    probabilities[1, ..., 30:35] = np.linspace(0.6, 0.7, 5)
     probabilities[0] = 1 - probabilities[1:].sum(0)
-    # W runs to the left: class 1 is expected 100 mm further left than class 2.
-    affine = np.diag([-10.0, 1.0, 1.0, 1.0])[:, [2, 1, 0, 3]]
-    places = {1: Place((-50.0, 0.0, 0.0), 10.0, 0.06), 2: Place((50.0, 0.0, 0.0), 10.0, 0.06)}
-    labels = choose_voxels(probabilities, 1.0, places=places, affine=affine)[0, 0]
+    return probabilities
+
+
+@pytest.mark.parametrize("kept", [1.0, 0.8])
+def test_of_what_is_one_piece_the_one_in_its_place_is_known(kept):
+    probabilities = two_pieces()
+    likely = likely_pieces(probabilities, (), PLACES, LEFTWARDS)
+    labels = choose_voxels(probabilities, kept, likely)[0, 0]
     assert (labels[1:12] == UNKNOWN).all()
-    assert (labels[30:36] == 1).all()
-    assert (labels[20:26] == 2).all()
-    assert (choose_voxels(probabilities, 1.0, single=(1,))[0, 0, 1:12] == 1).all()
+    # The share that is kept is that of the piece alone, however sure the other is.
+    assert (labels == 1).sum() == (labels == 2).sum() == round(kept * 5)
+    assert (labels[30:35][-4:] == 1).all()
+    surest = choose_voxels(probabilities, 1.0, likely_pieces(probabilities, (1,), {}, LEFTWARDS))[0, 0]
+    assert (surest[1:12] == 1).all()
+    assert (surest[30:35] == UNKNOWN).all()
 
 
 class Halves:
@@ -136,18 +174,18 @@ class Halves:
         return result
 
 
-def fill(store, names, voxels=None):
-    shape = (2, 4, 6)
+def fill(store, names, voxels=None, axes=(0, 1, 2), flips=(False, False, False), step=1.0, shape=(2, 4, 6)):
+    """Write empty cases; voxels of the files are `step` mm apart along their first axis, towards the right."""
     for name in names:
         record = CaseRecord(
             case_id=name,
             content_hash=f"hash of {name}",
             original_shape=shape,
-            affine=((1.0, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
-            axes=(0, 1, 2),
-            flips=(False, False, False),
+            affine=((step, 0.0, 0.0, 0.0), (0.0, 1.0, 0.0, 0.0), (0.0, 0.0, 1.0, 0.0), (0.0, 0.0, 0.0, 1.0)),
+            axes=axes,
+            flips=flips,
             spacing=(1.0, 1.0, 1.0),
-            crop_box=((0, 2), (0, 4), (0, 6)),
+            crop_box=tuple((0, n) for n in shape),
             cropped_shape=shape,
             shape=shape,
             body_axes=("S", "P", "L"),

@@ -173,8 +173,8 @@ def test_labels_and_neighbours_do_not_change_the_slices(store):
 def test_windows_are_parts_of_slices_with_their_labels_and_neighbours(store):
     plan = dataclasses.replace(STILL_SLICES, window=(8, 12))
     loader = SliceLoader(store, SliceTable(("a",), (4,)), plan, labels=True, neighbours=True)
-    whole, beside = (load_slice(store, "a", index, (16, 32)) for index in (4, 5))
-    labels = load_slice_labels(store, "a", 4, (16, 32))
+    whole, beside = (load_slice(store, "a", index, SHAPE[1:]) for index in (4, 5))
+    labels = load_slice_labels(store, "a", 4, SHAPE[1:])
     corners = set()
     for seed in range(60):
         batch = loader.batch(np.random.default_rng(seed))
@@ -183,27 +183,25 @@ def test_windows_are_parts_of_slices_with_their_labels_and_neighbours(store):
         for image, found, neighbour in zip(batch.images, batch.labels, batch.neighbours, strict=True):
             places = [
                 (y, x)
-                for y, x in np.ndindex(9, 21)
+                for y, x in np.ndindex(13, 13)
                 if np.allclose(image[0], whole[y : y + 8, x : x + 12], atol=1e-5)
                 and np.allclose(neighbour[0], beside[y : y + 8, x : x + 12], atol=1e-5)
                 and np.array_equal(found, labels[y : y + 8, x : x + 12])
             ]
             assert places
             corners.update(places)
-    assert {y for y, _ in corners} == set(range(9))
-    # The slice has 24 columns, with four of padding on both sides.
-    assert {x for _, x in corners} == set(range(4, 17))
+    assert {y for y, _ in corners} == {x for _, x in corners} == set(range(13))
 
 
 @pytest.mark.parametrize(
     ("size", "window", "first", "last"),
     [
-        # Slices are 20 x 24: padded to 28 x 32, cut to 16 x 16, and padded in one axis alone.
-        ((28, 32), (8, 12), (4, 4), (16, 16)),
-        ((16, 16), (8, 12), (0, 0), (8, 4)),
-        ((28, 24), (24, 12), (2, 0), (2, 12)),
+        # Stored slices are 20 x 24, whatever the plan's size.
+        ((28, 32), (8, 12), (0, 0), (12, 12)),
+        ((16, 16), (16, 16), (0, 0), (4, 8)),
         # A window that is larger than what a slice shows has it in the middle.
-        ((40, 40), (32, 28), (4, 6), (4, 6)),
+        ((28, 24), (24, 12), (0, 0), (0, 12)),
+        ((40, 40), (32, 28), (0, 0), (0, 0)),
     ],
 )
 def test_windows_are_drawn_where_slices_are_not_padded(tmp_path, size, window, first, last):
@@ -211,7 +209,7 @@ def test_windows_are_drawn_where_slices_are_not_padded(tmp_path, size, window, f
     write_case(store, "a", (np.arange(480) / 480).reshape(1, 1, 20, 24), np.zeros((1, 20, 24), np.uint8))
     plan = dataclasses.replace(STILL_SLICES, slice_size=size, window=window, batch_size=50)
     loader = SliceLoader(store, SliceTable(("a",), (0,)), plan)
-    whole = torch.from_numpy(load_slice(store, "a", 0, size))
+    whole = torch.from_numpy(load_slice(store, "a", 0, (max(20, window[0]), max(24, window[1]))))
     parts = whole.unfold(0, window[0], 1).unfold(1, window[1], 1)
     corners = []
     for seed in range(20):
@@ -225,10 +223,27 @@ def test_whole_slices_and_windows_show_the_same_slices(store):
     """A window is drawn last, so that a plan without one draws the same as ever."""
     table = list_slices(store, 0.05)
     plan = dataclasses.replace(STILL_SLICES, shift=0.1, rotation_degrees=20.0)
-    loaders = [SliceLoader(store, table, dataclasses.replace(plan, window=w)) for w in (None, (16, 32), (8, 8))]
-    whole, full, part = (loader.batch(np.random.default_rng(3)) for loader in loaders)
-    assert whole.cases == full.cases == part.cases
-    assert torch.equal(whole.images, full.images)
+    loaders = [SliceLoader(store, table, dataclasses.replace(plan, window=w)) for w in (None, (8, 8))]
+    whole, part = (loader.batch(np.random.default_rng(3)) for loader in loaders)
+    assert whole.cases == part.cases
+
+
+def test_windows_are_not_padded_however_they_are_moved(tmp_path):
+    """Else a discriminator would tell scans that end within the body from others."""
+    store = CaseStore(tmp_path / "store")
+    write_case(store, "a", np.full((1, 1, 20, 24), 0.5), np.ones((1, 20, 24), np.uint8))
+    plan = dataclasses.replace(
+        STILL_SLICES, shift=0.3, rotation_degrees=45.0, scale=0.4, window=(16, 16), batch_size=40
+    )
+    for window in ((16, 16), (20, 24)):
+        loader = SliceLoader(store, SliceTable(("a",), (0,)), dataclasses.replace(plan, window=window), True, True)
+        batch = loader.batch(np.random.default_rng(0))
+        assert batch.images.shape == batch.neighbours.shape == (40, 1, *window)
+        for images in (batch.images, batch.neighbours):
+            torch.testing.assert_close(images, torch.full_like(images, 0.5), atol=1e-3, rtol=0)
+        assert (batch.labels == 1).all()
+    whole = SliceLoader(store, SliceTable(("a",), (0,)), dataclasses.replace(plan, window=None))
+    assert (whole.batch(np.random.default_rng(0)).images < 0).any()
 
 
 def patch_loader(store: CaseStore, **changes: object) -> PatchLoader:
