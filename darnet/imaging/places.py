@@ -15,6 +15,7 @@ from darnet.plans import Place
 LEAST_SPREAD = 10.0  # mm: a pair of classes is never expected more exactly, since patients of both domains differ
 LEAST_VOLUME = 0.05  # of the expected volume: smaller pieces are looked at only where there is no larger one
 MOST_PIECES = 6  # of a class, the largest ones
+ADVANTAGE = 2.0  # of the largest piece: patients of another size than the source's have everything elsewhere
 SWEEPS = 5  # over all classes, each time with the pieces chosen so far
 
 
@@ -37,8 +38,8 @@ def keep_in_place(
         log min(v / v_c, 1) - 1/2 mean over o of |x - x_o - (d_c - d_o)|^2 / max(s_c^2 + s_o^2, 10^2)
 
     is largest, v_c, d_c and s_c its `Place`, and x_o the centre of the piece that is kept of each other class o that
-    was found. The largest pieces are the first choice; then all are chosen again a few times. A single class keeps the
-    largest piece.
+    was found; the largest piece counts 2 more than that. The largest pieces are the first choice; then all are chosen
+    again a few times. A single class keeps the largest piece.
 
     Args:
         labels: Label volume, any axis order.
@@ -82,6 +83,7 @@ def _score(
         expected = np.subtract(place.offset, other.offset)
         variance = max(place.spread**2 + other.spread**2, LEAST_SPREAD**2)
         score -= 0.5 * ((own.centres - centre - expected) ** 2).sum(axis=1) / variance / len(others)
+    score[0] += ADVANTAGE  # pieces come from the largest on
     return np.asarray(score)
 
 

@@ -62,6 +62,20 @@ def test_one_class_alone_keeps_its_largest_piece(bodies):
     assert not keep_in_place(np.zeros_like(found), AFFINE, {1: place_of(true, 1)}).any()
 
 
+def test_a_far_smaller_patient_keeps_its_organs():
+    """Organs at 0.6 of the distances, and a spurious piece a quarter as large as one of them where an adult has it."""
+    true = np.zeros((16, 16, 64), np.uint8)
+    true[5:11, 5:11, 56:62] = 1
+    true[5:11, 5:11, 32:38] = 2
+    found = true.copy()
+    found[6:10, 6:10, 17:21] = 2
+    adult = {n: place_of(true, n, 15.0) for n in (1, 2)}
+    gap = np.subtract(adult[1].offset, adult[2].offset)
+    away = tuple(np.subtract(adult[2].offset, gap * (1 / 0.6 - 1)).tolist())
+    places = {1: Place(adult[1].offset, 15.0, 5 * adult[1].ml), 2: Place(away, 15.0, 5 * adult[2].ml)}
+    np.testing.assert_array_equal(keep_in_place(found, AFFINE, places), true)
+
+
 @pytest.mark.parametrize("seed", range(8))
 def test_choice_is_that_of_the_formula(seed):
     """No piece of another class than chosen fits better, by the score of the docstring written again."""
@@ -88,14 +102,16 @@ def test_choice_is_that_of_the_formula(seed):
         assert (cleaned == n).sum() == len(own[kept[n]][0])
         others = [o for o in pieces if o != n]
 
-        def score(piece, n=n, others=others):
-            _, centre, ml = piece
+        largest = max((at for at, _, _ in own), key=len)
+
+        def score(piece, n=n, others=others, largest=largest):
+            at, centre, ml = piece
             far = [
                 np.sum((centre - pieces[o][kept[o]][1] - np.subtract(places[n].offset, places[o].offset)) ** 2)
                 / max(places[n].spread ** 2 + places[o].spread ** 2, 100)
                 for o in others
             ]
-            return np.log(min(ml / places[n].ml, 1)) - np.mean(far) / 2
+            return np.log(min(ml / places[n].ml, 1)) - np.mean(far) / 2 + 2 * (at is largest)
 
         assert score(own[kept[n]]) == pytest.approx(max(map(score, own)))
 
