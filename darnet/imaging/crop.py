@@ -69,5 +69,22 @@ def crop_to_depth(box: Box, shape: Sequence[int], extent_voxels: int) -> Box:
     return ((first, first + size), *box[1:])
 
 
+def shorten(box: Box, axis: int, about: tuple[int, int], extent_voxels: int) -> Box:
+    """Shorten a box along an axis to about the centre of a span within it.
+
+    Args:
+        box: The box.
+        axis: 0 to 2.
+        about: Start and stop of the span.
+        extent_voxels: Voxels that are kept along the axis; all where there are fewer.
+    """
+    start, stop = box[axis]
+    size = min(extent_voxels, stop - start)
+    first = min(max((about[0] + about[1] - size) // 2, start), stop - size)
+    spans = list(box)
+    spans[axis] = (first, first + size)
+    return spans[0], spans[1], spans[2]
+
+
 def _last_axes(box: Box) -> tuple[slice | EllipsisType, ...]:
     return (..., *slices_of(box))

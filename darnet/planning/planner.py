@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import math
 
+import numpy as np
+
 from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
-from darnet.planning.fields import largest_body, median_shape, shared_extent
+from darnet.planning.fields import DOMAINS, LABEL_MARGIN, determine_fields, median_shape
 from darnet.planning.fingerprint import Fingerprint
 from darnet.planning.intensities import intensity_rule
 from darnet.planning.kinds import appearance_share
@@ -96,6 +98,8 @@ def plan_preprocessing(fingerprint: Fingerprint, preset: Preset) -> Preprocessin
     spacing, why_spacing = determine_spacing(fingerprint, preset)
     through_plane, why_axis = determine_through_plane(fingerprint)
     depth, why_depth = determine_source_depth(fingerprint)
+    fields = determine_fields(fingerprint)
+    height, width = fields.source
     ratio = max(
         fingerprint.median(domain, "spacing")[0] / max(fingerprint.median(domain, "spacing")[1:])
         for domain in ("source", "target")
@@ -105,12 +109,21 @@ def plan_preprocessing(fingerprint: Fingerprint, preset: Preset) -> Preprocessin
         through_plane=through_plane,
         anisotropic=ratio >= ANISOTROPIC_PLANES,
         source_depth=depth,
+        source_height=height,
+        source_width=width,
         why={
             "spacing": why_spacing,
             "through_plane": why_axis,
             "anisotropic": f"through-plane spacing is up to {ratio:.2g} times that in plane; from {ANISOTROPIC_PLANES} "
             "on planes are interpolated linearly",
             "source_depth": why_depth,
+            **{
+                name: "target scans show hardly less of the body"
+                if extent is None
+                else f"{fields.why}: source scans are cropped about their labels to that, or to the labels with "
+                f"{LABEL_MARGIN:.0f} mm on both sides where that is more"
+                for name, extent in (("source_height", height), ("source_width", width))
+            },
         },
     )
 
@@ -132,9 +145,9 @@ def plan_translation(
 ) -> TranslationPlan:
     """Slice size, discriminators and length of the translator's training."""
     spacing = preprocessing.spacing[1:]
-    body, (shared, _) = largest_body(fingerprint), shared_extent(fingerprint)
-    size, why_size = determine_slice_size((body[0] / spacing[0], body[1] / spacing[1]))
-    narrow = [n / s if n < whole else None for n, s, whole in zip(shared, spacing, body, strict=True)]
+    fields = determine_fields(fingerprint)
+    size, why_size = determine_slice_size((fields.body[0] / spacing[0], fields.body[1] / spacing[1]))
+    narrow = [n / s if n < body else None for n, s, body in zip(fields.shared, spacing, fields.body, strict=True)]
     window, why_window = determine_window(size, preset.translation_plane, (narrow[0], narrow[1]))
     layers, scales, content_layers, why_maps = determine_discriminator(
         window or size, preset.discriminator_layers, preset.discriminator_scales
@@ -189,8 +202,8 @@ def plan_segmentation(
     memory_gb: float = MEMORY_TARGET_GB,
 ) -> tuple[SegmentationPlan, float]:
     """Patch, strides and length of the DAR-UNet's training, and its predicted memory in bytes."""
-    shared, narrow = shared_extent(fingerprint)
-    shape, spacing = median_shape(fingerprint, preprocessing, shared), preprocessing.spacing
+    fields, spacing = determine_fields(fingerprint), preprocessing.spacing
+    shape = median_shape(fingerprint, preprocessing, fields.shared)
 
     def fits(patch: tuple[int, int, int], strides: tuple[tuple[int, int, int], ...]) -> bool:
         memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes, len(info.labels))
@@ -229,7 +242,7 @@ def plan_segmentation(
             "patch_size": f"the largest within {memory_gb:g} GB (predicted: {memory / 2**30:.2g} GB)"
             + (f" and {preset.patch_voxels} voxels" if preset.patch_voxels else "")
             + f", for volumes of about {shape[0]} x {shape[1]} x {shape[2]}"
-            + (f": {narrow}" if narrow else ""),
+            + (f": {fields.why}" if fields.why else ""),
             "strides": determine_strides(spacing, patch[0])[1],
             "channels": f"preset {preset.name}",
             "batch_size": "the paper's; memory that is left makes the patch larger",
@@ -303,10 +316,11 @@ def plan_most_scans(fingerprint: Fingerprint, preset: Preset, preprocessing: Pre
     """
     if preset.scan_voxels is None:
         return None
-    depths = [fingerprint.median(domain, "field_of_view")[0] for domain in ("source", "target")]
-    depths[0] = min(depths[0], preprocessing.source_depth or math.inf)
-    planes = [math.prod(fingerprint.median(domain, "body_extent")[1:]) for domain in ("source", "target")]
-    largest = max(depth * plane for depth, plane in zip(depths, planes, strict=True))  # mm3
+    depths = [fingerprint.median(domain, "field_of_view")[0] for domain in DOMAINS]
+    extents = np.array([(depths[n], *fingerprint.median(d, "body_extent")[1:]) for n, d in enumerate(DOMAINS)])
+    cropped = preprocessing.source_depth, preprocessing.source_height, preprocessing.source_width
+    extents[0] = np.minimum(extents[0], [limit or math.inf for limit in cropped])
+    largest = float(extents.prod(axis=1).max())  # mm3
     most = max(int(preset.scan_voxels * math.prod(preprocessing.spacing) / largest), LEAST_SCANS)
     there = max(len(fingerprint.of(domain)) for domain in ("source", "target"))
     return None if most >= max(there, LARGEST_COMPARISON * COMPARED_SHARE) else most

@@ -7,11 +7,10 @@ from collections import Counter
 
 import numpy as np
 
-from darnet.planning.fields import largest_body, shared_extent
+from darnet.planning.fields import LABEL_MARGIN, determine_fields, largest_body
 from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.presets import Preset
 
-DEPTH_MARGIN = 20.0  # mm beyond the labels that a cropped source scan keeps
 FEW = 0.1  # a smaller share of scans does not decide how all others are turned, but for half of a domain
 LEAST_CLASS_VOXELS = 200  # a class must keep so many when the grid is made coarser
 
@@ -33,8 +32,8 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
     through = math.sqrt(source[0] * target[0])
     why = f"geometric mean of the medians: source {_text(source)}, target {_text(target)} mm (through plane, in plane)"
     if preset.plane_pixels is not None:
-        (height, width), narrow = shared_extent(fingerprint)
-        extent = max(height, width)
+        fields = determine_fields(fingerprint)
+        extent = max(fields.shared)
         coarse = max(plane, extent / preset.plane_pixels)
         smallest = _smallest_class(fingerprint)
         voxel = smallest * 1000 / LEAST_CLASS_VOXELS  # mm3, of planes that are two pixels thick or as thick as they are
@@ -44,7 +43,7 @@ def determine_spacing(fingerprint: Fingerprint, preset: Preset) -> tuple[Triple,
             why += "; made coarser" if limited > plane else "; not made coarser"
             bounded = extent < max(largest_body(fingerprint))
             shown = f"{extent:.0f} mm of the body" if bounded else f"the body of {extent:.0f} mm"
-            why += f" so that {shown} fills about {preset.plane_pixels} pixels" + (f": {narrow}" if bounded else "")
+            why += f" so that {shown} fills about {preset.plane_pixels} pixels" + (f": {fields.why}" if bounded else "")
         least = f"{LEAST_CLASS_VOXELS} voxels for the smallest class ({smallest:.2g} ml)"
         if plane**2 * through > voxel:
             why += f"; the smallest class ({smallest:.2g} ml) has less than {LEAST_CLASS_VOXELS} voxels even so"
@@ -83,12 +82,12 @@ def determine_source_depth(fingerprint: Fingerprint) -> tuple[float | None, str]
             f"({target:.0f} mm)"
         )
         return None, why
-    labelled = float(np.percentile([case.label_extent[0] for case in fingerprint.of("source")], 90)) + 2 * DEPTH_MARGIN
+    labelled = float(np.percentile([case.label_extent[0] for case in fingerprint.of("source")], 90)) + 2 * LABEL_MARGIN
     depth = round(max(target, labelled))
     return float(depth), (
         f"source scans (up to {source:.0f} mm) are longer than target scans ({target:.0f} mm): cropped about their "
         "labels to the target's field of view, or to the labels with "
-        f"{DEPTH_MARGIN:.0f} mm on both sides where that is more"
+        f"{LABEL_MARGIN:.0f} mm on both sides where that is more"
     )
 
 

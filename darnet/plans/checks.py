@@ -34,6 +34,14 @@ def _of_data(plans: Plans) -> list[Rule]:
     rules: list[Rule] = [
         ("preprocessing.spacing", grid.spacing, min(grid.spacing) > 0, "above 0 mm"),
         _one_of("preprocessing.through_plane", grid.through_plane, "R", "A", "S"),
+        *(
+            (f"preprocessing.{name}", value, value is None or value > 0, "above 0 mm, or null")
+            for name, value in (
+                ("source_depth", grid.source_depth),
+                ("source_height", grid.source_height),
+                ("source_width", grid.source_width),
+            )
+        ),
         ("preprocessing.source_inverted", grid.source_inverted, grid.source_inverted is not False, "true or null"),
         ("labels", plans.labels, sorted(plans.labels.values()) == list(range(len(plans.labels))), "0, 1, 2, ..."),
         ("inference.step_size", inference.step_size, 0 < inference.step_size <= 1, "above 0, at most 1"),

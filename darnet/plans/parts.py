@@ -15,6 +15,8 @@ NOTHING_IF_NULL = (
     "matched_translated",
     "expected_background",
     "source_inverted",
+    "source_height",
+    "source_width",
     "random_tissues",
     "places",
 )
@@ -70,6 +72,8 @@ class PreprocessingPlan:
             its own.
         anisotropic: Whether scans are resampled linearly along D instead of with cubics.
         source_depth: mm along D to which labelled source scans are cropped about their labels; null keeps all.
+        source_height: The same along H, and no further than the body; null keeps all of it.
+        source_width: The same along W.
         source_inverted: true turns bright and dark of source scans round, as between T1 and T2; null leaves them.
     """
 
@@ -78,6 +82,8 @@ class PreprocessingPlan:
     anisotropic: bool
     source_depth: float | None
     source_inverted: bool | None = None
+    source_height: float | None = None
+    source_width: float | None = None
     why: dict[str, str] = field(default_factory=dict)
 
 

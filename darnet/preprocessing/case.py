@@ -23,6 +23,7 @@ from darnet.imaging import (
     resample_image,
     resample_labels,
     shape_at_spacing,
+    shorten,
     spacing_of,
     to_canonical,
     without_padding,
@@ -85,7 +86,8 @@ def preprocess_arrays(
         volume = without_padding(volume)
     spacing = spacing_of(affine, orientation)
     turned = None if labels is None else to_canonical(labels, orientation)
-    box = find_crop(volume, spacing, turned, plan.source_depth, kind.hounsfield)
+    limits = plan.source_depth, plan.source_height, plan.source_width
+    box = find_crop(volume, spacing, turned, limits, kind.hounsfield)
     part = np.array(crop(volume, box), order="C")
     shape = shape_at_spacing((part.shape[0], part.shape[1], part.shape[2]), spacing, plan.spacing)
     if int(np.prod(shape, dtype=object)) > LARGEST_PLANNED:
@@ -107,16 +109,16 @@ def find_crop(
     volume: NDArray[np.float32],
     spacing: tuple[float, float, float],
     labels: NDArray[Any] | None = None,
-    depth: float | None = None,
+    limits: tuple[float | None, float | None, float | None] = (None, None, None),
     hounsfield: bool = False,
 ) -> Box:
-    """Box that is kept of a turned scan (D, H, W): the body, and along D at most `depth` mm about the labels.
+    """Box that is kept of a turned scan (D, H, W): the body, and where that is limited, so much about the labels.
 
     Args:
         volume: The scan.
         spacing: mm (D, H, W).
         labels: Labels of a source scan, or None.
-        depth: mm along D, or None to keep all.
+        limits: mm along D, H and W, or None to keep all. Labels that reach further are kept.
         hounsfield: As in `foreground_mask`.
     """
     d, h, w = (int(np.ceil(BODY_MARGIN / s)) for s in spacing)
@@ -127,6 +129,11 @@ def find_crop(
     # Nothing that is labelled is cut off, whatever the intensities say.
     d0, h0, w0 = ((min(a, c), max(b, d)) for (a, b), (c, d) in zip(box, labelled, strict=True))
     box = (d0, h0, w0)
+    depth, *plane = limits
+    for axis, limit in enumerate(plane, 1):
+        if limit is not None:
+            start, stop = labelled[axis]
+            box = shorten(box, axis, (start, stop), max(round(limit / spacing[axis]), stop - start))
     if depth is None:
         return box
     start, stop = labelled[0]

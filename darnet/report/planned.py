@@ -25,6 +25,8 @@ WORDS = {
     "through_plane": ("planes lie across the body axis", ""),
     "anisotropic": ("planes are thicker than pixels", ""),
     "source_depth": ("source scans are cut to", "mm along the body"),
+    "source_height": ("source slices are cut to", "mm in height"),
+    "source_width": ("source slices are cut to, in width", "mm"),
     "source_inverted": ("bright and dark of source scans are turned round", ""),
     "slice_size": ("size of a slice", "pixels"),
     "window": ("part of a slice that is learned from at once", "pixels"),
@@ -147,7 +149,7 @@ def _summary(plans: Plans) -> tuple[str, ...]:
 
 def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
     name, unit = WORDS.get(key, (key.replace("_", " "), ""))
-    if key == "source_depth" and value is None:
+    if key in ("source_depth", "source_height", "source_width") and value is None:
         return name, "not cut"
     if key == "styles_a_case" and value is None:
         return name, "all"

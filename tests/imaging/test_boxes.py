@@ -5,7 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from darnet.imaging import box_of, crop, crop_to_depth, keep_largest, largest_fraction, pad_to, paste, patch_box
+from darnet.imaging import (
+    box_of,
+    crop,
+    crop_to_depth,
+    keep_largest,
+    largest_fraction,
+    pad_to,
+    paste,
+    patch_box,
+    shorten,
+)
 from darnet.imaging.components import largest_component
 
 
@@ -39,6 +49,20 @@ def test_paste_undoes_crop(spans, channels):
 def test_depth_of_a_box(span, planes, expected):
     box = crop_to_depth((span, (1, 2), (3, 4)), (20, 5, 5), planes)
     assert box == (expected, (1, 2), (3, 4))
+
+
+@pytest.mark.parametrize(
+    ("span", "extent", "expected"),
+    [((6, 8), 4, (5, 9)), ((2, 4), 6, (2, 8)), ((13, 15), 4, (11, 15)), ((6, 8), 50, (2, 15)), ((6, 9), 4, (5, 9))],
+)
+def test_a_box_is_shortened_about_a_span(span, extent, expected):
+    for axis in range(3):
+        box = [(1, 2), (3, 9), (0, 7)]
+        box[axis] = (2, 15)
+        shortened = list(shorten(tuple(box), axis, span, extent))
+        assert shortened[axis] == expected
+        box[axis] = expected
+        assert shortened == box
 
 
 @settings(max_examples=50, deadline=None)

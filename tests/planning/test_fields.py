@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from darnet.planning.fields import largest_body, median_shape, shared_extent
+from darnet.planning.fields import Fields, determine_fields, largest_body, median_shape
 from darnet.planning.planner import plan_preprocessing
 from darnet.planning.presets import PRESETS
 
@@ -24,25 +24,46 @@ from darnet.planning.presets import PRESETS
 )
 def test_shared_extent(fingerprint_of, source, target, expected, why):
     fingerprint = fingerprint_of({"extent": (128.0, *source)}, {"extent": (128.0, *target)})
-    extent, reason = shared_extent(fingerprint)
-    assert extent == expected
-    assert why in reason
-    assert bool(reason) == bool(why)
+    fields = determine_fields(fingerprint)
+    assert fields.shared == expected
+    assert why in fields.why
+    assert bool(fields.why) == bool(why)
     assert largest_body(fingerprint) == (max(source[0], target[0]), max(source[1], target[1]))
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "labels", "cropped", "body"),
+    [
+        # A narrow target: source scans are cropped to it, or to their labels with a margin.
+        ((250.0, 340.0), (150.0, 160.0), (80.0, 90.0), (150.0, 160.0), (150.0, 160.0)),
+        ((250.0, 340.0), (150.0, 160.0), (120.0, 200.4), (160.0, 240.0), (160.0, 240.0)),
+        ((250.0, 340.0), (150.0, 160.0), (215.0, 90.0), (None, 160.0), (250.0, 160.0)),
+        ((250.0, 340.0), (240.0, 160.0), (80.0, 90.0), (None, 160.0), (250.0, 160.0)),
+        # A narrow source, or none.
+        ((150.0, 160.0), (250.0, 340.0), (80.0, 90.0), (None, None), (250.0, 340.0)),
+        ((250.0, 340.0), (240.0, 330.0), (80.0, 90.0), (None, None), (250.0, 340.0)),
+    ],
+)
+def test_source_scans_are_cropped_to_a_narrow_target(fingerprint_of, source, target, labels, cropped, body):
+    scans = {"extent": (128.0, *source), "label_extent": (60.0, *labels)}
+    fields = determine_fields(fingerprint_of(scans, {"extent": (128.0, *target)}))
+    assert fields.source == cropped
+    assert fields.body == body
+    assert all(shared <= whole for shared, whole in zip(fields.shared, body, strict=True))
 
 
 @pytest.mark.parametrize(("body", "ends"), [(146.0, True), (143.0, True), (142.0, False)])
 def test_a_body_that_fills_its_field_goes_on_beyond_it(fingerprint_of, body, ends):
     heart = {"extent": (128.0, body, 200.0), "field_of_view": (128.0, 150.0, 200.0)}
-    extent, why = shared_extent(fingerprint_of(heart, {"extent": (128.0, 250.0, 200.0)}))
-    assert extent == (body if ends else 250.0, 200.0)
-    assert ("source scans end after 150 mm" in why) == ends
+    fields = determine_fields(fingerprint_of(heart, {"extent": (128.0, 250.0, 200.0)}))
+    assert fields.shared == (body if ends else 250.0, 200.0)
+    assert ("source scans end after 150 mm" in fields.why) == ends
 
 
 def test_a_small_body_with_air_about_it_does_not_end(fingerprint_of):
     child = {"extent": (128.0, 150.0, 200.0), "field_of_view": (128.0, 200.0, 240.0)}
     fingerprint = fingerprint_of(child, {"extent": (128.0, 250.0, 340.0)})
-    assert shared_extent(fingerprint) == ((250.0, 340.0), "")
+    assert determine_fields(fingerprint) == Fields((250.0, 340.0), (250.0, 340.0), (None, None), "")
 
 
 def test_median_shape_has_the_planes_of_the_cropped_source(fingerprint_of):

@@ -203,10 +203,11 @@ def test_isotropic_scans_are_planned_as_they_will_be_turned(fingerprint_of):
     assert plans.preprocessing.through_plane == "A"
     assert plans.preprocessing.source_depth == 240.0  # of the 300 mm from front to back
     # Of 600 mm target scans show 380.
+    assert plans.preprocessing.source_height == 380.0
+    assert plans.preprocessing.source_width is None
     assert plans.preprocessing.spacing[1] == 5.0
-    size, window = plans.translation.slice_size, plans.translation.window
-    assert size == (128, 96)
-    assert window == (72, 96)
+    assert plans.translation.slice_size == (80, 96)
+    assert plans.translation.window is None
 
 
 def test_one_scan_with_left_to_right_elsewhere_is_enough(case_fingerprint):
@@ -298,6 +299,22 @@ def test_a_field_within_the_body_bounds_patches_and_windows(fingerprint_of, pres
     assert wide * width < 160 + 16 * width
     assert "source scans end after 150 mm along H" in plans.segmentation.why["patch_size"]
     assert ("140 source slices, a window of each, 4" in plans.translation.why["iterations"]) == (preset == "paper")
+
+
+def test_source_scans_are_cropped_where_target_scans_are_narrow(fingerprint_of):
+    pelvis = {"spacing": (3.0, 1.0, 1.0), "extent": (300.0, 250.0, 380.0), "label_extent": (40.0, 40.0, 50.0)}
+    prostate = {"spacing": (3.0, 0.6, 0.6), "extent": (90.0, 160.0, 170.0)}
+    plans = plans_of(fingerprint_of(pelvis, prostate), "fast")
+    grid = plans.preprocessing
+    assert (grid.source_depth, grid.source_height, grid.source_width) == (90.0, 160.0, 170.0)
+    assert "target scans end after 160 mm along H and 170 mm along W" in grid.why["source_width"]
+    # As if source scans had ended there too.
+    assert plans.translation.window is None
+    assert plans.translation.slice_size == (80, 96)
+    assert grid.spacing[1:] == (2.0, 2.0)
+    whole = plans_of(fingerprint_of(pelvis, pelvis), "fast").preprocessing
+    assert whole.source_height is whole.source_width is None
+    assert "hardly less of the body" in whole.why["source_height"]
 
 
 def test_the_grid_says_which_field_it_is_made_for(fingerprint_of):

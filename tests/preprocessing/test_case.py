@@ -99,7 +99,7 @@ def test_crop(spacing, labelled, depth, expected):
     if labelled is not None:
         labels = np.zeros(volume.shape, np.uint8)
         labels[slice(*labelled), 15, 20] = 1
-    assert find_crop(volume, spacing, labels, depth) == expected
+    assert find_crop(volume, spacing, labels, (depth, None, None)) == expected
 
 
 def test_nothing_labelled_is_cut_off():
@@ -120,7 +120,7 @@ def test_two_legs_are_both_the_body():
 def test_empty_labels_crop_to_the_body():
     volume = body_of()
     labels = np.zeros(volume.shape, np.uint8)
-    assert find_crop(volume, (5.0, 5.0, 5.0), labels, 20.0) == find_crop(volume, (5.0, 5.0, 5.0))
+    assert find_crop(volume, (5.0, 5.0, 5.0), labels, (20.0, 20.0, 20.0)) == find_crop(volume, (5.0, 5.0, 5.0))
 
 
 def test_intensities_follow_the_rule_of_the_domain(make_small_plans, scan):
@@ -169,3 +169,40 @@ def test_thin_scans(make_small_plans, shape):
     assert case.image.ndim == 4
     assert min(case.image.shape) >= 1
     assert case.image.max() > case.image.min()
+
+
+@pytest.mark.parametrize(
+    ("height", "width", "expected"),
+    [
+        (None, None, ((1, 25), (1, 39))),
+        # 12 and 20 voxels about labels whose centres are at 9 and 30.
+        (60.0, 100.0, ((3, 15), (19, 39))),
+        (60.0, None, ((3, 15), (1, 39))),
+        # Never less than the labels, nor more than the body.
+        (5.0, 20.0, ((6, 12), (28, 32))),
+        (900.0, 900.0, ((1, 25), (1, 39))),
+    ],
+)
+def test_crop_in_plane_about_the_labels(height, width, expected):
+    volume, labels = np.zeros((10, 26, 40), np.float32), np.zeros((10, 26, 40), np.uint8)
+    volume[1:9, 2:24, 2:38] = 1.0
+    labels[2:5, 6:12, 28:32] = 1
+    box = find_crop(volume, (5.0, 5.0, 5.0), labels, (None, height, width))
+    assert box[0] == (0, 10)
+    assert box[1:] == expected
+    assert find_crop(volume, (5.0, 5.0, 5.0), None, (None, height, width))[1:] == ((1, 25), (1, 39))
+
+
+def test_source_scans_alone_are_cropped_in_plane(scan, make_small_plans):
+    image, labels = scan
+    plans = make_small_plans((5.0, 2.0, 2.0))
+    cropped = dataclasses.replace(
+        plans, preprocessing=dataclasses.replace(plans.preprocessing, source_height=20.0, source_width=28.0)
+    )
+    case = preprocess_arrays(image, AFFINE, cropped, "source", labels)
+    whole = preprocess_arrays(image, AFFINE, plans, "source", labels)
+    assert case.image.shape[2] < whole.image.shape[2]
+    assert case.image.shape[3] < whole.image.shape[3]
+    assert [(case.labels == n).sum() for n in (1, 2)] == [(labels == n).sum() for n in (1, 2)]
+    target = preprocess_arrays(image, AFFINE, cropped, "target")
+    assert target.crop_box == preprocess_arrays(image, AFFINE, plans, "target").crop_box
