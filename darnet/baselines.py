@@ -118,7 +118,9 @@ def prepare_supervised(
         Where they lie, and the plan to train on them with.
     """
     own = DatasetLayout(root, SUPERVISED)
-    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target)
+    # Nothing is cut off: target scans are segmented whole.
+    grid = dataclasses.replace(plans.preprocessing, source_depth=None, source_height=None, source_width=None)
+    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target, preprocessing=grid)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, labelled, as_source, processes, quiet)
     write_splits(own, labelled, as_source)

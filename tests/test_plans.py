@@ -4,6 +4,7 @@ import copy
 import dataclasses
 import hashlib
 import json
+import math
 
 import numpy as np
 import pytest
@@ -121,6 +122,7 @@ def changed(values, key, value):
         ("preprocessing.source_inverted", False),
         ("preprocessing.source_depth", 0.0),
         ("preprocessing.source_height", -1.0),
+        ("preprocessing.source_height", math.inf),
         ("preprocessing.source_width", 0.0),
         ("self_training.matched_translated", 1.1),
         ("self_training.expected_background", 1.1),

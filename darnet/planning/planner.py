@@ -8,7 +8,7 @@ import numpy as np
 
 from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
-from darnet.planning.fields import DOMAINS, LABEL_MARGIN, determine_fields, median_shape
+from darnet.planning.fields import DOMAINS, determine_fields, median_shape
 from darnet.planning.fingerprint import Fingerprint
 from darnet.planning.intensities import intensity_rule
 from darnet.planning.kinds import appearance_share
@@ -117,13 +117,8 @@ def plan_preprocessing(fingerprint: Fingerprint, preset: Preset) -> Preprocessin
             "anisotropic": f"through-plane spacing is up to {ratio:.2g} times that in plane; from {ANISOTROPIC_PLANES} "
             "on planes are interpolated linearly",
             "source_depth": why_depth,
-            **{
-                name: "target scans show hardly less of the body"
-                if extent is None
-                else f"{fields.why}: source scans are cropped about their labels to that, or to the labels with "
-                f"{LABEL_MARGIN:.0f} mm on both sides where that is more"
-                for name, extent in (("source_height", height), ("source_width", width))
-            },
+            "source_height": fields.why_source[0],
+            "source_width": fields.why_source[1],
         },
     )
 
@@ -190,7 +185,7 @@ def plan_translation(
 
 def _source_slices(fingerprint: Fingerprint, plan: PreprocessingPlan) -> int:
     """Planes of all source scans on the planned grid."""
-    limit = plan.source_depth or math.inf
+    limit = plan.source_limits[0]
     return sum(max(round(min(case.field_of_view[0], limit) / plan.spacing[0]), 1) for case in fingerprint.of("source"))
 
 
@@ -316,10 +311,9 @@ def plan_most_scans(fingerprint: Fingerprint, preset: Preset, preprocessing: Pre
     """
     if preset.scan_voxels is None:
         return None
-    depths = [fingerprint.median(domain, "field_of_view")[0] for domain in DOMAINS]
-    extents = np.array([(depths[n], *fingerprint.median(d, "body_extent")[1:]) for n, d in enumerate(DOMAINS)])
-    cropped = preprocessing.source_depth, preprocessing.source_height, preprocessing.source_width
-    extents[0] = np.minimum(extents[0], [limit or math.inf for limit in cropped])
+    extents = np.array([fingerprint.median(domain, "body_extent") for domain in DOMAINS])
+    extents[:, 0] = [fingerprint.median(domain, "field_of_view")[0] for domain in DOMAINS]
+    extents[0] = np.minimum(extents[0], preprocessing.source_limits)
     largest = float(extents.prod(axis=1).max())  # mm3
     most = max(int(preset.scan_voxels * math.prod(preprocessing.spacing) / largest), LEAST_SCANS)
     there = max(len(fingerprint.of(domain)) for domain in ("source", "target"))

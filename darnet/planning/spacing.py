@@ -7,9 +7,10 @@ from collections import Counter
 
 import numpy as np
 
-from darnet.planning.fields import LABEL_MARGIN, determine_fields, largest_body
+from darnet.planning.fields import determine_fields, largest_body
 from darnet.planning.fingerprint import Fingerprint, Triple
 from darnet.planning.presets import Preset
+from darnet.plans import LABEL_MARGIN
 
 FEW = 0.1  # a smaller share of scans does not decide how all others are turned, but for half of a domain
 LEAST_CLASS_VOXELS = 200  # a class must keep so many when the grid is made coarser

@@ -62,7 +62,7 @@ def determine_slice_size(body: tuple[float, float]) -> tuple[tuple[int, int], st
     Args:
         body: Pixels (H, W) of the larger domain's.
     """
-    why = "covers the median body of both domains; larger slices are cut about their centre"
+    why = "covers the median body of both domains, source scans as cropped; larger slices are cut about their centre"
     return (_slice_side(body[0]), _slice_side(body[1])), why
 
 

@@ -3,6 +3,7 @@
 from darnet.plans.checks import check_plans
 from darnet.plans.modalities import is_ct, is_mr, names_sequence
 from darnet.plans.parts import (
+    LABEL_MARGIN,
     NOTHING_IF_NULL,
     DomainPlan,
     InferencePlan,
@@ -19,6 +20,7 @@ from darnet.plans.schema import COMPARED_SHARE, LARGEST_COMPARISON, SCHEMA_VERSI
 
 __all__ = [
     "COMPARED_SHARE",
+    "LABEL_MARGIN",
     "LARGEST_COMPARISON",
     "NOTHING_IF_NULL",
     "SCHEMA_VERSION",

@@ -35,7 +35,7 @@ def _of_data(plans: Plans) -> list[Rule]:
         ("preprocessing.spacing", grid.spacing, min(grid.spacing) > 0, "above 0 mm"),
         _one_of("preprocessing.through_plane", grid.through_plane, "R", "A", "S"),
         *(
-            (f"preprocessing.{name}", value, value is None or value > 0, "above 0 mm, or null")
+            (f"preprocessing.{name}", value, value is None or 0 < value < math.inf, "above 0 mm, or null")
             for name, value in (
                 ("source_depth", grid.source_depth),
                 ("source_height", grid.source_height),

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from darnet.plans.modalities import is_ct
 
 # Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
+LABEL_MARGIN = 20.0  # mm in plane beyond the labels that a cropped source scan keeps
 NOTHING_IF_NULL = (
     "window",
     "content_curves",
@@ -72,8 +74,8 @@ class PreprocessingPlan:
             its own.
         anisotropic: Whether scans are resampled linearly along D instead of with cubics.
         source_depth: mm along D to which labelled source scans are cropped about their labels; null keeps all.
-        source_height: The same along H, and no further than the body; null keeps all of it.
-        source_width: The same along W.
+        source_height: mm along H to which they are cropped about their labels; null keeps the body.
+        source_width: mm along W to which they are cropped about their labels; null keeps the body.
         source_inverted: true turns bright and dark of source scans round, as between T1 and T2; null leaves them.
     """
 
@@ -85,6 +87,12 @@ class PreprocessingPlan:
     source_height: float | None = None
     source_width: float | None = None
     why: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def source_limits(self) -> tuple[float, float, float]:
+        """Mm along (D, H, W) that source scans are cropped to, infinite where they are not."""
+        depth, height, width = self.source_depth, self.source_height, self.source_width
+        return depth or math.inf, height or math.inf, width or math.inf
 
 
 @dataclass(frozen=True)

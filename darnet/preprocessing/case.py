@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,7 +30,7 @@ from darnet.imaging import (
     to_canonical,
     without_padding,
 )
-from darnet.plans import Plans, is_mr
+from darnet.plans import LABEL_MARGIN, Plans, is_mr
 
 BODY_MARGIN = 5.0  # mm around the body that a crop keeps in plane
 LARGEST_PLANNED = 2**30  # voxels on the planned grid
@@ -62,8 +64,8 @@ def preprocess_arrays(
 ) -> PreprocessedCase:
     """Bring one scan to the planned grid and intensities.
 
-    Every scan is cropped to its body. Labels guide the crop of labelled source scans alone, and only along D; target
-    scans are cropped without them, in training as in prediction.
+    Every scan is cropped to its body. Labels guide the crop of labelled source scans alone; target scans are cropped
+    without them, in training as in prediction.
 
     Args:
         image: Voxels (i, j, k).
@@ -86,10 +88,11 @@ def preprocess_arrays(
         volume = without_padding(volume)
     spacing = spacing_of(affine, orientation)
     turned = None if labels is None else to_canonical(labels, orientation)
-    limits = plan.source_depth, plan.source_height, plan.source_width
-    box = find_crop(volume, spacing, turned, limits, kind.hounsfield)
-    part = np.array(crop(volume, box), order="C")
-    shape = shape_at_spacing((part.shape[0], part.shape[1], part.shape[2]), spacing, plan.spacing)
+    whole = find_crop(volume, spacing, turned, plan.source_depth, kind.hounsfield)
+    box = crop_plane(whole, spacing, turned, plan.source_limits[1:])
+    part = np.array(crop(volume, whole), order="C")
+    d, h, w = (stop - start for start, stop in box)
+    shape = shape_at_spacing((d, h, w), spacing, plan.spacing)
     if int(np.prod(shape, dtype=object)) > LARGEST_PLANNED:
         raise DataError(
             "the scan is too large on the planned grid",
@@ -97,7 +100,12 @@ def preprocess_arrays(
             expected=f"at most {LARGEST_PLANNED} voxels",
             remedy="look whether the spacing in its header is right; crop the scan if it is",
         )
+    # All of the body tells what is air, and how bright tissue is.
     normalized = normalize(part, rule.rule, rule.low, rule.high, in_place=True)
+    if box != whole:
+        (d0, _), (h0, _), (w0, _) = whole
+        within = ((box[0][0] - d0, box[0][1] - d0), (box[1][0] - h0, box[1][1] - h0), (box[2][0] - w0, box[2][1] - w0))
+        normalized = np.ascontiguousarray(crop(normalized, within))
     resampled = resample_image(normalized, shape, plan.anisotropic)
     if domain == "source" and plan.source_inverted:
         resampled = invert_contrast(resampled)
@@ -109,16 +117,16 @@ def find_crop(
     volume: NDArray[np.float32],
     spacing: tuple[float, float, float],
     labels: NDArray[Any] | None = None,
-    limits: tuple[float | None, float | None, float | None] = (None, None, None),
+    depth: float | None = None,
     hounsfield: bool = False,
 ) -> Box:
-    """Box that is kept of a turned scan (D, H, W): the body, and where that is limited, so much about the labels.
+    """Box that is kept of a turned scan (D, H, W): the body, and along D at most `depth` mm about the labels.
 
     Args:
         volume: The scan.
         spacing: mm (D, H, W).
         labels: Labels of a source scan, or None.
-        limits: mm along D, H and W, or None to keep all. Labels that reach further are kept.
+        depth: mm along D, or None to keep all.
         hounsfield: As in `foreground_mask`.
     """
     d, h, w = (int(np.ceil(BODY_MARGIN / s)) for s in spacing)
@@ -129,13 +137,28 @@ def find_crop(
     # Nothing that is labelled is cut off, whatever the intensities say.
     d0, h0, w0 = ((min(a, c), max(b, d)) for (a, b), (c, d) in zip(box, labelled, strict=True))
     box = (d0, h0, w0)
-    depth, *plane = limits
-    for axis, limit in enumerate(plane, 1):
-        if limit is not None:
-            start, stop = labelled[axis]
-            box = shorten(box, axis, (start, stop), max(round(limit / spacing[axis]), stop - start))
     if depth is None:
         return box
     start, stop = labelled[0]
     planes = max(round(depth / spacing[0]), stop - start)
     return crop_to_depth(((start, stop), *box[1:]), volume.shape, planes)
+
+
+def crop_plane(
+    box: Box, spacing: tuple[float, float, float], labels: NDArray[Any] | None, plane: Sequence[float]
+) -> Box:
+    """Shorten a box along H and W to `plane` mm about the labels, or to labels and `LABEL_MARGIN` where that is more.
+
+    Args:
+        box: Box of a turned scan (D, H, W) that holds its labels.
+        spacing: mm (D, H, W).
+        labels: Labels of a source scan, or None, which leaves the box.
+        plane: mm along (H, W).
+    """
+    if labels is None or not labels.any():
+        return box
+    for axis, about, limit in zip((1, 2), box_of(labels)[1:], plane, strict=True):
+        extent = max(limit, (about[1] - about[0]) * spacing[axis] + 2 * LABEL_MARGIN)
+        if math.isfinite(extent):
+            box = shorten(box, axis, about, math.ceil(extent / spacing[axis]))
+    return box

@@ -81,7 +81,8 @@ def _stored_hash(of_files: str, domain: str, plans: Plans) -> str:
     """As `case_hash`, with the hash of the files."""
     plan = settings_of(plans.preprocessing) | settings_of(plans.domain(domain).intensity)
     if domain == "target":
-        plan.pop("source_inverted", None)
+        for of_source in ("source_inverted", "source_height", "source_width"):
+            plan.pop(of_source, None)
     values = [of_files, plan, plans.labels, CANONICAL_CODES]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 

@@ -71,7 +71,8 @@ def choose_source_contrast(
 def on_coarse_grid(plans: Plans, fingerprint: Fingerprint) -> Plans:
     """The plan with voxels so large that the body fills about `COARSE` of them, or its own where these are larger."""
     spacing = plans.preprocessing.spacing
-    extents = [fingerprint.median(domain, "body_extent") for domain in DOMAINS]
+    extents = np.array([fingerprint.median(domain, "body_extent") for domain in DOMAINS])
+    extents[0] = np.minimum(extents[0], plans.preprocessing.source_limits)
     voxels = float(np.mean([np.prod(np.divide(extent, spacing)) for extent in extents]))
     factor = max((voxels / COARSE) ** (1 / 3), 1.0)
     d, h, w = (s * factor for s in spacing)

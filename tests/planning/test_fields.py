@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from darnet.planning.fields import Fields, determine_fields, largest_body, median_shape
+from darnet.planning.fields import determine_fields, largest_body, median_shape
 from darnet.planning.planner import plan_preprocessing
 from darnet.planning.presets import PRESETS
 
@@ -36,8 +36,10 @@ def test_shared_extent(fingerprint_of, source, target, expected, why):
     [
         # A narrow target: source scans are cropped to it, or to their labels with a margin.
         ((250.0, 340.0), (150.0, 160.0), (80.0, 90.0), (150.0, 160.0), (150.0, 160.0)),
-        ((250.0, 340.0), (150.0, 160.0), (120.0, 200.4), (160.0, 240.0), (160.0, 240.0)),
-        ((250.0, 340.0), (150.0, 160.0), (215.0, 90.0), (None, 160.0), (250.0, 160.0)),
+        ((250.0, 340.0), (150.0, 160.0), (120.0, 200.4), (160.0, 241.0), (160.0, 240.4)),
+        ((250.0, 340.0), (150.4, 159.6), (80.0, 90.0), (151.0, 160.0), (150.4, 159.6)),
+        # Labels that reach nearly as far as the body.
+        ((250.0, 340.0), (150.0, 160.0), (161.0, 90.0), (None, 160.0), (250.0, 160.0)),
         ((250.0, 340.0), (240.0, 160.0), (80.0, 90.0), (None, 160.0), (250.0, 160.0)),
         # A narrow source, or none.
         ((150.0, 160.0), (250.0, 340.0), (80.0, 90.0), (None, None), (250.0, 340.0)),
@@ -49,7 +51,30 @@ def test_source_scans_are_cropped_to_a_narrow_target(fingerprint_of, source, tar
     fields = determine_fields(fingerprint_of(scans, {"extent": (128.0, *target)}))
     assert fields.source == cropped
     assert fields.body == body
-    assert all(shared <= whole for shared, whole in zip(fields.shared, body, strict=True))
+    for n in range(2):
+        assert fields.shared[n] <= body[n]
+        # A window is planned only where source scans still show more than target scans.
+        assert (fields.shared[n] < body[n]) == (
+            min(source[n], target[n]) < body[n]
+            and bool(fields.why)
+            and min(source[n], target[n]) < 0.8 * max(source[n], target[n])
+        )
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "labels", "why"),
+    [
+        (250.0, 150.0, 80.0, "target scans end after 150 mm, within the body: source scans are cropped"),
+        (250.0, 150.0, 170.0, "here 210 mm, which is nearly all of their body"),
+        (250.0, 240.0, 80.0, "hardly less of it than source scans"),
+        (150.0, 250.0, 80.0, "source scans end after 150 mm, within the body"),
+    ],
+)
+def test_reasons_of_the_crop_are_those_of_its_axis(fingerprint_of, source, target, labels, why):
+    scans = {"extent": (128.0, source, 200.0), "label_extent": (60.0, labels, 90.0)}
+    fields = determine_fields(fingerprint_of(scans, {"extent": (128.0, target, 120.0)}))
+    assert why in fields.why_source[0]
+    assert "target scans end after 120 mm" in fields.why_source[1]
 
 
 @pytest.mark.parametrize(("body", "ends"), [(146.0, True), (143.0, True), (142.0, False)])
@@ -63,7 +88,8 @@ def test_a_body_that_fills_its_field_goes_on_beyond_it(fingerprint_of, body, end
 def test_a_small_body_with_air_about_it_does_not_end(fingerprint_of):
     child = {"extent": (128.0, 150.0, 200.0), "field_of_view": (128.0, 200.0, 240.0)}
     fingerprint = fingerprint_of(child, {"extent": (128.0, 250.0, 340.0)})
-    assert determine_fields(fingerprint) == Fields((250.0, 340.0), (250.0, 340.0), (None, None), "")
+    fields = determine_fields(fingerprint)
+    assert (fields.body, fields.shared, fields.source, fields.why) == ((250.0, 340.0),) * 2 + ((None, None), "")
 
 
 def test_median_shape_has_the_planes_of_the_cropped_source(fingerprint_of):

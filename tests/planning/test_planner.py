@@ -307,14 +307,14 @@ def test_source_scans_are_cropped_where_target_scans_are_narrow(fingerprint_of):
     plans = plans_of(fingerprint_of(pelvis, prostate), "fast")
     grid = plans.preprocessing
     assert (grid.source_depth, grid.source_height, grid.source_width) == (90.0, 160.0, 170.0)
-    assert "target scans end after 160 mm along H and 170 mm along W" in grid.why["source_width"]
+    assert "target scans end after 170 mm, within the body" in grid.why["source_width"]
     # As if source scans had ended there too.
     assert plans.translation.window is None
     assert plans.translation.slice_size == (80, 96)
     assert grid.spacing[1:] == (2.0, 2.0)
     whole = plans_of(fingerprint_of(pelvis, pelvis), "fast").preprocessing
     assert whole.source_height is whole.source_width is None
-    assert "hardly less of the body" in whole.why["source_height"]
+    assert "hardly less of it than source scans" in whole.why["source_height"]
 
 
 def test_the_grid_says_which_field_it_is_made_for(fingerprint_of):

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 
 import numpy as np
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from darnet.errors import DataError
 from darnet.plans import DomainPlan, IntensityPlan
 from darnet.preprocessing import find_crop, preprocess_arrays
+from darnet.preprocessing.case import crop_plane
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
 
@@ -99,7 +101,7 @@ def test_crop(spacing, labelled, depth, expected):
     if labelled is not None:
         labels = np.zeros(volume.shape, np.uint8)
         labels[slice(*labelled), 15, 20] = 1
-    assert find_crop(volume, spacing, labels, (depth, None, None)) == expected
+    assert find_crop(volume, spacing, labels, depth) == expected
 
 
 def test_nothing_labelled_is_cut_off():
@@ -120,7 +122,7 @@ def test_two_legs_are_both_the_body():
 def test_empty_labels_crop_to_the_body():
     volume = body_of()
     labels = np.zeros(volume.shape, np.uint8)
-    assert find_crop(volume, (5.0, 5.0, 5.0), labels, (20.0, 20.0, 20.0)) == find_crop(volume, (5.0, 5.0, 5.0))
+    assert find_crop(volume, (5.0, 5.0, 5.0), labels, 20.0) == find_crop(volume, (5.0, 5.0, 5.0))
 
 
 def test_intensities_follow_the_rule_of_the_domain(make_small_plans, scan):
@@ -174,35 +176,47 @@ def test_thin_scans(make_small_plans, shape):
 @pytest.mark.parametrize(
     ("height", "width", "expected"),
     [
-        (None, None, ((1, 25), (1, 39))),
-        # 12 and 20 voxels about labels whose centres are at 9 and 30.
-        (60.0, 100.0, ((3, 15), (19, 39))),
-        (60.0, None, ((3, 15), (1, 39))),
-        # Never less than the labels, nor more than the body.
-        (5.0, 20.0, ((6, 12), (28, 32))),
+        (math.inf, math.inf, ((1, 25), (1, 39))),
+        # 16 and 20 voxels about labels whose centres are at 9 and 30.
+        (80.0, 100.0, ((1, 17), (19, 39))),
+        (80.0, math.inf, ((1, 17), (1, 39))),
+        # Never less than the labels and 20 mm on both sides, nor more than the body.
+        (5.0, 20.0, ((2, 16), (24, 36))),
         (900.0, 900.0, ((1, 25), (1, 39))),
     ],
 )
 def test_crop_in_plane_about_the_labels(height, width, expected):
-    volume, labels = np.zeros((10, 26, 40), np.float32), np.zeros((10, 26, 40), np.uint8)
-    volume[1:9, 2:24, 2:38] = 1.0
+    labels = np.zeros((10, 26, 40), np.uint8)
     labels[2:5, 6:12, 28:32] = 1
-    box = find_crop(volume, (5.0, 5.0, 5.0), labels, (None, height, width))
-    assert box[0] == (0, 10)
-    assert box[1:] == expected
-    assert find_crop(volume, (5.0, 5.0, 5.0), None, (None, height, width))[1:] == ((1, 25), (1, 39))
+    body = ((0, 10), (1, 25), (1, 39))
+    box = crop_plane(body, (5.0, 5.0, 5.0), labels, (height, width))
+    assert box == ((0, 10), *expected)
+    assert crop_plane(body, (5.0, 5.0, 5.0), None, (height, width)) == body
+    assert crop_plane(body, (5.0, 5.0, 5.0), np.zeros_like(labels), (height, width)) == body
 
 
-def test_source_scans_alone_are_cropped_in_plane(scan, make_small_plans):
-    image, labels = scan
-    plans = make_small_plans((5.0, 2.0, 2.0))
-    cropped = dataclasses.replace(
-        plans, preprocessing=dataclasses.replace(plans.preprocessing, source_height=20.0, source_width=28.0)
-    )
-    case = preprocess_arrays(image, AFFINE, cropped, "source", labels)
+def test_source_scans_are_cropped_in_plane_once_all_of_the_body_has_told_what_is_air(make_small_plans):
+    """Of a scan brought to a mean of 0 and filled with 0 the crop shows hardly any air."""
+    rng = np.random.default_rng(0)
+    image = np.zeros((40, 40, 12), np.float32)
+    image[4:36, 4:36] = rng.normal(0.0, 1.0, (32, 32, 12)) + 0.5
+    image[16:18, 16:18] = 0.0
+    labels = np.zeros(image.shape, np.uint8)
+    labels[18:22, 18:22, 4:8] = 1
+    plans = make_small_plans((5.0, 2.0, 2.0), rule="percentile", low=0.5, high=99.5)
     whole = preprocess_arrays(image, AFFINE, plans, "source", labels)
-    assert case.image.shape[2] < whole.image.shape[2]
-    assert case.image.shape[3] < whole.image.shape[3]
-    assert [(case.labels == n).sum() for n in (1, 2)] == [(labels == n).sum() for n in (1, 2)]
-    target = preprocess_arrays(image, AFFINE, cropped, "target")
-    assert target.crop_box == preprocess_arrays(image, AFFINE, plans, "target").crop_box
+    cropped = preprocess_arrays(image, AFFINE, with_plane(plans, 20.0, 20.0), "source", labels)
+    assert cropped.image.shape[2] < 30
+    (_, (h0, h1), (w0, w1)), (_, (first_h, _), (first_w, _)) = cropped.crop_box, whole.crop_box
+    part = whole.image[:, :, h0 - first_h : h1 - first_h, w0 - first_w : w1 - first_w]
+    np.testing.assert_allclose(cropped.image, part, atol=1e-5)
+    assert (cropped.image == -1).any()
+    np.testing.assert_array_equal(cropped.labels > 0, labels.transpose(2, 1, 0)[:, h0:h1, w0:w1][:, ::-1, ::-1] > 0)
+    target = preprocess_arrays(image, AFFINE, with_plane(plans, 20.0, 20.0), "target")
+    assert target.crop_box == whole.crop_box
+
+
+def with_plane(plans, height, width):
+    """The plan with source scans cropped in plane."""
+    grid = dataclasses.replace(plans.preprocessing, source_height=height, source_width=width)
+    return dataclasses.replace(plans, preprocessing=grid)
