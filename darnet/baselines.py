@@ -119,8 +119,9 @@ def prepare_supervised(
     """
     own = DatasetLayout(root, SUPERVISED)
     # Nothing is cut off: target scans are segmented whole.
-    grid = dataclasses.replace(plans.preprocessing, source_depth=None, source_height=None, source_width=None)
-    as_source = dataclasses.replace(without_adaptation(plans), source=plans.target, preprocessing=grid)
+    plain = without_adaptation(plans)
+    grid = dataclasses.replace(plain.preprocessing, source_depth=None, source_height=None, source_width=None)
+    as_source = dataclasses.replace(plain, source=plans.target, preprocessing=grid)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, labelled, as_source, processes, quiet)
     write_splits(own, labelled, as_source)

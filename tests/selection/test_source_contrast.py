@@ -148,14 +148,17 @@ def test_rows_of_an_inverted_plan(prepare, row, inverted, appearance):
     assert own.segmentation.appearance == appearance
 
 
-def test_labelled_target_scans_are_never_turned_round(prepare, tmp_path):
+def test_labelled_target_scans_are_never_turned_round_or_cropped(prepare, tmp_path):
     layout, dataset, plans = prepare("turned", Contrasts(0.1, 0.5))
+    grid = dataclasses.replace(plans.preprocessing, source_depth=10.0, source_height=10.0, source_width=10.0)
+    plans = dataclasses.replace(plans, preprocessing=grid)
     images = {files.case_id: files.image for files in dataset.source}
     labels = {files.case_id: files.labels for files in dataset.source}
     own, as_source = baselines.prepare_supervised(
         tmp_path / "own", baselines.as_labelled(dataset, images, labels), plans
     )
     assert as_source.preprocessing.source_inverted is None
+    assert as_source.preprocessing.source_limits == (np.inf, np.inf, np.inf)
     turned = volumes(layout, "source")
     for case, image in volumes(own, "source").items():
         assert np.corrcoef(image[image > -0.8], turned[case][image > -0.8])[0, 1] < -0.9
