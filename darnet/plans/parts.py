@@ -9,7 +9,7 @@ from typing import Any
 from darnet.plans.modalities import is_ct
 
 # Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
-LABEL_MARGIN = 20.0  # mm in plane beyond the labels that a cropped source scan keeps
+LABEL_MARGIN = 20.0  # mm beyond the labels that a cropped source scan keeps
 NOTHING_IF_NULL = (
     "window",
     "content_curves",
