@@ -56,21 +56,8 @@ def paste(array: NDArray[Scalar], box: Box, shape: Sequence[int], fill: float = 
     return result
 
 
-def crop_to_depth(box: Box, shape: Sequence[int], extent_voxels: int) -> Box:
-    """Give a box another extent along D about the same centre, moved to lie inside the array.
-
-    Args:
-        box: Box of which H and W are kept.
-        shape: (D, H, W) of the array.
-        extent_voxels: Planes wanted; fewer where the array has fewer.
-    """
-    (start, stop), size = box[0], min(extent_voxels, shape[0])
-    first = min(max((start + stop - size) // 2, 0), shape[0] - size)
-    return ((first, first + size), *box[1:])
-
-
 def shorten(box: Box, axis: int, about: tuple[int, int], extent_voxels: int) -> Box:
-    """Shorten a box along an axis to about the centre of a span within it.
+    """Shorten a box along an axis about the centre of a span, moved so that it stays within the box.
 
     Args:
         box: The box.

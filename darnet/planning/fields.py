@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from darnet.layout import DOMAINS
 from darnet.planning.fingerprint import Fingerprint
 from darnet.plans import LABEL_MARGIN, PreprocessingPlan
 
-DOMAINS = ("source", "target")
 NARROW = 0.8  # of the other domain's body: fields that reach as far hold it but for its margins
 FILLED = 0.95  # of a field: a body that fills as much of it goes on beyond it
 

@@ -8,7 +8,8 @@ import numpy as np
 
 from darnet.errors import ConfigurationError
 from darnet.io import DatasetInfo
-from darnet.planning.fields import DOMAINS, determine_fields, median_shape
+from darnet.layout import DOMAINS
+from darnet.planning.fields import determine_fields, median_shape
 from darnet.planning.fingerprint import Fingerprint
 from darnet.planning.intensities import intensity_rule
 from darnet.planning.kinds import appearance_share

@@ -17,7 +17,6 @@ from darnet.imaging import (
     box_of,
     canonical_view,
     crop,
-    crop_to_depth,
     determine_orientation,
     foreground_mask,
     invert_contrast,
@@ -141,7 +140,7 @@ def find_crop(
         return box
     start, stop = labelled[0]
     planes = max(round(depth / spacing[0]), stop - start)
-    return crop_to_depth(((start, stop), *box[1:]), volume.shape, planes)
+    return shorten(((0, volume.shape[0]), *box[1:]), 0, (start, stop), planes)
 
 
 def crop_plane(

@@ -67,7 +67,7 @@ def likely_pieces(
     places: Mapping[int, Place],
     affine: NDArray[np.float64],
 ) -> NDArray[np.bool_]:
-    """Where a predicted class is not of a piece beside the one that it is.
+    """All voxels but those of a class that is one piece which lie in another piece of it.
 
     Args:
         probabilities: (K, D, H, W).

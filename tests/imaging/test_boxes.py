@@ -8,7 +8,6 @@ from hypothesis import strategies as st
 from darnet.imaging import (
     box_of,
     crop,
-    crop_to_depth,
     keep_largest,
     largest_fraction,
     pad_to,
@@ -47,7 +46,7 @@ def test_paste_undoes_crop(spans, channels):
     [((4, 8), 6, (3, 9)), ((0, 2), 6, (0, 6)), ((18, 20), 6, (14, 20)), ((3, 5), 50, (0, 20)), ((2, 12), 4, (5, 9))],
 )
 def test_depth_of_a_box(span, planes, expected):
-    box = crop_to_depth((span, (1, 2), (3, 4)), (20, 5, 5), planes)
+    box = shorten(((0, 20), (1, 2), (3, 4)), 0, span, planes)
     assert box == (expected, (1, 2), (3, 4))
 
 
