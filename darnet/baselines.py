@@ -80,7 +80,12 @@ def without_adaptation(plans: Plans) -> Plans:
     """The plan in one run with the paper's augmentations alone, and source scans as they are."""
     longer = in_one_run(plans)
     plain = dataclasses.replace(
-        longer.segmentation, appearance=0.0, random_convolution=0.0, class_gain=0.0, random_tissues=None
+        longer.segmentation,
+        appearance=0.0,
+        random_convolution=0.0,
+        class_gain=0.0,
+        random_tissues=None,
+        expected_appearance=None,
     )
     grid = dataclasses.replace(longer.preprocessing, source_inverted=None)
     return dataclasses.replace(longer, segmentation=plain, preprocessing=grid)

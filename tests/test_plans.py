@@ -117,6 +117,8 @@ def changed(values, key, value):
         ("self_training.target_share", 1.5),
         ("self_training.kept", 0),
         ("self_training.matched_share", -0.1),
+        ("segmentation.expected_appearance", 1.1),
+        ("segmentation.expected_appearance", 0.0),
         ("segmentation.random_tissues", 1.1),
         ("segmentation.random_tissues", 0.0),
         ("preprocessing.source_inverted", False),
@@ -230,6 +232,7 @@ def test_keys_that_are_null_by_default_may_be_missing(make_small_plans):
         ("preprocessing", "source_height", 150.0),
         ("preprocessing", "source_width", 150.0),
         ("segmentation", "random_tissues", 0.5),
+        ("segmentation", "expected_appearance", 0.5),
     ],
 )
 def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_plans, stage, field, value):
@@ -246,6 +249,7 @@ def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_pl
         "source_height",
         "source_width",
         "random_tissues",
+        "expected_appearance",
         "matched_translated",
         "expected_background",
     )

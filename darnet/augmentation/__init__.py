@@ -13,7 +13,14 @@ from darnet.augmentation.matching import (
     measure_quantiles,
 )
 from darnet.augmentation.patches import PatchTransform, apply_patch_transform, sample_patch_transform
-from darnet.augmentation.positions import draw_near, expect_curve, intensities_of_places, shares_of_places
+from darnet.augmentation.positions import (
+    Expected,
+    draw_expected,
+    draw_near,
+    expect_appearance,
+    histogram_of_places,
+    shares_of_places,
+)
 from darnet.augmentation.slices import (
     SliceTransform,
     apply_slice_transform,
@@ -23,6 +30,7 @@ from darnet.augmentation.slices import (
 
 __all__ = [
     "Appearance",
+    "Expected",
     "PatchTransform",
     "SliceTransform",
     "apply_patch_transform",
@@ -31,10 +39,11 @@ __all__ = [
     "draw_any_curve",
     "draw_appearance",
     "draw_curve",
+    "draw_expected",
     "draw_near",
-    "expect_curve",
+    "expect_appearance",
     "fill_unseen",
-    "intensities_of_places",
+    "histogram_of_places",
     "keep_order",
     "match_appearance",
     "measure_appearance",

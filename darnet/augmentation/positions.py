@@ -1,33 +1,41 @@
-"""How bright target scans show background, told from where it lies in the body: no label of theirs is read.
+"""How target scans show classes and background, told from where these lie in the body: no label of theirs is read.
 
-Over patients, tissues lie at about the same place of the box about the body. So the mean target scan is nearly a
-mixture of a few unknown intensities with known shares:
+Over patients, tissues lie at about the same place of the box about the body. So what target scans show in a place x is
+nearly a mixture with known shares:
 
-    T(x) = sum over k of S_k(x) c_k,
+    p(i | x) = sum over k of S_k(x) h_k(i),
 
-T the mean of the target scans at place x, S_k the mean over source volumes of the share of one degree of brightness of
-background, of a class, or of air. The c_k are those of least squares.
+p the distribution of intensities of the target scans in place x, S_k the mean over source volumes of the share of one
+degree of brightness of background, of a class, or of air. The distributions h_k are those of the greatest likelihood,
+found by expectation maximisation (Dempster, Laird and Rubin 1977).
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import chain
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from darnet.augmentation.matching import LEAST_VOXELS, LEVELS
-from darnet.imaging import AIR, box_of, crop, resample_image
+from darnet.augmentation.matching import LEAST_VOXELS, LEVELS, Appearance, draw_appearance, draw_curve
+from darnet.imaging import AIR, box_of, crop
 
-GRID = (24, 48, 48)  # cells of the box about the body
-BLUR = 1.5  # cells, standard deviation: how far the same place differs between patients
+GRID = (12, 24, 24)  # cells of the box about the body
+BLUR = 0.75  # cells, standard deviation: how far the same place differs between patients
 DEGREES = 12  # of the brightness of background
-SMOOTH = 0.02  # weight of the second differences of neighbouring degrees, against the mean square over cells
+STEPS = np.linspace(-1.0, 1.0, 41)  # of the distributions
+ITERATIONS = 30
+SMOOTHING = (0.5, 0.7)  # degrees of background and bins, standard deviations of the blur after each iteration
+PRIOR = 0.2  # cells that show what all of the body shows, added to what each class, degree or air is told by
 LEAST_BODY = 0.05  # of a cell: air counts a little, so that its intensity is told too
 LEAST_EXPLAINED = 0.3  # of the variance within the mean target scan
+LEAST_PEAK = 1 / 3  # share of a class in the cell where it is likeliest: places of small or wandering ones tell little
+QUARTILES = (0.25, 0.5, 0.75)
+NEAR = 0.5  # share of drawn appearances whose background is about as bright as expected; others: in any order
 BENDS, DEVIATION = 6, 0.15  # places at which a drawn curve leaves the expected one, and by how many ranks
+TINY = 1e-9
 
 FloatArray = NDArray[np.float32]
 
@@ -47,50 +55,118 @@ def shares_of_places(image: FloatArray, labels: NDArray[np.integer], num_classes
     if np.count_nonzero(body) < LEAST_VOXELS:
         return None
     box = box_of(body)
-    x, body, of_voxel = crop(image[0], box), crop(body, box), crop(labels, box)
+    x, body, of_voxel = crop(image[0], box), crop(body, box), crop(labels, box).astype(np.intp)
     degree = np.interp(x, np.quantile(x[body], LEVELS), LEVELS) * (DEGREES - 1)
-    outside = of_voxel == 0
-    parts = chain(  # one after the other: scans may be large
-        (np.where(body & outside, np.maximum(1 - np.abs(degree - k), 0), 0) for k in range(DEGREES)),
-        (of_voxel == k for k in range(1, num_classes)),
-        (~body & outside,),
-    )
-    return np.stack([_on_grid(np.asarray(part, np.float32)) for part in parts])
+    background, kinds = body & (of_voxel == 0), DEGREES + num_classes
+    lower = np.minimum(degree.astype(np.intp), DEGREES - 2)
+    upper = np.where(background, degree - lower, 0.0)  # a voxel between two degrees counts in part for either
+    apart = np.where(of_voxel > 0, DEGREES - 1 + of_voxel, kinds - 1)
+    counts = _count(np.where(background, lower, apart), kinds, 1.0 - upper) + _count(lower + 1, kinds, upper)
+    return _as_shares(counts)
 
 
-def intensities_of_places(image: FloatArray) -> FloatArray | None:
-    """Intensity of each place (*GRID) in a target scan (1, D, H, W) in -1..1; None where there is next to no body."""
+def histogram_of_places(image: FloatArray) -> FloatArray | None:
+    """Distribution (bins of `STEPS`, *GRID) of the intensities of each place in a target scan (1, D, H, W) in -1..1.
+
+    Air counts as -1. None where there is next to no body.
+    """
     body = image[0] > AIR
     if np.count_nonzero(body) < LEAST_VOXELS:
         return None
-    return _on_grid(crop(np.where(body, image[0], np.float32(-1)), box_of(body)))
+    x = crop(np.where(body, image[0], np.float32(-1)), box_of(body))
+    bins = len(STEPS) - 1
+    return _as_shares(_count(np.clip(np.digitize(x, STEPS) - 1, 0, bins - 1), bins))
 
 
-def _on_grid(volume: FloatArray) -> FloatArray:
-    return np.asarray(ndimage.gaussian_filter(resample_image(volume, GRID, False), BLUR, mode="nearest"))
+def _count(kinds: NDArray[np.intp], number: int, weights: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
+    """Voxels (number, *GRID) of each kind in each cell of a box whose voxels have the kinds (D, H, W)."""
+    places = [(2 * np.arange(n) + 1) * cells // (2 * n) for n, cells in zip(kinds.shape, GRID, strict=True)]
+    cell = np.ravel_multi_index(np.ix_(*places), GRID)
+    found = np.bincount(
+        (kinds * np.prod(GRID) + cell).ravel(),
+        None if weights is None else weights.ravel(),
+        minlength=number * int(np.prod(GRID)),
+    )
+    return found.reshape(number, *GRID).astype(np.float64)
 
 
-def expect_curve(
-    shares: Sequence[FloatArray], targets: Sequence[FloatArray], quantiles: Sequence[FloatArray]
-) -> FloatArray | None:
-    """How bright target scans are expected to show background, by how bright source volumes show it.
+def _as_shares(counts: NDArray[np.float64]) -> FloatArray:
+    """Shares of the kinds in each cell and about it; 0 of all far from any voxel."""
+    near = ndimage.gaussian_filter(counts, (0, BLUR, BLUR, BLUR), mode="nearest")
+    return np.asarray(near / np.maximum(near.sum(0), TINY), np.float32)
+
+
+@dataclass(frozen=True)
+class Expected:
+    """How target scans are expected to show source volumes: ranks 0..1 among the voxels of their bodies.
+
+    Attributes:
+        background: (DEGREES,) of background at ranks 0..1 in source volumes.
+        classes: (K, 3) quartiles of each class over voxels and patients; nan for class 0 and for classes of which
+            places tell too little.
+    """
+
+    background: FloatArray
+    classes: FloatArray
+
+
+def expect_appearance(
+    shares: Iterable[FloatArray], histograms: Iterable[FloatArray], quantiles: Sequence[FloatArray]
+) -> Expected | None:
+    """How bright target scans are expected to show what source volumes show.
 
     Args:
         shares: Of `shares_of_places`, of the source volumes.
-        targets: Of `intensities_of_places`, of the target scans.
+        histograms: Of `histogram_of_places`, of the target scans.
         quantiles: Of `measure_quantiles`, of the target scans.
 
     Returns:
-        (DEGREES,) ranks, 0 to 1, among the voxels of the body, for ranks 0 to 1 in source volumes; None where there is
-        nothing to tell it from, or where places tell too little, as of scans of other parts of the body.
+        None where there is nothing to tell it from, or where places tell too little, as of scans of other parts of the
+        body.
     """
-    if not shares or not targets:
+    known, shown = _mean(shares), _mean(histograms)
+    if known is None or shown is None:
         return None
-    known = np.mean(shares, 0).reshape(len(shares[0]), -1)
-    found, explained = _solve(known, np.mean(targets, 0).ravel())
+    found, explained = _unmix(known, shown)
     if explained < LEAST_EXPLAINED:
         return None
-    return np.interp(found[:DEGREES], np.mean(quantiles, 0), LEVELS).astype(np.float32)
+    quartiles = np.array([np.interp(QUARTILES, np.cumsum(h), STEPS[1:]) for h in found])
+    ranks = np.asarray(np.interp(quartiles, np.mean(quantiles, 0), LEVELS), np.float32)
+    classes = ranks[DEGREES - 1 : -1].copy()
+    classes[0] = np.nan
+    classes[1:][known[DEGREES:-1].max(1) < LEAST_PEAK] = np.nan
+    return Expected(ranks[:DEGREES, 1], classes)
+
+
+def _mean(volumes: Iterable[FloatArray]) -> NDArray[np.float64] | None:
+    """Mean (kinds, cells) of volumes (kinds, *GRID), with a sum of 1 where it is not 0; None of no volume."""
+    total: NDArray[np.float64] | float = 0.0
+    count = 0
+    for volume in volumes:
+        total = total + volume.reshape(len(volume), -1).astype(np.float64)
+        count += 1
+    return total / np.maximum(np.sum(total, 0), TINY) if count else None
+
+
+def draw_expected(rng: np.random.Generator, expected: Expected, quantiles: FloatArray) -> tuple[Appearance, FloatArray]:
+    """An appearance that a target scan may well have, and the order of its background's intensities.
+
+    The median of a class lies between its quartiles. A class of which places tell too little may have any intensity of
+    the scan.
+
+    Args:
+        rng: Source of the draws.
+        expected: How target scans are expected to show source volumes.
+        quantiles: Of `measure_quantiles`, of a target scan.
+
+    Returns:
+        What `match_appearance` takes as the other appearance and as the curve.
+    """
+    look = draw_appearance(rng, quantiles, len(expected.classes))
+    told = [np.interp(rng.uniform(QUARTILES[0], QUARTILES[-1]), QUARTILES, ranks) for ranks in expected.classes]
+    medians = np.where(np.isnan(told), look.medians, np.interp(told, LEVELS, quantiles)).astype(np.float32)
+    curve = draw_near(rng, expected.background) if rng.random() < NEAR else draw_curve(rng)
+    return Appearance(medians, look.deviations, quantiles), curve
 
 
 def draw_near(rng: np.random.Generator, curve: FloatArray) -> FloatArray:
@@ -100,23 +176,25 @@ def draw_near(rng: np.random.Generator, curve: FloatArray) -> FloatArray:
     return np.clip(curve + bend, 0, 1).astype(np.float32)
 
 
-def _solve(shares: NDArray[np.floating], target: NDArray[np.floating]) -> tuple[NDArray[np.float64], float]:
-    """Intensities of least squares, and how much they explain of the variance within the body.
+def _unmix(shares: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[NDArray[np.float64], float]:
+    """Distributions (DEGREES + K, bins) that are likeliest, and the share of the variance that they explain.
 
     Args:
-        shares: (DEGREES + K, cells), means; air is the last.
-        target: (cells,), mean.
+        shares: (DEGREES + K, cells) of what the cells hold; air is the last.
+        shown: (bins, cells) distributions of intensities.
     """
-    from scipy.optimize import lsq_linear
-
-    weight = np.sqrt(np.clip(1 - shares[-1], LEAST_BODY, 1))
-    bends = np.zeros((DEGREES - 2, len(shares)))
-    for k, row in enumerate(bends):
-        row[k : k + 3] = SMOOTH * np.sqrt(target.size) * np.array([1, -2, 1])
-    system = np.concatenate([(shares * weight).T, bends])
-    found = lsq_linear(system, np.concatenate([target * weight, np.zeros(len(bends))]), bounds=(-1.0, 1.0)).x
+    weight = np.clip(1 - shares[-1], LEAST_BODY, 1) * (shares.sum(0) > 0)
+    weighted = shown * weight
+    anything = weighted.sum(1) / weighted.sum()
+    found = np.tile(anything, (len(shares), 1))
+    for _ in range(ITERATIONS):
+        found = found * (shares @ (weighted / np.maximum(found.T @ shares, TINY)).T) + PRIOR * anything
+        found[:DEGREES] = ndimage.gaussian_filter1d(found[:DEGREES], SMOOTHING[0], axis=0, mode="nearest")
+        found = ndimage.gaussian_filter1d(found, SMOOTHING[1], axis=1, mode="nearest")
+        found /= found.sum(1, keepdims=True)
     # Against one intensity for all of the body and one for air: where the body ends says nothing of what it shows.
-    two = np.stack([1 - shares[-1], shares[-1]])
-    plain = np.linalg.lstsq((two * weight).T, target * weight, rcond=None)[0] @ two
-    left, whole = (float((((target - mixture) * weight) ** 2).sum()) for mixture in (found @ shares, plain))
+    middles, root = (STEPS[1:] + STEPS[:-1]) / 2, np.sqrt(weight)
+    mean, two = middles @ shown, np.stack([1 - shares[-1], shares[-1]])
+    plain = np.linalg.lstsq((two * root).T, mean * root, rcond=None)[0] @ two
+    left, whole = (float((((mean - mixture) * root) ** 2).sum()) for mixture in ((found @ middles) @ shares, plain))
     return found, 1 - left / whole if whole else 0.0

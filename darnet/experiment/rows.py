@@ -145,6 +145,13 @@ UPGRADES: dict[str, tuple[str, Changes]] = {
         "+ patches of source volumes as they are",
         {"segmentation": {"source_share": _source_share}},
     ),
+    "expected_appearance": (
+        "+ the same, most of them as target scans are expected to look",
+        merge(
+            _upgrade("segmentation", expected_appearance=_FAST.expected_appearance),
+            {"segmentation": {"source_share": _source_share}},
+        ),
+    ),
     "self_training": ("+ rounds on pseudo-labelled target scans", _SELF_TRAINING),
     "matched_appearance": (
         "+ self-training with source patches in the appearance of target scans",

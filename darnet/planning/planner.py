@@ -232,6 +232,7 @@ def plan_segmentation(
         random_convolution=preset.random_convolution,
         class_gain=preset.class_gain,
         source_share=preset.source_share,
+        expected_appearance=preset.expected_appearance,
         mirror_axes=mirrored,
         folds=preset.folds,
         why={
@@ -252,6 +253,9 @@ def plan_segmentation(
             "source_share": "a short training of the translator blurs; source volumes show the borders as they are"
             if preset.source_share
             else f"preset {preset.name}: the paper trains on translated volumes alone",
+            "expected_appearance": "places in the body tell how bright target scans show classes before they are found"
+            if preset.expected_appearance
+            else f"preset {preset.name}: the paper's augmentations alone",
             "appearance": why_appearance,
             "random_convolution": "made-up contrasts besides the translator's, so that shape counts more than intensity"
             if preset.random_convolution

@@ -38,6 +38,7 @@ class Preset:
         source_contrast: Whether bright and dark of source scans are turned round where that suits the target better.
         class_gain: Strength of the gains of single classes in patches.
         source_share: Share of patches out of source volumes as they are.
+        expected_appearance: Share of those that look as target scans are expected to; None for none.
         rounds: Of self-training on target scans.
         round_length: Iterations of a round, as a share of the segmentation's.
         target_share: Share of patches out of pseudo-labelled target scans, from the second round on.
@@ -73,6 +74,7 @@ class Preset:
     source_contrast: bool
     class_gain: float
     source_share: float
+    expected_appearance: float | None
     rounds: int
     round_length: float
     target_share: float
@@ -110,6 +112,7 @@ PRESETS = {
         source_contrast=False,
         class_gain=0.0,
         source_share=0.0,
+        expected_appearance=None,
         rounds=0,
         round_length=0.5,
         target_share=0.3,
@@ -142,6 +145,7 @@ PRESETS = {
         source_contrast=True,
         class_gain=0.5,
         source_share=0.7,
+        expected_appearance=0.8,
         rounds=2,
         round_length=0.4,
         target_share=0.3,

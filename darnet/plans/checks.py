@@ -155,6 +155,12 @@ def _of_segmentation(plans: Plans) -> list[Rule]:
             plan.random_tissues is None or 0 < plan.random_tissues <= 1,
             "above 0 and at most 1, or null",
         ),
+        (
+            "segmentation.expected_appearance",
+            plan.expected_appearance,
+            plan.expected_appearance is None or 0 < plan.expected_appearance <= 1,
+            "above 0 and at most 1, or null",
+        ),
         ("segmentation.mirror_axes", plan.mirror_axes, set(plan.mirror_axes) <= {0, 1, 2}, "axes 0, 1 or 2"),
         ("segmentation.folds", plan.folds, plan.folds >= 2, "at least 2"),
     ]

@@ -20,6 +20,7 @@ NOTHING_IF_NULL = (
     "source_height",
     "source_width",
     "random_tissues",
+    "expected_appearance",
     "places",
 )
 
@@ -229,6 +230,8 @@ class SegmentationPlan:
         source_share: Share of the patches out of source volumes as they are; the others are translated ones.
         random_tissues: Share of the patches of source volumes that show each class at a random intensity of a target
             scan, and the rest along a curve that goes anywhere; null for none.
+        expected_appearance: Share of the patches of source volumes that look as target scans are expected to, from
+            where classes and background lie in the body; null for none.
         mirror_axes: Axes of (D, H, W), as 0, 1, 2, along which patches are mirrored.
         folds: Parts that the source cases are dealt into; fewer where there are fewer cases.
     """
@@ -259,6 +262,7 @@ class SegmentationPlan:
     class_gain: float = 0.0
     source_share: float = 0.0
     random_tissues: float | None = None
+    expected_appearance: float | None = None
     mirror_axes: tuple[int, ...] = ()
     folds: int = 5
     why: dict[str, str] = field(default_factory=dict)

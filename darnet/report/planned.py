@@ -51,6 +51,7 @@ WORDS = {
     "matched_translated": ("share of those out of translated volumes", ""),
     "expected_background": ("share of the others with the background that places tell", ""),
     "source_share": ("share of patches of untranslated scans", ""),
+    "expected_appearance": ("share of those that look as target scans are expected to", ""),
     "random_tissues": ("share of those with classes at random intensities", ""),
     "appearance": ("share of patches with a random intensity curve", ""),
     "random_convolution": ("share of patches with a made-up contrast", ""),
@@ -155,7 +156,7 @@ def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
         return name, "all"
     if key == "window" and value is None:
         return name, "all of it"
-    if key in ("matched_translated", "expected_background") and value is None:
+    if key in ("matched_translated", "expected_background", "expected_appearance") and value is None:
         return name, "none"
     if key == "source_inverted":
         return name, "yes" if value else "no"

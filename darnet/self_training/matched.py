@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
@@ -13,32 +12,17 @@ from darnet.augmentation import (
     draw_appearance,
     draw_curve,
     draw_near,
-    expect_curve,
     fill_unseen,
-    intensities_of_places,
     keep_order,
     match_appearance,
     measure_appearance,
-    measure_quantiles,
-    shares_of_places,
 )
 from darnet.io import CaseStore
-from darnet.plans import Plans, SegmentationPlan
-from darnet.training.loaders import MixedLoader, PatchLoader, Restyle
+from darnet.plans import SegmentationPlan
+from darnet.training.loaders import MATCHED_GAIN, MixedLoader, PatchLoader, Restyle, as_scanned
 from darnet.training.looks import looks_of
 
-MATCHED_GAIN = 0.3  # of the gains of single classes: pseudo-labels tell their intensities only roughly
-
-
 DrawCurve = Callable[[np.random.Generator], np.ndarray]
-
-
-def as_scanned(plan: SegmentationPlan, class_gain: float) -> SegmentationPlan:
-    """Augmentation of patches that look like target scans already: no made-up contrasts.
-
-    The borders of pseudo-labels are not those of organs, so gains of single classes would draw false ones there.
-    """
-    return dataclasses.replace(plan, appearance=0.0, random_convolution=0.0, class_gain=class_gain)
 
 
 def target_appearances(pseudo: CaseStore, num_classes: int) -> list[Appearance]:
@@ -96,31 +80,6 @@ def matched_patches(
     if len(loaders) < 2:
         return loaders[0] if loaders else None
     return MixedLoader(loaders, shares)
-
-
-def expected_curve(
-    plans: Plans, source: CaseStore, cases: Sequence[str], target: CaseStore
-) -> NDArray[np.float32] | None:
-    """How bright target scans are expected to show the background of source volumes, from where it lies in the body.
-
-    Args:
-        plans: The plan.
-        source: Store of source volumes and their labels.
-        cases: Those that are looked at, or as many of them as the plan allows.
-        target: Store of target scans, whose labels are not read.
-
-    Returns:
-        Ranks as of `expect_curve`; None where places tell too little.
-    """
-    names = plans.some_of(sorted(cases))
-    shares = [shares_of_places(source.image(c), source.labels(c), plans.num_classes) for c in names]
-    scans = [target.image(case) for case in plans.some_of(target.case_ids())]
-    found = [(intensities_of_places(scan), measure_quantiles(scan)) for scan in scans]
-    return expect_curve(
-        [share for share in shares if share is not None],
-        [intensities for intensities, _ in found if intensities is not None],
-        [quantiles for _, quantiles in found if quantiles is not None],
-    )
 
 
 def partly_near(curve: NDArray[np.float32] | None, share: float) -> DrawCurve:

@@ -14,8 +14,6 @@ from torch import nn
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans, SegmentationPlan, SelfTrainingPlan
 from darnet.self_training.matched import (
-    as_scanned,
-    expected_curve,
     looks_of_targets,
     matched_patches,
     partly_near,
@@ -24,8 +22,8 @@ from darnet.self_training.matched import (
 from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.self_training.trust import class_trust
 from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
-from darnet.training.loaders import MixedLoader, PatchLoader, labelled_patches
-from darnet.training.looks import random_tissues
+from darnet.training.loaders import MixedLoader, PatchLoader, as_scanned, labelled_patches
+from darnet.training.looks import expected_looks, learn_expected, random_tissues
 from darnet.training.seeds import generator_for
 
 LEAST_TRUST = 0.5  # in a class; with less it is told
@@ -126,17 +124,20 @@ def _patches(
     if settings.matched_share:
         looks = target_appearances(pseudo, plans.num_classes)
         share = settings.expected_background or 0.0
-        curve = expected_curve(plans, labels, list(variants), pseudo) if share else None
-        translated, draw = settings.matched_translated or 0.0, partly_near(curve, share)
+        expected = learn_expected(plans, labels, list(variants), pseudo) if share else None
+        draw = partly_near(None if expected is None else expected.background, share)
+        translated = settings.matched_translated or 0.0
         matched = matched_patches(images, labels, variants, looks, plan, translated, trust, draw)
         if matched is None:
             notice(NOT_MATCHED.format(round_number))
+    shares = patch_shares(settings, round_number, matched is not None, float(trust.min()))
+    known = (plans, labels, list(variants), pseudo)
+    expected_look = expected_looks(*known, notice) if shares[0] else None
     loaders = [
-        labelled_patches(images, labels, variants, plan, random_tissues(plans, labels, list(variants), pseudo)),
+        labelled_patches(images, labels, variants, plan, random_tissues(*known), expected_look),
         PatchLoader(pseudo, pseudo, targets, as_scanned(plan, 0.0)),
         *([] if matched is None else [matched]),
     ]
-    shares = patch_shares(settings, round_number, matched is not None, float(trust.min()))
     return MixedLoader(loaders, shares[: len(loaders)])
 
 

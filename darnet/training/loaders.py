@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol, TypeAlias
@@ -24,6 +25,7 @@ from darnet.plans import SegmentationPlan, TranslationPlan
 from darnet.training.device import to_device
 
 BACKGROUND = -1.0
+MATCHED_GAIN = 0.3  # of the gains of single classes, where their intensities are known, if only roughly
 FOREGROUND_ABOVE = -0.9  # an image value that is no longer air
 
 
@@ -278,8 +280,11 @@ def labelled_patches(
     variants: Mapping[str, Sequence[str]],
     plan: SegmentationPlan,
     restyle: Restyle | None = None,
+    expected: Restyle | None = None,
 ) -> PatchLoader | MixedLoader:
     """Patches of translated source volumes and, where the plan says so, of the source volumes as they are.
+
+    A part of the latter looks as target scans are expected to, where that is known.
 
     Args:
         images: Store of the translated volumes.
@@ -287,12 +292,25 @@ def labelled_patches(
         variants: Source case -> names under which `images` holds it.
         plan: Patches, augmentation and share of each.
         restyle: Changes how patches of the source volumes look; see `PatchLoader`.
+        expected: Shows them as target scans are expected to look.
     """
     translated = PatchLoader(images, labels, variants, plan)
     if not plan.source_share:
         return translated
-    untranslated = PatchLoader(labels, labels, {case: (case,) for case in variants}, plan, restyle)
+    own = {case: (case,) for case in variants}
+    untranslated: PatchLoader | MixedLoader = PatchLoader(labels, labels, own, plan, restyle)
+    if expected is not None and (share := plan.expected_appearance):
+        looking = PatchLoader(labels, labels, own, as_scanned(plan, MATCHED_GAIN * plan.class_gain), expected)
+        untranslated = MixedLoader((untranslated, looking), (1.0 - share, share))
     return MixedLoader((translated, untranslated), (1.0 - plan.source_share, plan.source_share))
+
+
+def as_scanned(plan: SegmentationPlan, class_gain: float) -> SegmentationPlan:
+    """Augmentation of patches that look like target scans already: no made-up contrasts.
+
+    The borders of pseudo-labels are not those of organs, so gains of single classes would draw false ones there.
+    """
+    return dataclasses.replace(plan, appearance=0.0, random_convolution=0.0, class_gain=class_gain)
 
 
 class MixedLoader:

@@ -1,23 +1,33 @@
-"""How volumes look: each class by its median and deviation, the rest by its intensities; and random looks."""
+"""How volumes look: each class by its median and deviation, the rest by its intensities; random and expected looks."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 
 from darnet.augmentation import (
     Appearance,
+    Expected,
     draw_any_curve,
     draw_appearance,
+    draw_expected,
+    expect_appearance,
     fill_unseen,
+    histogram_of_places,
     match_appearance,
     measure_appearance,
     measure_quantiles,
+    shares_of_places,
 )
 from darnet.io import CaseStore
 from darnet.plans import Plans
 from darnet.training.loaders import Restyle
+
+NOT_EXPECTED = (
+    "where classes lie in the body tells too little of how target scans show them, as of scans of other parts of the "
+    "body: no patch is shown as target scans are expected to look"
+)
 
 
 def looks_of(
@@ -66,8 +76,7 @@ def random_tissues(plans: Plans, source: CaseStore, cases: Sequence[str], target
     share = plans.segmentation.random_tissues
     if not share or target is None:
         return None
-    measured = (measure_quantiles(target.image(case)) for case in plans.some_of(target.case_ids()))
-    quantiles = [found for found in measured if found is not None]
+    quantiles = _quantiles(plans, target)
     own = looks_of(source, source, {case: (case,) for case in cases}, plans.num_classes)
     if not quantiles or not own:
         return None
@@ -79,3 +88,69 @@ def random_tissues(plans: Plans, source: CaseStore, cases: Sequence[str], target
         return match_appearance(image, labels, own[name], look, draw_any_curve(rng))
 
     return restyle
+
+
+def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target: CaseStore) -> Expected | None:
+    """How target scans are expected to show source volumes, from where classes and background lie in the body.
+
+    Args:
+        plans: The plan.
+        source: Store of source volumes and their labels.
+        cases: Those that are looked at, or as many of them as the plan allows.
+        target: Store of target scans, whose labels are not read.
+
+    Returns:
+        None where places tell too little.
+    """
+    names, scans = plans.some_of(sorted(cases)), plans.some_of(target.case_ids())
+    shares = (shares_of_places(source.image(c), source.labels(c), plans.num_classes) for c in names)
+    histograms = (histogram_of_places(target.image(case)) for case in scans)
+    return expect_appearance(
+        (share for share in shares if share is not None),
+        (histogram for histogram in histograms if histogram is not None),
+        _quantiles(plans, target),
+    )
+
+
+def expected_looks(
+    plans: Plans,
+    source: CaseStore,
+    cases: Sequence[str],
+    target: CaseStore | None,
+    notice: Callable[[str], None],
+) -> Restyle | None:
+    """What shows source patches as target scans are expected to look.
+
+    Args:
+        plans: The plan.
+        source: Store of source volumes and their labels.
+        cases: Those that are learned from.
+        target: Store of target scans; None where nothing of them may be used.
+        notice: Gets a sentence where the plan has it and places tell too little.
+
+    Returns:
+        None where the plan has none of it, or places tell too little.
+    """
+    settings = plans.segmentation
+    if not (settings.expected_appearance and settings.source_share) or target is None:
+        return None
+    expected = learn_expected(plans, source, cases, target)
+    own = looks_of(source, source, {case: (case,) for case in cases}, plans.num_classes)
+    if expected is None or not own:
+        notice(NOT_EXPECTED)
+        return None
+    quantiles = _quantiles(plans, target)
+
+    def restyle(name: str, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+        if name not in own:
+            return image
+        look, curve = draw_expected(rng, expected, quantiles[int(rng.integers(len(quantiles)))])
+        return match_appearance(image, labels, own[name], look, curve)
+
+    return restyle
+
+
+def _quantiles(plans: Plans, target: CaseStore) -> list[np.ndarray]:
+    """Of the bodies of target scans that show one."""
+    measured = (measure_quantiles(target.image(case)) for case in plans.some_of(target.case_ids()))
+    return [found for found in measured if found is not None]

@@ -20,7 +20,7 @@ from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.lines import TensorBoardLog, TrainingLines, tell_start
 from darnet.training.loaders import labelled_patches, list_slices, load_slice
-from darnet.training.looks import random_tissues
+from darnet.training.looks import expected_looks, random_tissues
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
@@ -306,16 +306,17 @@ def train_segmentation(
         fold_name: 0 to 4, or all.
         folder: Gets `checkpoint.safetensors`, `log.jsonl`, `progress.png` and `validation.json`.
         options: Device and the like.
-        target: Store of target scans, of which random tissues take their intensities; None for no random tissues.
+        target: Store of target scans, of which random tissues and expected appearances are learned; None for neither.
     """
     train, held_out = fold
     restyle = random_tissues(plans, labels, train, target)
-    loader = labelled_patches(images, labels, {case: variants[case] for case in train}, plans.segmentation, restyle)
+    expected = expected_looks(plans, labels, train, target, options.notice)
+    of_train = {case: variants[case] for case in train}
+    loader = labelled_patches(images, labels, of_train, plans.segmentation, restyle, expected)
     stage = f"segmentation fold {fold_name}"
     step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, stage)
-    shown = (
-        [(target, plans.some_of(target.case_ids()))] if target is not None and plans.segmentation.random_tissues else []
-    )
+    looked = plans.segmentation.random_tissues or plans.segmentation.expected_appearance
+    shown = [(target, plans.some_of(target.case_ids()))] if target is not None and looked else []
     meta = {
         "dataset": plans.dataset,
         "stage": "segmentation",

@@ -17,6 +17,7 @@ UPGRADED = {
     "random_convolution": 0.6,
     "class_gain": 0.25,
     "source_share": 0.7,
+    "expected_appearance": 0.6,
     "iterations": 1000,
 }
 MATCHED = {"matched_share": 0.6, "matched_translated": 0.2}
@@ -87,6 +88,7 @@ def test_the_papers_method_has_no_upgrade(plans):
         ("class_gain", {"segmentation.class_gain"}),
         ("random_appearance", {"segmentation.appearance", "segmentation.random_convolution"}),
         ("source_share", {"segmentation.source_share"}),
+        ("expected_appearance", {"segmentation.source_share", "segmentation.expected_appearance"}),
         ("random_tissues", {"segmentation.source_share", "segmentation.random_tissues"}),
         ("self_training", ROUNDS),
         ("matched_appearance", ROUNDS | {"self_training.matched_share"}),
@@ -248,6 +250,6 @@ def test_rows_on_top_of_the_papers_method_keep_translated_patches_where_a_plan_h
     segmentation = dataclasses.replace(plans.segmentation, source_share=1.0)
     rounds = dataclasses.replace(plans.self_training, matched_translated=None)
     none = dataclasses.replace(plans, segmentation=segmentation, self_training=rounds)
-    for name in ("source_share", "random_tissues"):
+    for name in ("source_share", "expected_appearance", "random_tissues"):
         assert plans_of(row_of(name), none).segmentation.source_share == find_preset("fast").source_share
     assert plans_of(row_of("all_upgrades"), none) == none

@@ -14,7 +14,6 @@ from darnet.plans import SegmentationPlan
 from darnet.self_training import run
 from darnet.self_training.matched import (
     MATCHED_GAIN,
-    expected_curve,
     looks_of_targets,
     matched_patches,
     partly_near,
@@ -22,6 +21,7 @@ from darnet.self_training.matched import (
 )
 from darnet.training import RunOptions
 from darnet.training.loaders import MixedLoader, PatchLoader
+from darnet.training.looks import learn_expected
 from tests.cases import write_case
 
 SHAPE = (8, 24, 24)
@@ -322,6 +322,6 @@ def test_without_an_expected_curve_all_are_drawn_as_ever():
 
 def test_places_tell_a_curve_or_none(source, target, air, make_small_plans):
     plans = dataclasses.replace(make_small_plans(), labels={"background": 0, "organ": 1})
-    curve = expected_curve(plans, source, ["a", "b"], target)
+    curve = learn_expected(plans, source, ["a", "b"], target).background
     assert curve.max() < 0.6  # the organ is brighter
-    assert expected_curve(plans, source, ["a", "b"], air) is None
+    assert learn_expected(plans, source, ["a", "b"], air) is None

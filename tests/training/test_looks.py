@@ -1,4 +1,4 @@
-"""Patches of source volumes at random intensities of target scans."""
+"""Patches of source volumes at random intensities of target scans, and at those that are expected."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import torch
 from darnet.augmentation.matching import LEVELS
 from darnet.io import CaseStore
 from darnet.training.loaders import labelled_patches
-from darnet.training.looks import looks_of, random_tissues
+from darnet.training.looks import expected_looks, looks_of, random_tissues
 from tests.cases import write_case
 
 SHAPE = (4, 24, 24)
@@ -146,3 +146,97 @@ def test_translated_volumes_stay_as_they_are(plans_with, source, target, tmp_pat
         else:
             torch.testing.assert_close(image, torch.from_numpy(translated.image(name)))
     assert seen == {"a", "b", "a_0", "b_0"}
+
+
+@pytest.fixture
+def shown(tmp_path):
+    """Two target scans that show the organ, in its place, darker than all the rest."""
+    images = {name: body(np.random.default_rng(seed), -0.2, 0.6) for seed, name in enumerate("tu")}
+    for image in images.values():
+        image[0][ORGAN] = -0.7
+    return store_of(tmp_path / "shown", images)
+
+
+@pytest.fixture
+def expecting(make_small_plans):
+    def make(share, source_share=1.0):
+        small = make_small_plans()
+        segmentation = dataclasses.replace(
+            small.segmentation,
+            expected_appearance=share,
+            source_share=source_share,
+            patch_size=SHAPE,
+            batch_size=1,
+            contrast=0.0,
+        )
+        return dataclasses.replace(small, labels={"background": 0, "organ": 1}, segmentation=segmentation)
+
+    return make
+
+
+def silent(sentence):
+    raise AssertionError(sentence)
+
+
+def test_the_organ_is_expected_as_dark_as_target_scans_are_in_its_place(expecting, source, shown, labels):
+    restyle = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)
+    rng, image = np.random.default_rng(0), source.image("a")
+    beside = (image[0] > -0.95) & (labels == 0)
+    beside[:, 7:17, 7:17] = False
+    for _ in range(20):
+        patch = restyle("a", image, labels, rng)
+        assert np.median(patch[0][INSIDE]) < -0.4
+        assert np.median(patch[0][beside]) > -0.2
+        np.testing.assert_array_equal(patch[image <= -0.95], -1.0)
+
+
+def test_the_labels_of_target_scans_are_not_read(expecting, source, shown, labels, monkeypatch):
+    image = source.image("a")
+    before = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)(
+        "a", image, labels, np.random.default_rng(5)
+    )
+
+    def refuse(case):
+        raise AssertionError(f"labels of {case}")
+
+    monkeypatch.setattr(shown, "labels", refuse)
+    after = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)(
+        "a", image, labels, np.random.default_rng(5)
+    )
+    np.testing.assert_array_equal(after, before)
+
+
+def test_where_places_tell_too_little_it_is_said(expecting, source, tmp_path):
+    rng, told = np.random.default_rng(3), []
+    noise = store_of(tmp_path / "noise", {"t": body(rng, -0.9, 0.9), "u": body(rng, -0.9, 0.9)})
+    assert expected_looks(expecting(1.0), source, ["a", "b"], noise, told.append) is None
+    assert len(told) == 1 and "tells too little" in told[0]
+
+
+@pytest.mark.parametrize(("share", "source_share"), [(None, 1.0), (0.5, 0.0)])
+def test_nothing_is_expected_or_said_where_the_plan_has_none_of_it(expecting, source, shown, share, source_share):
+    assert expected_looks(expecting(share, source_share), source, ["a", "b"], shown, silent) is None
+
+
+def test_without_target_scans_nothing_is_expected(expecting, source):
+    assert expected_looks(expecting(1.0), source, ["a", "b"], None, silent) is None
+
+
+@pytest.mark.parametrize("share", [0.25, 1.0])
+def test_a_share_of_the_source_patches_looks_as_expected(expecting, source, shown, tmp_path, share):
+    rng, plans = np.random.default_rng(2), expecting(share, 0.5)
+    names = {"a": ("a_0",), "b": ("b_0",)}
+    translated = store_of(tmp_path / "translated", {name: body(rng, 0.5, 0.6) for (name,) in names.values()})
+    plan = dataclasses.replace(
+        plans.segmentation, rotation_degrees=0.0, scale=0.0, shift=0.0, elastic=0.0, foreground_fraction=0.0
+    )
+    expected = expected_looks(plans, source, ["a", "b"], shown, silent)
+    loader = labelled_patches(translated, source, names, plan, None, expected)
+    found = []
+    for _ in range(300):
+        image, _, name = loader.patch(rng)
+        dark = float(image[0][INSIDE].median()) < -0.3
+        found.append("translated" if name.endswith("_0") else "expected" if dark else "as it is")
+    shares = {kind: found.count(kind) / len(found) for kind in ("translated", "expected", "as it is")}
+    assert shares["translated"] == pytest.approx(0.5, abs=0.1)
+    assert shares["expected"] == pytest.approx(0.5 * share, abs=0.1)
