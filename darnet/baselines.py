@@ -73,7 +73,8 @@ def with_share(plans: Plans, networks: int) -> Plans:
 def in_one_run(plans: Plans) -> Plans:
     """The plan with the iterations of self-training added to the segmentation's, so that a baseline has as many."""
     longer = with_rounds(plans, 0)
-    return dataclasses.replace(longer, segmentation=dataclasses.replace(longer.segmentation, source_share=0.0))
+    own = dataclasses.replace(longer.segmentation, source_share=0.0, expected_appearance=None)
+    return dataclasses.replace(longer, segmentation=own)
 
 
 def without_adaptation(plans: Plans) -> Plans:
@@ -85,7 +86,6 @@ def without_adaptation(plans: Plans) -> Plans:
         random_convolution=0.0,
         class_gain=0.0,
         random_tissues=None,
-        expected_appearance=None,
     )
     grid = dataclasses.replace(longer.preprocessing, source_inverted=None)
     return dataclasses.replace(longer, segmentation=plain, preprocessing=grid)

@@ -6,8 +6,8 @@ nearly a mixture with known shares:
     p(i | x) = sum over k of S_k(x) h_k(i),
 
 p the distribution of intensities of the target scans in place x, S_k the mean over source volumes of the share of one
-degree of brightness of background, of a class, or of air. The distributions h_k are those of the greatest likelihood,
-found by expectation maximisation (Dempster, Laird and Rubin 1977).
+degree of brightness of background, of a class, or of air. The distributions h_k are found by expectation maximisation
+(Dempster, Laird and Rubin 1977), blurred a little after each iteration.
 """
 
 from __future__ import annotations
@@ -49,19 +49,25 @@ def shares_of_places(image: FloatArray, labels: NDArray[np.integer], num_classes
         num_classes: K, with background.
 
     Returns:
-        (DEGREES + K, *GRID), the classes from 1 on before air; None where there is next to no body.
+        (DEGREES + K, *GRID), the classes from 1 on before air; None where there is next to no background in the body.
     """
     body = image[0] > AIR
-    if np.count_nonzero(body) < LEAST_VOXELS:
+    background = image[0][body & (labels == 0)]
+    if len(background) < LEAST_VOXELS:
         return None
-    box = box_of(body)
-    x, body, of_voxel = crop(image[0], box), crop(body, box), crop(labels, box).astype(np.intp)
-    degree = np.interp(x, np.quantile(x[body], LEVELS), LEVELS) * (DEGREES - 1)
-    background, kinds = body & (of_voxel == 0), DEGREES + num_classes
-    lower = np.minimum(degree.astype(np.intp), DEGREES - 2)
-    upper = np.where(background, degree - lower, 0.0)  # a voxel between two degrees counts in part for either
-    apart = np.where(of_voxel > 0, DEGREES - 1 + of_voxel, kinds - 1)
-    counts = _count(np.where(background, lower, apart), kinds, 1.0 - upper) + _count(lower + 1, kinds, upper)
+    box, ranks = box_of(body), np.quantile(background, LEVELS)
+    x, of_voxel = crop(image[0], box), crop(labels, box)
+    kinds = DEGREES + num_classes
+    counts = np.zeros((kinds, *GRID))
+    for plane, place in enumerate(_places(len(x), GRID[0])):  # one after the other: scans may be large
+        seen, label = x[plane] > AIR, of_voxel[plane].astype(np.intp)
+        degree = np.interp(x[plane], ranks, LEVELS) * (DEGREES - 1)
+        lower = np.minimum(degree.astype(np.intp), DEGREES - 2)
+        outside = label == 0
+        upper = np.where(seen & outside, degree - lower, 0.0)  # between two degrees it counts in part for either
+        apart = np.where(outside, kinds - 1, DEGREES - 1 + label)
+        counts[:, place] += _count(np.where(seen & outside, lower, apart), kinds, 1.0 - upper)
+        counts[:, place] += _count(lower + 1, kinds, upper)
     return _as_shares(counts)
 
 
@@ -73,21 +79,26 @@ def histogram_of_places(image: FloatArray) -> FloatArray | None:
     body = image[0] > AIR
     if np.count_nonzero(body) < LEAST_VOXELS:
         return None
-    x = crop(np.where(body, image[0], np.float32(-1)), box_of(body))
-    bins = len(STEPS) - 1
-    return _as_shares(_count(np.clip(np.digitize(x, STEPS) - 1, 0, bins - 1), bins))
+    x, bins = crop(image[0], box_of(body)), len(STEPS) - 1
+    counts = np.zeros((bins, *GRID))
+    for plane, place in enumerate(_places(len(x), GRID[0])):
+        shown = np.where(x[plane] > AIR, x[plane], np.float32(-1))
+        counts[:, place] += _count(np.clip(np.digitize(shown, STEPS) - 1, 0, bins - 1), bins)
+    return _as_shares(counts)
+
+
+def _places(size: int, cells: int) -> NDArray[np.intp]:
+    """Cell of each of `size` voxels along an axis."""
+    return (2 * np.arange(size) + 1) * cells // (2 * size)
 
 
 def _count(kinds: NDArray[np.intp], number: int, weights: NDArray[np.floating] | None = None) -> NDArray[np.float64]:
-    """Voxels (number, *GRID) of each kind in each cell of a box whose voxels have the kinds (D, H, W)."""
-    places = [(2 * np.arange(n) + 1) * cells // (2 * n) for n, cells in zip(kinds.shape, GRID, strict=True)]
-    cell = np.ravel_multi_index(np.ix_(*places), GRID)
-    found = np.bincount(
-        (kinds * np.prod(GRID) + cell).ravel(),
-        None if weights is None else weights.ravel(),
-        minlength=number * int(np.prod(GRID)),
-    )
-    return found.reshape(number, *GRID).astype(np.float64)
+    """Voxels (number, *GRID[1:]) of each kind in each cell of a plane whose voxels have the kinds (H, W)."""
+    cell = np.ravel_multi_index(np.ix_(*(_places(n, g) for n, g in zip(kinds.shape, GRID[1:], strict=True))), GRID[1:])
+    cells = GRID[1] * GRID[2]
+    each = None if weights is None else weights.ravel()
+    found = np.bincount((kinds * cells + cell).ravel(), each, minlength=number * cells)
+    return found.reshape(number, *GRID[1:]).astype(np.float64)
 
 
 def _as_shares(counts: NDArray[np.float64]) -> FloatArray:
@@ -183,7 +194,7 @@ def _unmix(shares: NDArray[np.float64], shown: NDArray[np.float64]) -> tuple[NDA
         shares: (DEGREES + K, cells) of what the cells hold; air is the last.
         shown: (bins, cells) distributions of intensities.
     """
-    weight = np.clip(1 - shares[-1], LEAST_BODY, 1) * (shares.sum(0) > 0)
+    weight = np.clip(1 - shares[-1], LEAST_BODY, 1) * (shares.sum(0) > 0) * (shown.sum(0) > 0)
     weighted = shown * weight
     anything = weighted.sum(1) / weighted.sum()
     found = np.tile(anything, (len(shares), 1))

@@ -51,7 +51,9 @@ def keys_of(row: Row, plans: Plans, data: str) -> Keys:
         rounds = settings_of(plans.self_training) | {"choose": False}  # whatever prediction takes, the same is trained
     if rounds is not None and plans.most_scans is not None:
         rounds["most_scans"] = plans.most_scans
-    training = _digest(row.images, learned, plan_hash(plans, "segmentation"), rounds, plans.seed, data)
+    looked = plans.segmentation.expected_appearance or plans.segmentation.random_tissues  # at most_scans target scans
+    some = [plans.most_scans] if looked and plans.most_scans is not None else []
+    training = _digest(row.images, learned, plan_hash(plans, "segmentation"), rounds, plans.seed, data, *some)
     scores = _digest(training, settings_of(plans.inference), *(["chosen"] if plans.self_training.choose else []))
     return Keys(plan_hash(plans), translation, synthesis, training, scores)
 

@@ -111,7 +111,7 @@ def _advice(plans: Plans) -> str:
         return (
             "Do target scans show bright what source scans show dark? Then set preprocessing.source_inverted to true "
             "in plans.json where that is so of most, and preprocess with --keep_plan, or segmentation.appearance to 1 "
-            "where it is so of some; and train again"
+            "and segmentation.expected_appearance to null where it is so of some; and train again"
         )
     if not plans.translates:
         return (

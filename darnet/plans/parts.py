@@ -224,14 +224,15 @@ class SegmentationPlan:
         shift: Patches move by at most that share of half their size.
         elastic: Spread of the bending of half of the patches, as a share of half their size.
         contrast: Strength of random contrast, brightness and noise.
-        appearance: Share of the patches with a random intensity curve, rising or falling.
-        random_convolution: Share of the patches with the made-up contrast of a random shallow network.
+        appearance: Share of the patches with a random intensity curve, rising or falling; none of those that look like
+            target scans.
+        random_convolution: Share of the same patches with the made-up contrast of a random shallow network.
         class_gain: Strength of the gains of single classes.
         source_share: Share of the patches out of source volumes as they are; the others are translated ones.
-        random_tissues: Share of the patches of source volumes that show each class at a random intensity of a target
-            scan, and the rest along a curve that goes anywhere; null for none.
         expected_appearance: Share of the patches of source volumes that look as target scans are expected to, from
-            where classes and background lie in the body; null for none.
+            where classes and background lie in the body, without made-up contrasts; null for none.
+        random_tissues: Share of the other patches of source volumes that show each class at a random intensity of a
+            target scan, and the rest along a curve that goes anywhere; null for none.
         mirror_axes: Axes of (D, H, W), as 0, 1, 2, along which patches are mirrored.
         folds: Parts that the source cases are dealt into; fewer where there are fewer cases.
     """
@@ -261,8 +262,8 @@ class SegmentationPlan:
     random_convolution: float = 0.0
     class_gain: float = 0.0
     source_share: float = 0.0
-    random_tissues: float | None = None
     expected_appearance: float | None = None
+    random_tissues: float | None = None
     mirror_axes: tuple[int, ...] = ()
     folds: int = 5
     why: dict[str, str] = field(default_factory=dict)

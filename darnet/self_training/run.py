@@ -132,7 +132,7 @@ def _patches(
             notice(NOT_MATCHED.format(round_number))
     shares = patch_shares(settings, round_number, matched is not None, float(trust.min()))
     known = (plans, labels, list(variants), pseudo)
-    expected_look = expected_looks(*known, notice) if shares[0] else None
+    expected_look = expected_looks(*known, _said_before) if shares[0] else None
     loaders = [
         labelled_patches(images, labels, variants, plan, random_tissues(*known), expected_look),
         PatchLoader(pseudo, pseudo, targets, as_scanned(plan, 0.0)),
@@ -141,13 +141,17 @@ def _patches(
     return MixedLoader(loaders, shares[: len(loaders)])
 
 
+def _said_before(sentence: str) -> None:
+    """The training before the round told it."""
+
+
 def patch_shares(
     settings: SelfTrainingPlan, round_number: int, matched: bool = True, trust: float = 1.0
 ) -> tuple[float, float, float]:
     """Shares of a round's patches: volumes in their own appearance, target scans, volumes in that of a target scan.
 
-    The first teacher has not seen a target scan: its pseudo-labels are good enough to measure how classes look, not to
-    be copied. So target scans come in from the second round on.
+    The first teacher has not learned from target scans: its pseudo-labels are good enough to measure how classes look,
+    not to be copied. So target scans come in from the second round on.
 
     Args:
         settings: The plan's.

@@ -195,6 +195,7 @@ class SliceLoader:
 
 
 Restyle = Callable[[str, np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
+Looking: TypeAlias = tuple[tuple[str, ...], Restyle]  # cases, and what changes how they look
 
 
 class HasPatches(Protocol):
@@ -280,7 +281,7 @@ def labelled_patches(
     variants: Mapping[str, Sequence[str]],
     plan: SegmentationPlan,
     restyle: Restyle | None = None,
-    expected: Restyle | None = None,
+    expected: Looking | None = None,
 ) -> PatchLoader | MixedLoader:
     """Patches of translated source volumes and, where the plan says so, of the source volumes as they are.
 
@@ -292,7 +293,7 @@ def labelled_patches(
         variants: Source case -> names under which `images` holds it.
         plan: Patches, augmentation and share of each.
         restyle: Changes how patches of the source volumes look; see `PatchLoader`.
-        expected: Shows them as target scans are expected to look.
+        expected: Cases that can be shown as target scans are expected to look, and what shows them so.
     """
     translated = PatchLoader(images, labels, variants, plan)
     if not plan.source_share:
@@ -300,7 +301,9 @@ def labelled_patches(
     own = {case: (case,) for case in variants}
     untranslated: PatchLoader | MixedLoader = PatchLoader(labels, labels, own, plan, restyle)
     if expected is not None and (share := plan.expected_appearance):
-        looking = PatchLoader(labels, labels, own, as_scanned(plan, MATCHED_GAIN * plan.class_gain), expected)
+        cases, show = expected
+        as_target = as_scanned(plan, MATCHED_GAIN * plan.class_gain)
+        looking = PatchLoader(labels, labels, {case: own[case] for case in cases}, as_target, show)
         untranslated = MixedLoader((untranslated, looking), (1.0 - share, share))
     return MixedLoader((translated, untranslated), (1.0 - plan.source_share, plan.source_share))
 

@@ -22,11 +22,11 @@ from darnet.augmentation import (
 )
 from darnet.io import CaseStore
 from darnet.plans import Plans
-from darnet.training.loaders import Restyle
+from darnet.training.loaders import Looking, Restyle
 
 NOT_EXPECTED = (
     "where classes lie in the body tells too little of how target scans show them, as of scans of other parts of the "
-    "body: no patch is shown as target scans are expected to look"
+    "body: no patch is shown as target scans are expected to look. Training goes on without such patches"
 )
 
 
@@ -118,7 +118,7 @@ def expected_looks(
     cases: Sequence[str],
     target: CaseStore | None,
     notice: Callable[[str], None],
-) -> Restyle | None:
+) -> Looking | None:
     """What shows source patches as target scans are expected to look.
 
     Args:
@@ -129,25 +129,24 @@ def expected_looks(
         notice: Gets a sentence where the plan has it and places tell too little.
 
     Returns:
-        None where the plan has none of it, or places tell too little.
+        The cases that can be measured, and the function; None where the plan has none of it, or places tell too little.
     """
     settings = plans.segmentation
     if not (settings.expected_appearance and settings.source_share) or target is None:
         return None
     expected = learn_expected(plans, source, cases, target)
     own = looks_of(source, source, {case: (case,) for case in cases}, plans.num_classes)
-    if expected is None or not own:
+    if expected is None:
         notice(NOT_EXPECTED)
+    if expected is None or not own:
         return None
     quantiles = _quantiles(plans, target)
 
     def restyle(name: str, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        if name not in own:
-            return image
         look, curve = draw_expected(rng, expected, quantiles[int(rng.integers(len(quantiles)))])
         return match_appearance(image, labels, own[name], look, curve)
 
-    return restyle
+    return tuple(own), restyle
 
 
 def _quantiles(plans: Plans, target: CaseStore) -> list[np.ndarray]:

@@ -316,6 +316,7 @@ def train_segmentation(
     stage = f"segmentation fold {fold_name}"
     step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, stage)
     looked = plans.segmentation.random_tissues or plans.segmentation.expected_appearance
+    looked = looked and plans.segmentation.source_share
     shown = [(target, plans.some_of(target.case_ids()))] if target is not None and looked else []
     meta = {
         "dataset": plans.dataset,

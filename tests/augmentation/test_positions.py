@@ -77,6 +77,24 @@ def test_a_class_is_as_bright_as_target_scans_are_in_its_place(intensities):
     assert (np.diff(classes[1]) >= 0).all()
 
 
+def test_ranks_of_background_are_those_among_background():
+    """A bright organ fills half of the body: background of two kinds still has all ranks."""
+
+    def large(seed, left, right, organ):
+        rng = np.random.default_rng(seed)
+        image, labels = np.full((1, *SHAPE), -1.0, np.float32), np.zeros(SHAPE, np.uint8)
+        image[0, :, 6:54, 6:30], image[0, :, 6:54, 30:54] = left, right
+        image[0, :, 14:50, 10:48], labels[:, 14:50, 10:48] = organ, 1
+        return np.where(image > -1, image + rng.normal(0, 0.03, image.shape), -1).astype(np.float32), labels
+
+    shares = [shares_of_places(*large(seed, -0.6, 0.1, 0.8), 2) for seed in range(4)]
+    scans = [large(seed, 0.5, -0.5, 0.0)[0] for seed in range(4)]
+    quantiles = [measure_quantiles(scan) for scan in scans]
+    curve = expect_appearance(shares, [histogram_of_places(scan) for scan in scans], quantiles).background
+    found = np.interp(curve, LEVELS, np.mean(quantiles, 0))
+    np.testing.assert_allclose(found[[2, -3]], [0.5, -0.5], atol=0.12)
+
+
 def test_quartiles_tell_how_patients_differ():
     """Half of the target scans show the organ bright, half dark."""
     shown = [dict(TARGETS[0], organ=value) for value in (0.9, -0.9)]
@@ -167,6 +185,15 @@ def test_histograms_are_those_of_cells():
     mean = np.tensordot(middles, found, 1)
     np.testing.assert_allclose(mean[0], 0.425, atol=1e-3)
     np.testing.assert_allclose(mean[-1], -0.325, atol=1e-3)
+
+
+def test_cells_that_no_target_voxel_is_near_say_nothing():
+    image, labels = np.full((1, 9, 30, 30), 0.5, np.float32), np.zeros((9, 30, 30), np.uint8)
+    image[0, :, :, :15], image[0, :, 8:20, 3:10], labels[:, 8:20, 3:10] = -0.5, 0.0, 1
+    shares, histogram = shares_of_places(image, labels, 2), histogram_of_places(image[:, :1])
+    assert not histogram.any(0).all()
+    flat = [a.reshape(len(a), -1).astype(float) for a in (shares, histogram)]
+    assert _unmix(*flat)[1] > 0.7
 
 
 @pytest.mark.parametrize("planes", [1, 3])

@@ -221,9 +221,15 @@ def test_keys_are_those_from_before_a_field_that_is_null(plans, monkeypatch):
     assert keys_of(row, own, "data").training == found.training
 
 
-def test_scans_that_are_labelled_are_part_of_the_keys_of_rows_with_rounds(plans):
+def test_scans_that_are_looked_at_are_part_of_the_keys_of_rows_with_rounds_and_looks(plans):
     limited = dataclasses.replace(plans, most_scans=6)
-    for name, same in (("multi_style", True), ("self_training", False)):
+    rows_of = (
+        ("multi_style", True),
+        ("self_training", False),
+        ("expected_appearance", False),
+        ("random_tissues", False),
+    )
+    for name, same in rows_of:
         row = row_of(name)
         keys = [keys_of(row, plans_of(row, given), "data") for given in (plans, limited)]
         assert (keys[0].training == keys[1].training) is same

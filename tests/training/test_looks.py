@@ -179,7 +179,8 @@ def silent(sentence):
 
 
 def test_the_organ_is_expected_as_dark_as_target_scans_are_in_its_place(expecting, source, shown, labels):
-    restyle = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)
+    cases, restyle = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)
+    assert cases == ("a", "b")
     rng, image = np.random.default_rng(0), source.image("a")
     beside = (image[0] > -0.95) & (labels == 0)
     beside[:, 7:17, 7:17] = False
@@ -192,18 +193,23 @@ def test_the_organ_is_expected_as_dark_as_target_scans_are_in_its_place(expectin
 
 def test_the_labels_of_target_scans_are_not_read(expecting, source, shown, labels, monkeypatch):
     image = source.image("a")
-    before = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)(
-        "a", image, labels, np.random.default_rng(5)
-    )
+
+    def patch():
+        _, restyle = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)
+        return restyle("a", image, labels, np.random.default_rng(5))
 
     def refuse(case):
         raise AssertionError(f"labels of {case}")
 
+    before = patch()
     monkeypatch.setattr(shown, "labels", refuse)
-    after = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)(
-        "a", image, labels, np.random.default_rng(5)
-    )
-    np.testing.assert_array_equal(after, before)
+    np.testing.assert_array_equal(patch(), before)
+
+
+def test_a_volume_without_background_is_left_out(expecting, source, shown, labels):
+    write_case(source, "full", np.full((1, *SHAPE), 0.5, np.float32), np.ones(SHAPE, np.uint8))
+    cases, _ = expected_looks(expecting(1.0), source, ["a", "b", "full"], shown, silent)
+    assert cases == ("a", "b")
 
 
 def test_where_places_tell_too_little_it_is_said(expecting, source, tmp_path):
