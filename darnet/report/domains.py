@@ -17,7 +17,7 @@ from darnet.report.charts import line_chart
 from darnet.report.images import Volume, middle_plane, plane_stack
 from darnet.report.records import Picture, Stack, Table
 from darnet.spread import spread
-from darnet.words import cross, number
+from darnet.words import number
 
 PLANES = ("axial", "coronal", "sagittal")
 MOST_SHOWN = 6  # cases of a montage
@@ -195,8 +195,3 @@ def _spread_of(cases: Sequence[CaseFingerprint], attribute: str, axis: int, unit
     middle, low, high = float(np.median(values)), min(values), max(values)
     around = "" if high - low < 0.005 * max(abs(middle), 1e-9) else f" ({number(low)} to {number(high)})"
     return f"{number(middle)}{around} {unit}"
-
-
-def sizes_in_words(fingerprint: Fingerprint, domain: str, attribute: str) -> str:
-    """Median of three values in mm, as in "5 × 1.2 × 1.2 mm"."""
-    return f"{cross(fingerprint.median(domain, attribute))} mm"

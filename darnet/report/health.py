@@ -14,12 +14,12 @@ from darnet.layout import DOMAINS
 from darnet.planning import Fingerprint
 from darnet.plans import Plans
 from darnet.report.chosen import Choice
-from darnet.report.domains import DomainsSection, sizes_in_words
+from darnet.report.domains import DomainsSection
 from darnet.report.predicted import PredictionsSection
 from darnet.report.scored import ScoresSection
 from darnet.report.trained import Run, TrainingSection
 from darnet.report.translated import TranslationSection
-from darnet.words import dice_text, number, several
+from darnet.words import cross, dice_text, number, several
 
 FEW_SCANS = 5
 SPACING_RATIO = 2.0  # of the domains' median spacings along an axis
@@ -78,19 +78,26 @@ def _check_data(fingerprint: Fingerprint, plans: Plans) -> Iterator[Finding]:
         yield Finding("good", "Number of scans", f"{text}.")
     if not all(counts.values()):
         return
-    for attribute, title, limit, remedy in (
+    none = (np.inf, np.inf, np.inf)
+    for attribute, title, limit, remedy, cut in (
         ("spacing", "Voxel sizes of the two domains", SPACING_RATIO,
-         "All scans are resampled to one grid, so this works; but the coarser kind of scan limits what can be seen."),
+         "All scans are resampled to one grid, so this works; but the coarser kind of scan limits what can be seen.",
+         none),
         ("field_of_view", "Fields of view of the two domains", VIEW_RATIO,
-         "Anatomy that only one kind of scan shows cannot be adapted. Cut longer scans to the region that both show."),
+         "Anatomy that only one kind of scan shows cannot be adapted. Cut longer scans to the region that both show.",
+         plans.preprocessing.source_limits),
     ):  # fmt: skip
-        medians = [np.array(fingerprint.median(d, attribute)) for d in DOMAINS]
-        ratio = float(np.max(np.maximum(medians[0] / medians[1], medians[1] / medians[0])))
-        sizes = ", ".join(f"{plans.domain(d).modality} {sizes_in_words(fingerprint, d, attribute)}" for d in DOMAINS)
+        whole, target = (np.array(fingerprint.median(domain, attribute)) for domain in DOMAINS)
+        source = np.minimum(whole, cut)
+        cropped = " cropped about the labels" if np.any(source < whole) else ""
+        ratio = float(np.max(np.maximum(source / target, target / source)))
+        kinds = plans.source.modality, plans.target.modality
+        shown = [f"{kind} {cross(size.tolist())} mm" for kind, size in zip(kinds, (source, target), strict=True)]
+        sizes = f"{shown[0]}{cropped}, {shown[1]} (medians)"
         if ratio > limit:
-            yield Finding("doubtful", title, f"{sizes} (medians): up to {number(ratio, 2)} times apart.", remedy)
+            yield Finding("doubtful", title, f"{sizes}: up to {number(ratio, 2)} times apart.", remedy)
         else:
-            yield Finding("good", title, f"{sizes} (medians): within {number(limit)} times of each other.")
+            yield Finding("good", title, f"{sizes}: within {number(limit)} times of each other.")
     planes = {d: {case.body_axes[0] for case in fingerprint.of(d)} for d in DOMAINS}
     if len(planes["source"] | planes["target"]) > 1:
         yield Finding("doubtful", "Direction of the planes", "Scans were taken in planes of different directions.",

@@ -130,6 +130,11 @@ CHECKS = [
     ({"scores": scores_of(rod=0.2)}, "bad", "rod 0.200"),
     ({"source": {"spacing": (12.0, 1.0, 1.0)}}, "doubtful", "up to 3 times apart"),
     ({"source": {"extent": (512.0, 200.0, 240.0)}}, "doubtful", "up to 4 times apart"),
+    (
+        {"source": {"extent": (512.0, 200.0, 240.0)}, "source_depth": 150.0},
+        "good",
+        "CT 150 × 200 × 240 mm cropped about",
+    ),
     ({"source": {"body_axes": ("A", "I", "L")}}, "doubtful", "planes of different directions"),
     ({"count": 2}, "doubtful", "2 CT scans (source), 2 MR scans (target)"),
 ]
@@ -142,7 +147,7 @@ def test_health_checks(given, level, words, make_small_plans, case_fingerprint):
     cases = [case_fingerprint("source", f"s{n}", **classes, **given.get("source", {})) for n in range(count)]
     cases += [case_fingerprint("target", f"t{n}") for n in range(count)]
     found = check_health(
-        make_small_plans(),
+        make_small_plans(source_depth=given.get("source_depth")),
         DomainsSection(fingerprint=Fingerprint(tuple(cases))),
         TranslationSection(findings=given.get("translation", ())),
         TrainingSection(
