@@ -313,9 +313,10 @@ def _self_train(
     missing = missing_classes(plans, source, pseudo)
     if missing:
         left_out = "self-training" if round_number == 1 else f"round {round_number}"
+        pictures = "translation/previews and at " if plans.translates else ""
         notice(
             f"no {left_out}: the network of {before} finds {', '.join(missing)} in less than half of the target "
-            "scans that should show it. Look at translation/previews and at predictions before you trust its masks"
+            f"scans that should show it. Look at {pictures}predictions before you trust its masks"
         )
         return False
     resume = dataclasses.replace(options, resume=options.resume and (folder / CHECKPOINT).exists())

@@ -229,8 +229,8 @@ class SegmentationPlan:
         random_convolution: Share of the same patches with the made-up contrast of a random shallow network.
         class_gain: Strength of the gains of single classes.
         source_share: Share of the patches out of source volumes as they are; the others are translated ones.
-        expected_appearance: Share of the patches of source volumes that look as target scans are expected to, from
-            where classes and background lie in the body, without made-up contrasts; null for none.
+        expected_appearance: Share of the patches of untranslated source volumes that look as target scans are expected
+            to, from where classes and background lie in the body, without made-up contrasts; null for none.
         random_tissues: Share of the other patches of source volumes that show each class at a random intensity of a
             target scan, and the rest along a curve that goes anywhere; null for none.
         mirror_axes: Axes of (D, H, W), as 0, 1, 2, along which patches are mirrored.

@@ -75,5 +75,5 @@ def refuse_collapse(volumes: np.ndarray, source: np.ndarray, case_id: str, style
             raise DataError(
                 f"the translation has collapsed: {fault}",
                 where=f"case {case_id}, style {style + 1}",
-                remedy="look at results/.../translation/previews; train the translator longer or with another seed",
+                remedy="look at translation/previews in the results; train the translator longer or with another seed",
             )
