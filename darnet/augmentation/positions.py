@@ -115,10 +115,12 @@ class Expected:
         background: (DEGREES,) of background at ranks 0..1 in source volumes.
         classes: (K, 3) quartiles of each class over voxels and patients; nan for class 0 and for classes of which
             places tell too little.
+        quantiles: Of `measure_quantiles`, of each target scan.
     """
 
     background: FloatArray
     classes: FloatArray
+    quantiles: tuple[FloatArray, ...]
 
 
 def expect_appearance(
@@ -146,7 +148,7 @@ def expect_appearance(
     classes = ranks[DEGREES - 1 : -1].copy()
     classes[0] = np.nan
     classes[1:][known[DEGREES:-1].max(1) < LEAST_PEAK] = np.nan
-    return Expected(ranks[:DEGREES, 1], classes)
+    return Expected(ranks[:DEGREES, 1], classes, tuple(quantiles))
 
 
 def _mean(volumes: Iterable[FloatArray]) -> NDArray[np.float64] | None:
@@ -159,8 +161,8 @@ def _mean(volumes: Iterable[FloatArray]) -> NDArray[np.float64] | None:
     return total / np.maximum(np.sum(total, 0), TINY) if count else None
 
 
-def draw_expected(rng: np.random.Generator, expected: Expected, quantiles: FloatArray) -> tuple[Appearance, FloatArray]:
-    """An appearance that a target scan may well have, and the order of its background's intensities.
+def draw_expected(rng: np.random.Generator, expected: Expected) -> tuple[Appearance, FloatArray]:
+    """An appearance that a random one of the target scans may well have, and the order of its background's intensities.
 
     The median of a class lies between its quartiles. A class of which places tell too little may have any intensity of
     the scan.
@@ -168,11 +170,11 @@ def draw_expected(rng: np.random.Generator, expected: Expected, quantiles: Float
     Args:
         rng: Source of the draws.
         expected: How target scans are expected to show source volumes.
-        quantiles: Of `measure_quantiles`, of a target scan.
 
     Returns:
         What `match_appearance` takes as the other appearance and as the curve.
     """
+    quantiles = expected.quantiles[int(rng.integers(len(expected.quantiles)))]
     look = draw_appearance(rng, quantiles, len(expected.classes))
     told = [np.interp(rng.uniform(QUARTILES[0], QUARTILES[-1]), QUARTILES, ranks) for ranks in expected.classes]
     medians = np.where(np.isnan(told), look.medians, np.interp(told, LEVELS, quantiles)).astype(np.float32)

@@ -209,15 +209,7 @@ def plan_segmentation(
     patch, strides = largest_patch(
         shape, preset.patch_plane, fits, lambda planes: determine_strides(spacing, planes)[0]
     )
-    if preset.segmentation_epochs is None:
-        wanted = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), preset.least_iterations)
-        iterations = min(wanted, preset.most_iterations)
-        most = f", but at most {iterations} iterations" if iterations < wanted else ""
-        why_length = f"{preset.segmentation_voxels:.2g} voxels in all{most}, for a CPU: the summary tells the time"
-    else:
-        volumes = len(fingerprint.of("source")) * STYLES
-        iterations = max(round(preset.segmentation_epochs * volumes / BATCH_SIZE), 100)
-        why_length = f"{preset.segmentation_epochs} epochs of {volumes} translated volumes, {BATCH_SIZE} an iteration"
+    iterations, why_length = _segmentation_length(preset, patch, len(fingerprint.of("source")))
     mirrored, why_mirror = mirror_axes(fingerprint, info, preset)
     appearance, why_appearance = appearance_share(preset, info.source_modality, info.target_modality)
     memory = predict_memory(patch, BATCH_SIZE, preset.channels, strides, preset.value_bytes, len(info.labels))
@@ -263,6 +255,20 @@ def plan_segmentation(
         },
     )
     return plan, memory
+
+
+def _segmentation_length(preset: Preset, patch: tuple[int, int, int], cases: int) -> tuple[int, str]:
+    """Iterations of the DAR-UNet's training with so many source cases, and the reason."""
+    if preset.segmentation_epochs is not None:
+        volumes = cases * STYLES
+        iterations = max(round(preset.segmentation_epochs * volumes / BATCH_SIZE), 100)
+        return iterations, (
+            f"{preset.segmentation_epochs} epochs of {volumes} translated volumes, {BATCH_SIZE} an iteration"
+        )
+    wanted = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), preset.least_iterations)
+    iterations = min(wanted, preset.most_iterations)
+    most = f", but at most {iterations} iterations" if iterations < wanted else ""
+    return iterations, f"{preset.segmentation_voxels:.2g} voxels in all{most}, for a CPU: the summary tells the time"
 
 
 def plan_synthesis(fingerprint: Fingerprint, preset: Preset) -> SynthesisPlan:

@@ -77,7 +77,8 @@ def random_tissues(plans: Plans, source: CaseStore, cases: Sequence[str], target
     share = plans.segmentation.random_tissues
     if not share or target is None:
         return None
-    quantiles = _quantiles(plans, target)
+    measured = (measure_quantiles(target.image(case)) for case in plans.some_of(target.case_ids()))
+    quantiles = [found for found in measured if found is not None]
     own = looks_of(source, source, {case: (case,) for case in cases}, plans.num_classes)
     if not quantiles or not own:
         return None
@@ -103,13 +104,14 @@ def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target
     Returns:
         None where places tell too little.
     """
-    names, scans = plans.some_of(sorted(cases)), plans.some_of(target.case_ids())
+    names = plans.some_of(sorted(cases))
     shares = (shares_of_places(source.image(c), source.labels(c), plans.num_classes) for c in names)
-    histograms = (histogram_of_places(target.image(case)) for case in scans)
+    scans = (target.image(case) for case in plans.some_of(target.case_ids()))
+    found = [(histogram_of_places(scan), measure_quantiles(scan)) for scan in scans]
     return expect_appearance(
         (share for share in shares if share is not None),
-        (histogram for histogram in histograms if histogram is not None),
-        _quantiles(plans, target),
+        [histogram for histogram, _ in found if histogram is not None],
+        [quantiles for _, quantiles in found if quantiles is not None],
     )
 
 
@@ -136,21 +138,13 @@ def expected_looks(
     if not (settings.expected_appearance and settings.source_share) or target is None:
         return None
     expected = learn_expected(plans, source, cases, target)
-    own = looks_of(source, source, {case: (case,) for case in cases}, plans.num_classes)
     if expected is None:
         notice(NOT_EXPECTED)
-    if expected is None or not own:
         return None
-    quantiles = _quantiles(plans, target)
+    own = looks_of(source, source, {case: (case,) for case in cases}, plans.num_classes)
 
     def restyle(name: str, image: np.ndarray, labels: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-        look, curve = draw_expected(rng, expected, quantiles[int(rng.integers(len(quantiles)))])
+        look, curve = draw_expected(rng, expected)
         return match_appearance(image, labels, own[name], look, curve)
 
     return tuple(own), restyle
-
-
-def _quantiles(plans: Plans, target: CaseStore) -> list[np.ndarray]:
-    """Of the bodies of target scans that show one."""
-    measured = (measure_quantiles(target.image(case)) for case in plans.some_of(target.case_ids()))
-    return [found for found in measured if found is not None]

@@ -135,8 +135,8 @@ def test_distributions_are_found_again():
 def test_what_is_drawn_is_told_or_random():
     rng, quantiles = np.random.default_rng(4), np.linspace(-0.9, 0.5, len(LEVELS)).astype(np.float32)
     classes = np.array([[np.nan] * 3, [0.2, 0.3, 0.6], [np.nan] * 3], np.float32)
-    expected = Expected(np.linspace(1, 0, DEGREES, dtype=np.float32), classes)
-    drawn = [draw_expected(rng, expected, quantiles) for _ in range(600)]
+    expected = Expected(np.linspace(1, 0, DEGREES, dtype=np.float32), classes, (quantiles,))
+    drawn = [draw_expected(rng, expected) for _ in range(600)]
     ranks = np.interp([look.medians for look, _ in drawn], quantiles, LEVELS)
     assert ranks[:, 1].min() >= 0.2 - 1e-3 and ranks[:, 1].max() <= 0.6 + 1e-3
     assert np.median(ranks[:, 1]) == pytest.approx(0.3, abs=0.02)
