@@ -45,7 +45,7 @@ def measure(data: str, root: Path | None = None) -> list[dict[str, Any]]:
                 ranks[name].append(float(np.interp(np.median(voxels), quantiles, LEVELS)))
     rows = []
     for name, value in plans.foreground.items():
-        told = None if expected is None else expected.classes[value]
+        told = expected.classes[value] if expected is not None and expected.enough else None
         quartiles = None if told is None or np.isnan(told).any() else told.tolist()
         rows.append({"class": name, "expected": quartiles, "true": ranks[name]})
     return rows

@@ -116,11 +116,18 @@ class Expected:
         classes: (K, 3) quartiles of each class over voxels and patients; nan for class 0 and for classes of which
             places tell too little.
         quantiles: Of `measure_quantiles`, of each target scan.
+        explained: Share of the variance within the mean target scan that places explain.
     """
 
     background: FloatArray
     classes: FloatArray
     quantiles: tuple[FloatArray, ...]
+    explained: float
+
+    @property
+    def enough(self) -> bool:
+        """Whether it may be used: of scans of other parts of the body, places tell too little."""
+        return self.explained >= LEAST_EXPLAINED
 
 
 def expect_appearance(
@@ -134,21 +141,18 @@ def expect_appearance(
         quantiles: Of `measure_quantiles`, of the target scans.
 
     Returns:
-        None where there is nothing to tell it from, or where places tell too little, as of scans of other parts of the
-        body.
+        None where there is nothing to tell it from.
     """
     known, shown = _mean(shares), _mean(histograms)
     if known is None or shown is None:
         return None
     found, explained = _unmix(known, shown)
-    if explained < LEAST_EXPLAINED:
-        return None
     quartiles = np.array([np.interp(QUARTILES, np.cumsum(h), STEPS[1:]) for h in found])
     ranks = np.asarray(np.interp(quartiles, np.mean(quantiles, 0), LEVELS), np.float32)
     classes = ranks[DEGREES - 1 : -1].copy()
     classes[0] = np.nan
     classes[1:][known[DEGREES:-1].max(1) < LEAST_PEAK] = np.nan
-    return Expected(ranks[:DEGREES, 1], classes, tuple(quantiles))
+    return Expected(ranks[:DEGREES, 1], classes, tuple(quantiles), explained)
 
 
 def _mean(volumes: Iterable[FloatArray]) -> NDArray[np.float64] | None:

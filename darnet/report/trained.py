@@ -15,6 +15,7 @@ from darnet.layout import DatasetLayout, fold_lock, translation_lock
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
 from darnet.report.chosen import Choice, gather_choices, round_in_words
+from darnet.report.places import Places, gather_places
 from darnet.report.records import Table
 from darnet.self_training import missing_classes
 from darnet.training import CHECKPOINT
@@ -105,6 +106,7 @@ class TrainingSection:
         runs: All trainings with a log.
         overview: They in one table.
         validation: Dice of each class in each run.
+        places: What places in the body told, one a fold.
         pseudo_labels: One a round and fold.
         choices: One a fold whose rounds were compared.
     """
@@ -113,6 +115,7 @@ class TrainingSection:
     runs: tuple[Run, ...] = ()
     overview: Table | None = None
     validation: Table | None = None
+    places: tuple[Places, ...] = ()
     pseudo_labels: tuple[PseudoLabels, ...] = ()
     choices: tuple[Choice, ...] = ()
 
@@ -135,6 +138,7 @@ def gather_training(layout: DatasetLayout, plans: Plans | None) -> TrainingSecti
         tuple(runs),
         _overview(runs),
         _validation(runs, plans),
+        gather_places(layout.results),
         _pseudo_labels(layout, plans),
         gather_choices(layout.results, plans),
     )

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
+from darnet.augmentation import Expected
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans, SegmentationPlan, SelfTrainingPlan
 from darnet.self_training.matched import (
@@ -125,7 +126,7 @@ def _patches(
         looks = target_appearances(pseudo, plans.num_classes)
         share = settings.expected_background or 0.0
         expected = learn_expected(plans, labels, list(variants), pseudo) if share else None
-        draw = partly_near(None if expected is None else expected.background, share)
+        draw = partly_near(expected.background if expected is not None and expected.enough else None, share)
         translated = settings.matched_translated or 0.0
         matched = matched_patches(images, labels, variants, looks, plan, translated, trust, draw)
         if matched is None:
@@ -141,8 +142,8 @@ def _patches(
     return MixedLoader(loaders, shares[: len(loaders)])
 
 
-def _said_before(sentence: str) -> None:
-    """The training before the round told it."""
+def _said_before(expected: Expected | None) -> None:
+    """The training before the round told what places tell."""
 
 
 def patch_shares(

@@ -9,6 +9,7 @@ from darnet.training.other_work import cores_here
 from darnet.training.preprocessed import REPLACED, check_preprocessed, refuse_unfinished
 from darnet.training.run import (
     CHECKPOINT,
+    EXPECTED,
     RunOptions,
     data_of,
     fit,
@@ -25,6 +26,7 @@ from darnet.training.validation import validate
 
 __all__ = [
     "CHECKPOINT",
+    "EXPECTED",
     "REPLACED",
     "AdaBelief",
     "ExpectedTime",

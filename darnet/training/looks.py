@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -102,7 +103,7 @@ def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target
         target: Store of target scans, whose labels are not read.
 
     Returns:
-        None where places tell too little.
+        None where there is nothing to tell it from.
     """
     names = plans.some_of(sorted(cases))
     shares = (shares_of_places(source.image(c), source.labels(c), plans.num_classes) for c in names)
@@ -115,12 +116,24 @@ def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target
     )
 
 
+def record_of(expected: Expected | None, foreground: Mapping[str, int]) -> dict[str, Any]:
+    """What places tell, for people: class -> quartiles of its ranks, None where too little is told of it."""
+    told = expected is not None and expected.enough
+    ranks = {name: expected.classes[value] for name, value in foreground.items()} if expected is not None else {}
+    known = {name: None if np.isnan(found).any() else found.tolist() for name, found in ranks.items()}
+    return {
+        "used": told,
+        "explained": None if expected is None else expected.explained,
+        "classes": known if told else dict.fromkeys(foreground),
+    }
+
+
 def expected_looks(
     plans: Plans,
     source: CaseStore,
     cases: Sequence[str],
     target: CaseStore | None,
-    notice: Callable[[str], None],
+    tell: Callable[[Expected | None], None],
 ) -> Looking | None:
     """What shows source patches as target scans are expected to look.
 
@@ -129,7 +142,7 @@ def expected_looks(
         source: Store of source volumes and their labels.
         cases: Those that are learned from.
         target: Store of target scans; None where nothing of them may be used.
-        notice: Gets a sentence where the plan has it and places tell too little.
+        tell: Gets what places tell, where the plan has it.
 
     Returns:
         The cases that can be measured, and the function; None where the plan has none of it, or places tell too little.
@@ -138,8 +151,8 @@ def expected_looks(
     if not (settings.expected_appearance and settings.source_share) or target is None:
         return None
     expected = learn_expected(plans, source, cases, target)
-    if expected is None:
-        notice(NOT_EXPECTED)
+    tell(expected)
+    if expected is None or not expected.enough:
         return None
     own = looks_of(source, source, {case: (case,) for case in cases}, plans.num_classes)
 

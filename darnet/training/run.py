@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from darnet.augmentation import Expected
 from darnet.errors import ConfigurationError, ResourceError
 from darnet.io import CaseStore, load_checkpoint, read_meta, remove_left_overs, write_json
 from darnet.networks import AnyTranslator
@@ -20,7 +21,7 @@ from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.lines import TensorBoardLog, TrainingLines, tell_start
 from darnet.training.loaders import labelled_patches, list_slices, load_slice
-from darnet.training.looks import expected_looks, random_tissues
+from darnet.training.looks import NOT_EXPECTED, expected_looks, random_tissues, record_of
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
@@ -30,6 +31,7 @@ from darnet.training.translators import blank_translator, translation_step
 from darnet.training.validation import validate
 
 CHECKPOINT = "checkpoint.safetensors"
+EXPECTED = "expected.json"
 CHECKPOINTS_A_RUN = 20
 PICTURES_A_RUN = 10
 LINES_A_RUN = 50
@@ -304,13 +306,21 @@ def train_segmentation(
         variants: Case -> names under which `images` holds it, one a style.
         fold: Training and held-out cases.
         fold_name: 0 to 4, or all.
-        folder: Gets `checkpoint.safetensors`, `log.jsonl`, `progress.png` and `validation.json`.
+        folder: Gets `checkpoint.safetensors`, `log.jsonl`, `progress.png`, `validation.json` and, where the plan has
+            expected appearances, `expected.json`.
         options: Device and the like.
         target: Store of target scans, of which random tissues and expected appearances are learned; None for neither.
     """
+
+    def tell(expected: Expected | None) -> None:
+        folder.mkdir(parents=True, exist_ok=True)
+        write_json(folder / EXPECTED, record_of(expected, plans.foreground))
+        if expected is None or not expected.enough:
+            options.notice(NOT_EXPECTED)
+
     train, held_out = fold
     restyle = random_tissues(plans, labels, train, target)
-    expected = expected_looks(plans, labels, train, target, options.notice)
+    expected = expected_looks(plans, labels, train, target, tell)
     of_train = {case: variants[case] for case in train}
     loader = labelled_patches(images, labels, of_train, plans.segmentation, restyle, expected)
     stage = f"segmentation fold {fold_name}"

@@ -135,7 +135,7 @@ def test_distributions_are_found_again():
 def test_what_is_drawn_is_told_or_random():
     rng, quantiles = np.random.default_rng(4), np.linspace(-0.9, 0.5, len(LEVELS)).astype(np.float32)
     classes = np.array([[np.nan] * 3, [0.2, 0.3, 0.6], [np.nan] * 3], np.float32)
-    expected = Expected(np.linspace(1, 0, DEGREES, dtype=np.float32), classes, (quantiles,))
+    expected = Expected(np.linspace(1, 0, DEGREES, dtype=np.float32), classes, (quantiles,), 0.5)
     drawn = [draw_expected(rng, expected) for _ in range(600)]
     ranks = np.interp([look.medians for look, _ in drawn], quantiles, LEVELS)
     assert ranks[:, 1].min() >= 0.2 - 1e-3 and ranks[:, 1].max() <= 0.6 + 1e-3
@@ -154,7 +154,8 @@ def test_scans_that_show_nothing_in_its_place_tell_nothing():
         image[inside] = np.random.default_rng(seed).permutation(image[inside])
         return image
 
-    assert expected_of(shuffled) is None
+    assert not expected_of(shuffled).enough
+    assert expected_of(lambda seed: body(seed, TARGETS[0])[0]).enough
     assert expected_of(lambda seed: body(seed, TARGETS[0])[0], sources=()) is None
     assert expected_of(lambda seed: body(seed, TARGETS[0])[0], targets=()) is None
 

@@ -157,6 +157,42 @@ def test_shapes_unlike_those_of_the_source_labels_are_told(whole_run, command, c
     assert "rod 0.31" in said and "cube 0.88" not in said
 
 
+def write_places(layout, used=True, explained=0.46, **classes):
+    """What places told in fold 0."""
+    values = {"used": used, "explained": explained, "classes": {"cube": None, "rod": None} | classes}
+    path = layout.segmentation(0) / "expected.json"
+    path.write_text(json.dumps(values))
+    return path
+
+
+def test_what_places_told(whole_run, command):
+    write_places(whole_run, cube=[0.621, 0.734, 0.818])
+    assert command("--quiet") == 0
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    assert "expected to show each class, fold 0</h3>" in text
+    assert "explain 46 % of what differs" in text
+    assert re.search(r"cube.*?73 %.*?62 % … 82 %.*?rod.*?not told", text, re.S)
+
+
+@pytest.mark.parametrize(("explained", "words"), [(0.07, "explain 7 %"), (-0.1, "explain 0 %"), (None, "too little")])
+def test_places_that_tell_too_little(whole_run, command, explained, words):
+    write_places(whole_run, False, explained)
+    assert command("--quiet") == 0
+    text = (whole_run.results / "report.html").read_text("utf-8")
+    assert words in text and "no patch is shown as target scans are expected to look" in text
+    assert "quartiles" not in text
+
+
+@pytest.mark.parametrize(
+    "content", ["[]", '{"used": true}', '{"used": true, "explained": 1, "classes": {"cube": [1]}}']
+)
+def test_what_places_told_in_another_form(whole_run, command, capsys, content):
+    path = write_places(whole_run)
+    path.write_text(content)
+    assert command("--quiet") != 0
+    assert str(path) in capsys.readouterr().err
+
+
 def test_reference_labels_are_not_read(whole_run, command):
     labels = whole_run.raw / "labelsTs"
     labels.mkdir()

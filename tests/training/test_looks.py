@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pytest
 import torch
 
+from darnet.augmentation import LEAST_EXPLAINED, Expected
 from darnet.augmentation.matching import LEVELS
 from darnet.io import CaseStore
+from darnet.training import run
 from darnet.training.loaders import labelled_patches
-from darnet.training.looks import expected_looks, looks_of, random_tissues
+from darnet.training.looks import NOT_EXPECTED, expected_looks, looks_of, random_tissues, record_of
 from tests.cases import write_case
 
 SHAPE = (4, 24, 24)
@@ -174,8 +177,12 @@ def expecting(make_small_plans):
     return make
 
 
-def silent(sentence):
-    raise AssertionError(sentence)
+def silent(expected):
+    assert expected is not None and expected.enough
+
+
+def refuse(expected):
+    raise AssertionError(expected)
 
 
 def test_the_organ_is_expected_as_dark_as_target_scans_are_in_its_place(expecting, source, shown, labels):
@@ -198,9 +205,6 @@ def test_the_labels_of_target_scans_are_not_read(expecting, source, shown, label
         _, restyle = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)
         return restyle("a", image, labels, np.random.default_rng(5))
 
-    def refuse(case):
-        raise AssertionError(f"labels of {case}")
-
     before = patch()
     monkeypatch.setattr(shown, "labels", refuse)
     np.testing.assert_array_equal(patch(), before)
@@ -216,16 +220,19 @@ def test_where_places_tell_too_little_it_is_said(expecting, source, tmp_path):
     rng, told = np.random.default_rng(3), []
     noise = store_of(tmp_path / "noise", {"t": body(rng, -0.9, 0.9), "u": body(rng, -0.9, 0.9)})
     assert expected_looks(expecting(1.0), source, ["a", "b"], noise, told.append) is None
-    assert len(told) == 1 and "tells too little" in told[0]
+    assert [expected.enough for expected in told] == [False]
+    air = store_of(tmp_path / "air", {"t": np.full((1, *SHAPE), -1, np.float32)})
+    assert expected_looks(expecting(1.0), source, ["a", "b"], air, told.append) is None
+    assert told[1:] == [None]
 
 
 @pytest.mark.parametrize(("share", "source_share"), [(None, 1.0), (0.5, 0.0)])
 def test_nothing_is_expected_or_said_where_the_plan_has_none_of_it(expecting, source, shown, share, source_share):
-    assert expected_looks(expecting(share, source_share), source, ["a", "b"], shown, silent) is None
+    assert expected_looks(expecting(share, source_share), source, ["a", "b"], shown, refuse) is None
 
 
 def test_without_target_scans_nothing_is_expected(expecting, source):
-    assert expected_looks(expecting(1.0), source, ["a", "b"], None, silent) is None
+    assert expected_looks(expecting(1.0), source, ["a", "b"], None, refuse) is None
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
@@ -246,3 +253,30 @@ def test_a_share_of_the_source_patches_looks_as_expected(expecting, source, show
     shares = {kind: found.count(kind) / len(found) for kind in ("translated", "expected", "as it is")}
     assert shares["translated"] == pytest.approx(0.5, abs=0.1)
     assert shares["expected"] == pytest.approx(0.5 * share, abs=0.1)
+
+
+def test_what_places_tell_is_put_down():
+    classes = np.array([[np.nan] * 3, [0.25, 0.5, 0.75], [np.nan] * 3], np.float32)
+    expected = Expected(np.linspace(0, 1, 12, dtype=np.float32), classes, (), 0.5)
+    names = {"organ": 1, "tumour": 2}
+    nothing = {"organ": None, "tumour": None}
+    told = {"used": True, "explained": 0.5, "classes": {"organ": [0.25, 0.5, 0.75], "tumour": None}}
+    assert record_of(expected, names) == told
+    too_little = dataclasses.replace(expected, explained=0.1)
+    assert record_of(too_little, names) == {"used": False, "explained": 0.1, "classes": nothing}
+    assert record_of(None, names) == {"used": False, "explained": None, "classes": nothing}
+
+
+@pytest.mark.parametrize("noise", [False, True])
+def test_a_training_puts_down_what_places_tell(expecting, source, shown, tmp_path, monkeypatch, noise):
+    rng, said, folder = np.random.default_rng(3), [], tmp_path / "fold_0"
+    scans = {name: body(rng, -0.9, 0.9) for name in ("t", "u")}
+    target = store_of(tmp_path / "noise", scans) if noise else shown
+    monkeypatch.setattr(run, "fit", lambda *arguments: None)
+    options = run.RunOptions(torch.device("cpu"), quiet=True, notice=said.append)
+    own = {name: (name,) for name in ("a", "b")}
+    run.train_segmentation(expecting(1.0), source, source, own, (("a", "b"), ()), "0", folder, options, target)
+    told = json.loads((folder / run.EXPECTED).read_text())
+    assert told["used"] is not noise and (told["classes"]["organ"] is None) is noise
+    assert (told["explained"] >= LEAST_EXPLAINED) is not noise
+    assert said == ([NOT_EXPECTED] if noise else [])
