@@ -20,6 +20,7 @@ def print_table(
         measure: Rows of a data set, by its number or name and the root of all data.
         as_table: The table, as Markdown.
     """
+    from darnet.errors import DarnetError
     from darnet.io import write_json
 
     parser = argparse.ArgumentParser(description=description.splitlines()[0] if description else None)
@@ -27,7 +28,10 @@ def print_table(
     parser.add_argument("--root", type=Path, help="root folder of all data (darnet_data)")
     parser.add_argument("-o", type=Path, dest="output", help="also write all rows as JSON")
     args = parser.parse_args()
-    rows = measure(args.data, args.root)
-    if args.output:
-        write_json(args.output, rows)
+    try:
+        rows = measure(args.data, args.root)
+        if args.output:
+            write_json(args.output, rows)
+    except DarnetError as error:
+        parser.exit(int(error.exit_code), f"{parser.prog}: error: {error}\n")
     print(as_table(rows))
