@@ -13,14 +13,14 @@ from darnet.report.records import Table
 from darnet.training import EXPECTED
 from darnet.words import percent
 
-HEAD = ("class", "darker part of the body: median", "from … to (quartiles)")
+HEAD = ("class", "share of the body that is darker: median", "from … to (quartiles)")
 CAPTION = (
     "How much of the body of a target scan is expected to be darker than the class. A part of the training patches "
     "shows source scans so. If a scan clearly shows a class otherwise, set segmentation.expected_appearance in "
     "plans.json to null and train again."
 )
 UNUSED = "no patch is shown as target scans are expected to look"
-NOT_TOLD = "not told: small, or in another place in each patient"
+NOT_TOLD = "not told (small, or in another place in each patient): shown at random brightness"
 
 
 @dataclass(frozen=True)
@@ -58,21 +58,23 @@ def _read(path: Path) -> Places:
             "what places in the body tell has another form",
             where=path,
             found=f"{type(error).__name__}: {error}",
-            remedy="remove the file and run darnet_train --continue, which writes it again",
+            remedy="remove the file: it is only shown here",
         ) from None
 
 
 def _sentence(values: dict[str, Any]) -> str:
     if values["explained"] is None:
-        return f"The scans show too little of a body to tell it from: {UNUSED}."
+        return f"Target scans show too little of a body, or source scans too little of it without labels: {UNUSED}."
     explained = max(float(values["explained"]), 0.0)
-    found = f"Places in the body explain {percent(explained)} of what differs within the mean target scan"
-    if values["used"]:
-        return f"{found}; it is used from {percent(LEAST_EXPLAINED)} on."
-    return (
-        f"{found}, and {percent(LEAST_EXPLAINED)} are asked for: {UNUSED}. Often the "
-        "two kinds of scans show different parts of the body."
+    if not values["used"]:
+        explained = min(explained, LEAST_EXPLAINED - 0.01)  # never rounded to what is needed
+    found = (
+        f"Where classes and other tissues lie explains {percent(explained)} of how brightness differs within the body "
+        f"of the mean target scan, and {percent(LEAST_EXPLAINED)} are needed"
     )
+    if values["used"]:
+        return f"{found}: training patches are shown so."
+    return f"{found}: {UNUSED}. Often the two kinds of scans show different parts of the body."
 
 
 def _table(classes: dict[str, list[float] | None]) -> Table:

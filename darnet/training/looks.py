@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,7 +22,7 @@ from darnet.augmentation import (
     measure_quantiles,
     shares_of_places,
 )
-from darnet.io import CaseStore
+from darnet.io import CaseStore, write_json
 from darnet.plans import Plans
 from darnet.training.loaders import Looking, Restyle
 
@@ -126,6 +127,14 @@ def record_of(expected: Expected | None, foreground: Mapping[str, int]) -> dict[
         "explained": None if expected is None else expected.explained,
         "classes": known if told else dict.fromkeys(foreground),
     }
+
+
+def record_expected(path: Path, told: Sequence[Expected | None], foreground: Mapping[str, int]) -> None:
+    """Write what places told, or remove what they told another training where nothing was asked of them."""
+    if told:
+        write_json(path, record_of(told[0], foreground))
+    else:
+        path.unlink(missing_ok=True)
 
 
 def expected_looks(

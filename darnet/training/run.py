@@ -7,6 +7,7 @@ import json
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +22,7 @@ from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.lines import TensorBoardLog, TrainingLines, tell_start
 from darnet.training.loaders import labelled_patches, list_slices, load_slice
-from darnet.training.looks import NOT_EXPECTED, expected_looks, random_tissues, record_of
+from darnet.training.looks import NOT_EXPECTED, expected_looks, random_tissues, record_expected
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
@@ -168,6 +169,7 @@ def fit(
     meta: dict[str, Any],
     options: RunOptions,
     extra: Sequence[Hook] = (),
+    begin: Callable[[], None] = lambda: None,
 ) -> None:
     """Train a step to its end, or go on with it.
 
@@ -179,6 +181,7 @@ def fit(
             "seed" and "data" where the training is not done.
         options: Resume and the like.
         extra: Further hooks.
+        begin: Called before the first iteration, if there is one to do.
 
     Raises:
         ConfigurationError: A checkpoint that cannot be gone on with, or one that is in the way.
@@ -193,6 +196,7 @@ def fit(
     _drop_log_after(log, start)
     if start >= iterations:
         return
+    begin()
     every = max(iterations // PICTURES_A_RUN, 1)
     hooks: list[Hook] = [
         JsonLinesLog(log, step.stage, options.log_every),
@@ -311,16 +315,12 @@ def train_segmentation(
         options: Device and the like.
         target: Store of target scans, of which random tissues and expected appearances are learned; None for neither.
     """
-
-    def tell(expected: Expected | None) -> None:
-        folder.mkdir(parents=True, exist_ok=True)
-        write_json(folder / EXPECTED, record_of(expected, plans.foreground))
-        if expected is None or not expected.enough:
-            options.notice(NOT_EXPECTED)
-
     train, held_out = fold
+    told: list[Expected | None] = []
     restyle = random_tissues(plans, labels, train, target)
-    expected = expected_looks(plans, labels, train, target, tell)
+    expected = expected_looks(plans, labels, train, target, told.append)
+    if told and not (told[0] is not None and told[0].enough):
+        options.notice(NOT_EXPECTED)
     of_train = {case: variants[case] for case in train}
     loader = labelled_patches(images, labels, of_train, plans.segmentation, restyle, expected)
     stage = f"segmentation fold {fold_name}"
@@ -338,7 +338,8 @@ def train_segmentation(
         "seed": plans.seed,
         "data": data_of((labels, train), *((images, variants[case]) for case in train), *shown),
     }
-    fit(step, plans.segmentation.iterations, folder, meta, options)
+    record = partial(record_expected, folder / EXPECTED, told, plans.foreground)
+    fit(step, plans.segmentation.iterations, folder, meta, options, begin=record)
     if held_out:
         some = {case: variants[case] for case in plans.some_of(sorted(held_out))}
         summary = validate(plans, step.network, images, labels, some, options.device)

@@ -170,11 +170,14 @@ def test_what_places_told(whole_run, command):
     assert command("--quiet") == 0
     text = (whole_run.results / "report.html").read_text("utf-8")
     assert "expected to show each class, fold 0</h3>" in text
-    assert "explain 46 % of what differs" in text
+    assert "explains 46 % of how brightness differs" in text
     assert re.search(r"cube.*?73 %.*?62 % … 82 %.*?rod.*?not told", text, re.S)
 
 
-@pytest.mark.parametrize(("explained", "words"), [(0.07, "explain 7 %"), (-0.1, "explain 0 %"), (None, "too little")])
+@pytest.mark.parametrize(
+    ("explained", "words"),
+    [(0.07, "explains 7 %"), (-0.1, "explains 0 %"), (0.297, "explains 29 %"), (None, "too little")],
+)
 def test_places_that_tell_too_little(whole_run, command, explained, words):
     write_places(whole_run, False, explained)
     assert command("--quiet") == 0

@@ -143,7 +143,7 @@ def test_rounds_are_compared_on_as_many_scans_as_the_plan_allows(most, scans, pl
 
 def test_a_validation_takes_as_many_held_out_scans_as_the_plan_allows(plans, stores, tmp_path, monkeypatch):
     seen = []
-    monkeypatch.setattr(training, "fit", lambda *args: None)
+    monkeypatch.setattr(training, "fit", lambda *args, begin: None)
     monkeypatch.setattr(training, "validate", lambda *args: seen.append(sorted(args[4])) or {})
     source, variants = stores[0], {f"s{n}": (f"s{n}",) for n in range(4)}
     for most in (None, 2):

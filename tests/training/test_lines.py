@@ -200,3 +200,11 @@ def test_a_run_goes_on_with_the_cases_that_it_began_with(tmp_path, now, refused)
             more()
     else:
         more()
+
+
+def test_what_is_called_at_the_start_is_not_where_nothing_is_left(tmp_path):
+    meta, begun = {"dataset": "d", "stage": "x", "plan": "p"}, []
+    for iterations, resume in ((5, False), (5, True), (7, True)):
+        options = RunOptions(CPU, resume=resume, quiet=True)
+        fit(PlainStep(), iterations, tmp_path, meta, options, begin=lambda done=iterations: begun.append(done))
+    assert begun == [5, 7]

@@ -267,16 +267,48 @@ def test_what_places_tell_is_put_down():
     assert record_of(None, names) == {"used": False, "explained": None, "classes": nothing}
 
 
-@pytest.mark.parametrize("noise", [False, True])
-def test_a_training_puts_down_what_places_tell(expecting, source, shown, tmp_path, monkeypatch, noise):
-    rng, said, folder = np.random.default_rng(3), [], tmp_path / "fold_0"
-    scans = {name: body(rng, -0.9, 0.9) for name in ("t", "u")}
-    target = store_of(tmp_path / "noise", scans) if noise else shown
-    monkeypatch.setattr(run, "fit", lambda *arguments: None)
-    options = run.RunOptions(torch.device("cpu"), quiet=True, notice=said.append)
-    own = {name: (name,) for name in ("a", "b")}
-    run.train_segmentation(expecting(1.0), source, source, own, (("a", "b"), ()), "0", folder, options, target)
-    told = json.loads((folder / run.EXPECTED).read_text())
-    assert told["used"] is not noise and (told["classes"]["organ"] is None) is noise
-    assert (told["explained"] >= LEAST_EXPLAINED) is not noise
-    assert said == ([NOT_EXPECTED] if noise else [])
+@pytest.fixture
+def train(expecting, source, shown, tmp_path, monkeypatch):
+    """Trains a fold as far as the first iteration; gives what is told in its folder, and what was said."""
+    folder = tmp_path / "fold_0"
+
+    def started(*arguments, begin):
+        begin()
+
+    def run_it(target=shown, share=1.0, fit=started):
+        said = []
+        monkeypatch.setattr(run, "fit", fit)
+        options = run.RunOptions(torch.device("cpu"), quiet=True, notice=said.append)
+        own, fold = {name: (name,) for name in ("a", "b")}, (("a", "b"), ())
+        run.train_segmentation(expecting(share), source, source, own, fold, "0", folder, options, target)
+        path = folder / run.EXPECTED
+        return json.loads(path.read_text()) if path.exists() else None, said
+
+    folder.mkdir()
+    return run_it
+
+
+@pytest.fixture
+def noise(tmp_path):
+    rng = np.random.default_rng(3)
+    return store_of(tmp_path / "noise", {name: body(rng, -0.9, 0.9) for name in ("t", "u")})
+
+
+def test_a_training_puts_down_what_places_tell(train, noise):
+    told, said = train()
+    assert told["used"] and told["classes"]["organ"] is not None and told["explained"] >= LEAST_EXPLAINED
+    assert said == []
+    told, said = train(noise)
+    assert not told["used"] and told["classes"]["organ"] is None and told["explained"] < LEAST_EXPLAINED
+    assert said == [NOT_EXPECTED]
+
+
+@pytest.mark.parametrize("other", [{"share": None}, {"target": None}])
+def test_a_training_without_expected_appearances_removes_what_another_was_told(train, other):
+    assert train()[0] is not None
+    assert train(**other)[0] is None
+
+
+def test_a_training_that_is_done_or_refused_keeps_what_it_was_told(train, noise):
+    told, _ = train()
+    assert train(noise, fit=lambda *arguments, begin: None)[0] == told
