@@ -73,7 +73,7 @@ def _sentence(values: dict[str, Any]) -> str:
         f"of the mean target scan, and {percent(LEAST_EXPLAINED)} are needed"
     )
     if values["used"]:
-        return f"{found}: training patches are shown so."
+        return f"{found}."
     return f"{found}: {UNUSED}. Often the two kinds of scans show different parts of the body."
 
 
