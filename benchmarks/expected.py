@@ -45,8 +45,8 @@ def measure(data: str, root: Path | None = None) -> list[dict[str, Any]]:
                 ranks[name].append(float(np.interp(np.median(voxels), quantiles, LEVELS)))
     rows = []
     for name, value in plans.foreground.items():
-        told = expected.classes[value] if expected is not None and expected.enough else None
-        quartiles = None if told is None or np.isnan(told).any() else told.tolist()
+        told = expected.classes[value].tolist() if expected.enough else [np.nan]
+        quartiles = None if np.isnan(told).any() else told
         rows.append({"class": name, "expected": quartiles, "true": ranks[name]})
     return rows
 

@@ -112,40 +112,38 @@ class Expected:
     """How target scans are expected to show source volumes: ranks 0..1 among the voxels of their bodies.
 
     Attributes:
-        background: (DEGREES,) of background at ranks 0..1 in source volumes.
+        background: (DEGREES,) of background at ranks 0..1 in source volumes; empty where `explained` is None.
         classes: (K, 3) quartiles of each class over voxels and patients; nan for class 0 and for classes of which
-            places tell too little.
+            places tell too little; empty where `explained` is None.
         quantiles: Of `measure_quantiles`, of each target scan.
-        explained: Share of the variance within the mean target scan that places explain.
+        explained: Share of the variance within the mean target scan that places explain; None where there is nothing to
+            tell it from.
     """
 
     background: FloatArray
     classes: FloatArray
     quantiles: tuple[FloatArray, ...]
-    explained: float
+    explained: float | None
 
     @property
     def enough(self) -> bool:
         """Whether it may be used: of scans of other parts of the body, places tell too little."""
-        return self.explained >= LEAST_EXPLAINED
+        return self.explained is not None and self.explained >= LEAST_EXPLAINED
 
 
 def expect_appearance(
     shares: Iterable[FloatArray], histograms: Iterable[FloatArray], quantiles: Sequence[FloatArray]
-) -> Expected | None:
+) -> Expected:
     """How bright target scans are expected to show what source volumes show.
 
     Args:
         shares: Of `shares_of_places`, of the source volumes.
         histograms: Of `histogram_of_places`, of the target scans.
         quantiles: Of `measure_quantiles`, of the target scans.
-
-    Returns:
-        None where there is nothing to tell it from.
     """
     known, shown = _mean(shares), _mean(histograms)
     if known is None or shown is None:
-        return None
+        return Expected(np.empty(0, np.float32), np.empty((0, len(QUARTILES)), np.float32), tuple(quantiles), None)
     found, explained = _unmix(known, shown)
     quartiles = np.array([np.interp(QUARTILES, np.cumsum(h), STEPS[1:]) for h in found])
     ranks = np.asarray(np.interp(quartiles, np.mean(quantiles, 0), LEVELS), np.float32)

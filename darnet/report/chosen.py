@@ -52,7 +52,7 @@ class Choice:
     @property
     def title(self) -> str:
         """The fold in words."""
-        return "all source scans" if self.fold == "all" else f"fold {self.fold}"
+        return fold_in_words(self.fold)
 
 
 def gather_choices(results: Path, plans: Plans | None) -> tuple[Choice, ...]:
@@ -97,6 +97,11 @@ def _read(results: Path, plans: Plans, fold: str, values: dict[str, Any]) -> Cho
     checkpoint = results / stage / f"fold_{fold}" / CHECKPOINT
     doubt = doubtful_shapes(results, fold, checkpoint, plans) if checkpoint.exists() else None
     return Choice(fold, chosen, last, scores, words[taken], Table(HEAD, rows, caption), doubt)
+
+
+def fold_in_words(fold: str) -> str:
+    """What a fold is called: "0" or "all" in files."""
+    return "all source scans" if fold == "all" else f"fold {fold}"
 
 
 def round_in_words(name: str) -> str:

@@ -9,6 +9,7 @@ from typing import Any
 from darnet.augmentation import LEAST_EXPLAINED
 from darnet.errors import ConfigurationError
 from darnet.io import read_json
+from darnet.report.chosen import fold_in_words
 from darnet.report.records import Table
 from darnet.training import EXPECTED
 from darnet.words import percent
@@ -49,8 +50,7 @@ def gather_places(results: Path) -> tuple[Places, ...]:
 
 def _read(path: Path) -> Places:
     values = read_json(path)
-    fold = path.parent.name.removeprefix("fold_")
-    title = "all source scans" if fold == "all" else f"fold {fold}"
+    title = fold_in_words(path.parent.name.removeprefix("fold_"))
     try:
         return Places(title, _sentence(values), _table(values["classes"]) if values["used"] else None)
     except (AttributeError, KeyError, TypeError, ValueError) as error:

@@ -14,7 +14,7 @@ from darnet.io import CaseStore, is_held, read_json
 from darnet.layout import DatasetLayout, fold_lock, translation_lock
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
-from darnet.report.chosen import Choice, gather_choices, round_in_words
+from darnet.report.chosen import Choice, fold_in_words, gather_choices, round_in_words
 from darnet.report.places import Places, gather_places
 from darnet.report.records import Table
 from darnet.self_training import missing_classes
@@ -303,8 +303,7 @@ def _pseudo_labels(layout: DatasetLayout, plans: Plans | None) -> tuple[PseudoLa
             in_source = percent(sum(own) / len(own)) if own else "–"
             rows.append((name.replace("_", " "), f"{shown} of {len(cases)} ({percent(shown / len(cases))})", in_source))
         head = ("class", "target scans where it was found", "source scans that show it")
-        fold = "all source scans" if match[2] == "all" else f"fold {match[2]}"
-        title = f"Round {match[1]}, {fold}"
+        title = f"Round {match[1]}, {fold_in_words(match[2])}"
         found.append(PseudoLabels(title, Table(head, tuple(rows)), tuple(missing_classes(plans, source, store))))
     return tuple(found)
 

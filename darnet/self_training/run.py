@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import NDArray
 from torch import nn
 
-from darnet.augmentation import Expected
 from darnet.io import CaseStore, load_checkpoint, sha256_of, write_json
 from darnet.plans import Plans, SegmentationPlan, SelfTrainingPlan
 from darnet.self_training.matched import (
@@ -24,7 +23,7 @@ from darnet.self_training.pseudo_labels import UNKNOWN
 from darnet.self_training.trust import class_trust
 from darnet.training import RunOptions, SegmentationStep, data_of, fit, load_module, stage_hash, validate
 from darnet.training.loaders import MixedLoader, PatchLoader, as_scanned, labelled_patches
-from darnet.training.looks import expected_looks, learn_expected, random_tissues
+from darnet.training.looks import expected_looks, learn_expected, planned_expected, random_tissues
 from darnet.training.seeds import generator_for
 
 LEAST_TRUST = 0.5  # in a class; with less it is told
@@ -126,24 +125,20 @@ def _patches(
         looks = target_appearances(pseudo, plans.num_classes)
         share = settings.expected_background or 0.0
         expected = learn_expected(plans, labels, list(variants), pseudo) if share else None
-        draw = partly_near(expected.background if expected is not None and expected.enough else None, share)
+        draw = partly_near(expected.background if expected and expected.enough else None, share)
         translated = settings.matched_translated or 0.0
         matched = matched_patches(images, labels, variants, looks, plan, translated, trust, draw)
         if matched is None:
             notice(NOT_MATCHED.format(round_number))
     shares = patch_shares(settings, round_number, matched is not None, float(trust.min()))
     known = (plans, labels, list(variants), pseudo)
-    expected_look = expected_looks(*known, _said_before) if shares[0] else None
+    looking = expected_looks(*known[:3], planned_expected(*known)) if shares[0] else None
     loaders = [
-        labelled_patches(images, labels, variants, plan, random_tissues(*known), expected_look),
+        labelled_patches(images, labels, variants, plan, random_tissues(*known), looking),
         PatchLoader(pseudo, pseudo, targets, as_scanned(plan, 0.0)),
         *([] if matched is None else [matched]),
     ]
     return MixedLoader(loaders, shares[: len(loaders)])
-
-
-def _said_before(expected: Expected | None) -> None:
-    """The training before the round told what places tell."""
 
 
 def patch_shares(

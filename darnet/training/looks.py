@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -94,7 +93,7 @@ def random_tissues(plans: Plans, source: CaseStore, cases: Sequence[str], target
     return restyle
 
 
-def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target: CaseStore) -> Expected | None:
+def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target: CaseStore) -> Expected:
     """How target scans are expected to show source volumes, from where classes and background lie in the body.
 
     Args:
@@ -102,9 +101,6 @@ def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target
         source: Store of source volumes and their labels.
         cases: Those that are looked at, or as many of them as the plan allows.
         target: Store of target scans, whose labels are not read.
-
-    Returns:
-        None where there is nothing to tell it from.
     """
     names = plans.some_of(sorted(cases))
     shares = (shares_of_places(source.image(c), source.labels(c), plans.num_classes) for c in names)
@@ -117,50 +113,47 @@ def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target
     )
 
 
-def record_of(expected: Expected | None, foreground: Mapping[str, int]) -> dict[str, Any]:
-    """What places tell, for people: class -> quartiles of its ranks, None where too little is told of it."""
-    told = expected is not None and expected.enough
-    ranks = {name: expected.classes[value] for name, value in foreground.items()} if expected is not None else {}
-    known = {name: None if np.isnan(found).any() else found.tolist() for name, found in ranks.items()}
-    return {
-        "used": told,
-        "explained": None if expected is None else expected.explained,
-        "classes": known if told else dict.fromkeys(foreground),
-    }
+def planned_expected(
+    plans: Plans, source: CaseStore, cases: Sequence[str], target: CaseStore | None
+) -> Expected | None:
+    """What `learn_expected` gives, where the plan asks for it and target scans may be used; else None."""
+    settings = plans.segmentation
+    if not (settings.expected_appearance and settings.source_share) or target is None:
+        return None
+    return learn_expected(plans, source, cases, target)
 
 
-def record_expected(path: Path, told: Sequence[Expected | None], foreground: Mapping[str, int]) -> None:
-    """Write what places told, or remove what they told another training where nothing was asked of them."""
-    if told:
-        write_json(path, record_of(told[0], foreground))
-    else:
+def record_expected(path: Path, expected: Expected | None, foreground: Mapping[str, int]) -> None:
+    """Write what places tell, for people, or remove what they told another training where nothing was asked of them.
+
+    Args:
+        path: JSON: whether it is used, the share explained, and class -> quartiles of its ranks, None where too little
+            is told of it.
+        expected: Of `planned_expected`.
+        foreground: Class -> value.
+    """
+    if expected is None:
         path.unlink(missing_ok=True)
+        return
+    classes: dict[str, list[float] | None] = dict.fromkeys(foreground)
+    if expected.enough:
+        told = {name: expected.classes[value] for name, value in foreground.items()}
+        classes |= {name: ranks.tolist() for name, ranks in told.items() if not np.isnan(ranks).any()}
+    write_json(path, {"used": expected.enough, "explained": expected.explained, "classes": classes})
 
 
-def expected_looks(
-    plans: Plans,
-    source: CaseStore,
-    cases: Sequence[str],
-    target: CaseStore | None,
-    tell: Callable[[Expected | None], None],
-) -> Looking | None:
+def expected_looks(plans: Plans, source: CaseStore, cases: Sequence[str], expected: Expected | None) -> Looking | None:
     """What shows source patches as target scans are expected to look.
 
     Args:
         plans: The plan.
         source: Store of source volumes and their labels.
         cases: Those that are learned from.
-        target: Store of target scans; None where nothing of them may be used.
-        tell: Gets what places tell, where the plan has it.
+        expected: Of `planned_expected`.
 
     Returns:
-        The cases that can be measured, and the function; None where the plan has none of it, or places tell too little.
+        The cases that can be measured, and the function; None where nothing is asked for, or places tell too little.
     """
-    settings = plans.segmentation
-    if not (settings.expected_appearance and settings.source_share) or target is None:
-        return None
-    expected = learn_expected(plans, source, cases, target)
-    tell(expected)
     if expected is None or not expected.enough:
         return None
     own = looks_of(source, source, {case: (case,) for case in cases}, plans.num_classes)

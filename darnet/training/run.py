@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from darnet.augmentation import Expected
 from darnet.errors import ConfigurationError, ResourceError
 from darnet.io import CaseStore, load_checkpoint, read_meta, remove_left_overs, write_json
 from darnet.networks import AnyTranslator
@@ -22,7 +21,7 @@ from darnet.plans import Plans
 from darnet.training.hooks import Checkpoint, JsonLinesLog, Periodic, ProgressBar, ProgressPicture
 from darnet.training.lines import TensorBoardLog, TrainingLines, tell_start
 from darnet.training.loaders import labelled_patches, list_slices, load_slice
-from darnet.training.looks import NOT_EXPECTED, expected_looks, random_tissues, record_expected
+from darnet.training.looks import NOT_EXPECTED, expected_looks, planned_expected, random_tissues, record_expected
 from darnet.training.loop import Hook, TrainingStep, run_training
 from darnet.training.pictures import draw_grid
 from darnet.training.segmentation import SegmentationStep
@@ -316,13 +315,13 @@ def train_segmentation(
         target: Store of target scans, of which random tissues and expected appearances are learned; None for neither.
     """
     train, held_out = fold
-    told: list[Expected | None] = []
     restyle = random_tissues(plans, labels, train, target)
-    expected = expected_looks(plans, labels, train, target, told.append)
-    if told and not (told[0] is not None and told[0].enough):
+    expected = planned_expected(plans, labels, train, target)
+    if expected is not None and not expected.enough:
         options.notice(NOT_EXPECTED)
     of_train = {case: variants[case] for case in train}
-    loader = labelled_patches(images, labels, of_train, plans.segmentation, restyle, expected)
+    looking = expected_looks(plans, labels, train, expected)
+    loader = labelled_patches(images, labels, of_train, plans.segmentation, restyle, looking)
     stage = f"segmentation fold {fold_name}"
     step = SegmentationStep(plans.segmentation, plans.num_classes, loader, options.device, plans.seed, stage)
     looked = plans.segmentation.random_tissues or plans.segmentation.expected_appearance
@@ -338,7 +337,7 @@ def train_segmentation(
         "seed": plans.seed,
         "data": data_of((labels, train), *((images, variants[case]) for case in train), *shown),
     }
-    record = partial(record_expected, folder / EXPECTED, told, plans.foreground)
+    record = partial(record_expected, folder / EXPECTED, expected, plans.foreground)
     fit(step, plans.segmentation.iterations, folder, meta, options, begin=record)
     if held_out:
         some = {case: variants[case] for case in plans.some_of(sorted(held_out))}

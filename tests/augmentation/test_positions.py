@@ -156,8 +156,8 @@ def test_scans_that_show_nothing_in_its_place_tell_nothing():
 
     assert not expected_of(shuffled).enough
     assert expected_of(lambda seed: body(seed, TARGETS[0])[0]).enough
-    assert expected_of(lambda seed: body(seed, TARGETS[0])[0], sources=()) is None
-    assert expected_of(lambda seed: body(seed, TARGETS[0])[0], targets=()) is None
+    assert expected_of(lambda seed: body(seed, TARGETS[0])[0], sources=()).explained is None
+    assert expected_of(lambda seed: body(seed, TARGETS[0])[0], targets=()).explained is None
 
 
 def test_volumes_without_a_body():
@@ -204,7 +204,7 @@ def test_fewer_planes_than_cells(planes):
     shares, histogram = shares_of_places(image, labels, 2), histogram_of_places(image)
     assert np.isfinite(shares).all() and np.isfinite(histogram).all()
     expected = expect_appearance([shares], [histogram], [measure_quantiles(image)])
-    assert expected is None or np.isfinite(expected.classes[1]).all()
+    assert np.isfinite(expected.explained) and np.isfinite(expected.classes[1]).all()
 
 
 def test_what_is_drawn_lies_about_what_is_expected():

@@ -9,12 +9,19 @@ import numpy as np
 import pytest
 import torch
 
-from darnet.augmentation import LEAST_EXPLAINED, Expected
+from darnet.augmentation import LEAST_EXPLAINED, Expected, expect_appearance
 from darnet.augmentation.matching import LEVELS
 from darnet.io import CaseStore
 from darnet.training import run
 from darnet.training.loaders import labelled_patches
-from darnet.training.looks import NOT_EXPECTED, expected_looks, looks_of, random_tissues, record_of
+from darnet.training.looks import (
+    NOT_EXPECTED,
+    expected_looks,
+    looks_of,
+    planned_expected,
+    random_tissues,
+    record_expected,
+)
 from tests.cases import write_case
 
 SHAPE = (4, 24, 24)
@@ -177,16 +184,23 @@ def expecting(make_small_plans):
     return make
 
 
-def silent(expected):
-    assert expected is not None and expected.enough
+def looking_of(plans, source, cases, target):
+    """What shows patches as target scans are expected to look, of a plan."""
+    return expected_looks(plans, source, cases, planned_expected(plans, source, cases, target))
 
 
-def refuse(expected):
-    raise AssertionError(expected)
+@pytest.fixture
+def noise(tmp_path):
+    rng = np.random.default_rng(3)
+    return store_of(tmp_path / "noise", {name: body(rng, -0.9, 0.9) for name in ("t", "u")})
+
+
+def refuse(case):
+    raise AssertionError(f"labels of {case}")
 
 
 def test_the_organ_is_expected_as_dark_as_target_scans_are_in_its_place(expecting, source, shown, labels):
-    cases, restyle = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)
+    cases, restyle = looking_of(expecting(1.0), source, ["a", "b"], shown)
     assert cases == ("a", "b")
     rng, image = np.random.default_rng(0), source.image("a")
     beside = (image[0] > -0.95) & (labels == 0)
@@ -202,7 +216,7 @@ def test_the_labels_of_target_scans_are_not_read(expecting, source, shown, label
     image = source.image("a")
 
     def patch():
-        _, restyle = expected_looks(expecting(1.0), source, ["a", "b"], shown, silent)
+        _, restyle = looking_of(expecting(1.0), source, ["a", "b"], shown)
         return restyle("a", image, labels, np.random.default_rng(5))
 
     before = patch()
@@ -212,27 +226,26 @@ def test_the_labels_of_target_scans_are_not_read(expecting, source, shown, label
 
 def test_a_volume_without_background_is_left_out(expecting, source, shown, labels):
     write_case(source, "full", np.full((1, *SHAPE), 0.5, np.float32), np.ones(SHAPE, np.uint8))
-    cases, _ = expected_looks(expecting(1.0), source, ["a", "b", "full"], shown, silent)
+    cases, _ = looking_of(expecting(1.0), source, ["a", "b", "full"], shown)
     assert cases == ("a", "b")
 
 
-def test_where_places_tell_too_little_it_is_said(expecting, source, tmp_path):
-    rng, told = np.random.default_rng(3), []
-    noise = store_of(tmp_path / "noise", {"t": body(rng, -0.9, 0.9), "u": body(rng, -0.9, 0.9)})
-    assert expected_looks(expecting(1.0), source, ["a", "b"], noise, told.append) is None
-    assert [expected.enough for expected in told] == [False]
+def test_where_places_tell_too_little_no_patch_looks_as_expected(expecting, source, noise, tmp_path):
     air = store_of(tmp_path / "air", {"t": np.full((1, *SHAPE), -1, np.float32)})
-    assert expected_looks(expecting(1.0), source, ["a", "b"], air, told.append) is None
-    assert told[1:] == [None]
+    for target, nothing in ((noise, False), (air, True)):
+        expected = planned_expected(expecting(1.0), source, ["a", "b"], target)
+        assert not expected.enough and (expected.explained is None) is nothing
+        assert looking_of(expecting(1.0), source, ["a", "b"], target) is None
 
 
 @pytest.mark.parametrize(("share", "source_share"), [(None, 1.0), (0.5, 0.0)])
-def test_nothing_is_expected_or_said_where_the_plan_has_none_of_it(expecting, source, shown, share, source_share):
-    assert expected_looks(expecting(share, source_share), source, ["a", "b"], shown, refuse) is None
+def test_nothing_is_expected_where_the_plan_has_none_of_it(expecting, source, shown, share, source_share):
+    assert planned_expected(expecting(share, source_share), source, ["a", "b"], shown) is None
+    assert looking_of(expecting(share, source_share), source, ["a", "b"], shown) is None
 
 
 def test_without_target_scans_nothing_is_expected(expecting, source):
-    assert expected_looks(expecting(1.0), source, ["a", "b"], None, refuse) is None
+    assert looking_of(expecting(1.0), source, ["a", "b"], None) is None
 
 
 @pytest.mark.parametrize("share", [0.25, 1.0])
@@ -243,7 +256,7 @@ def test_a_share_of_the_source_patches_looks_as_expected(expecting, source, show
     plan = dataclasses.replace(
         plans.segmentation, rotation_degrees=0.0, scale=0.0, shift=0.0, elastic=0.0, foreground_fraction=0.0
     )
-    expected = expected_looks(plans, source, ["a", "b"], shown, silent)
+    expected = looking_of(plans, source, ["a", "b"], shown)
     loader = labelled_patches(translated, source, names, plan, None, expected)
     found = []
     for _ in range(300):
@@ -255,16 +268,20 @@ def test_a_share_of_the_source_patches_looks_as_expected(expecting, source, show
     assert shares["expected"] == pytest.approx(0.5 * share, abs=0.1)
 
 
-def test_what_places_tell_is_put_down():
+def test_what_places_tell_is_put_down(tmp_path):
+    def put_down(expected):
+        record_expected(tmp_path / "expected.json", expected, {"organ": 1, "tumour": 2})
+        return json.loads((tmp_path / "expected.json").read_text())
+
     classes = np.array([[np.nan] * 3, [0.25, 0.5, 0.75], [np.nan] * 3], np.float32)
     expected = Expected(np.linspace(0, 1, 12, dtype=np.float32), classes, (), 0.5)
-    names = {"organ": 1, "tumour": 2}
     nothing = {"organ": None, "tumour": None}
     told = {"used": True, "explained": 0.5, "classes": {"organ": [0.25, 0.5, 0.75], "tumour": None}}
-    assert record_of(expected, names) == told
-    too_little = dataclasses.replace(expected, explained=0.1)
-    assert record_of(too_little, names) == {"used": False, "explained": 0.1, "classes": nothing}
-    assert record_of(None, names) == {"used": False, "explained": None, "classes": nothing}
+    assert put_down(expected) == told
+    assert put_down(dataclasses.replace(expected, explained=0.1)) == told | {
+        "used": False, "explained": 0.1, "classes": nothing,
+    }  # fmt: skip
+    assert put_down(expect_appearance([], [], [])) == {"used": False, "explained": None, "classes": nothing}
 
 
 @pytest.fixture
@@ -286,12 +303,6 @@ def train(expecting, source, shown, tmp_path, monkeypatch):
 
     folder.mkdir()
     return run_it
-
-
-@pytest.fixture
-def noise(tmp_path):
-    rng = np.random.default_rng(3)
-    return store_of(tmp_path / "noise", {name: body(rng, -0.9, 0.9) for name in ("t", "u")})
 
 
 def test_a_training_puts_down_what_places_tell(train, noise):
