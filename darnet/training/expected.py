@@ -25,7 +25,8 @@ STAGE = "timing"
 # A CPU times no more in one iteration. From there on its time grows with the voxels; smaller ones have fixed costs too.
 MOST_VOXELS = 250_000
 MOST_PIXELS = 70_000
-MOST_TIMED, SECONDS = 3, 3.0  # iterations of a stage that are timed, and when to stop earlier
+LEAST_TIMED, MOST_TIMED = 2, 3  # iterations of a stage that are timed: beside other work a single one may stall
+SECONDS = 3.0  # from which on no more than the least are timed
 FORWARD = 1 / 3  # share of an iteration of the DAR-UNet that a prediction takes; the rest is the way back
 # An iteration of the translator encodes and decodes each slice so many times, the way back and the discriminators
 # included.
@@ -156,7 +157,7 @@ def _seconds(step: TrainingStep) -> float:
     """
     step.update(0)
     times: list[float] = []
-    while len(times) < MOST_TIMED and sum(times) < SECONDS:
+    while len(times) < LEAST_TIMED or (len(times) < MOST_TIMED and sum(times) < SECONDS):
         start = time.perf_counter()
         step.update(1 + len(times))
         times.append(time.perf_counter() - start)
