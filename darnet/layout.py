@@ -49,6 +49,11 @@ class DatasetLayout:
         return self.preprocessed / "plans.json"
 
     @property
+    def planned(self) -> Path:
+        """The plan as it was made; `plans` may have been changed by hand."""
+        return self.preprocessed / "planned.json"
+
+    @property
     def splits(self) -> Path:
         return self.preprocessed / "splits.json"
 

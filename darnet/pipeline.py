@@ -85,12 +85,13 @@ def plan(
     processes: int = 1,
     quiet: bool = True,
 ) -> Plans:
-    """Plan a data set; writes fingerprint.json, plans.json and splits.json."""
+    """Plan a data set; writes fingerprint.json, plans.json, the same as planned.json, and splits.json."""
     plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed, memory_gb)
     if preset.source_contrast:
         plans = choose_source_contrast(plans, dataset, fingerprint, preset, processes, quiet)
     with _no_run_beside(layout):
         write_json(layout.fingerprint, fingerprint.to_json())
+        write_json(layout.planned, plans.to_json())
         write_json(layout.plans, plans.to_json())
         write_splits(layout, dataset, plans)
     return plans

@@ -56,6 +56,7 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     _check_inputs(inputs)
     beside = layout.results / "plans.json"  # all that there is of a model that was trained elsewhere
     plans = next((Plans.read(path) for path in (layout.plans, beside) if path.exists()), None)
+    planned = Plans.read(layout.planned) if layout.plans.exists() and layout.planned.exists() else None
     folder = inputs.predictions or find_predictions(layout)
     evaluation = inputs.evaluation
     if evaluation is None and folder is not None and (folder / SUMMARY).exists():
@@ -74,7 +75,7 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
         "plans": plans,
         "findings": findings,
         "data": domains,
-        "plan": gather_plan(plans),
+        "plan": gather_plan(plans, planned),
         "translation": translation,
         "training": training,
         "predictions": predictions,

@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from darnet.plans import Plans
+from darnet.layout import DOMAINS
+from darnet.plans import DomainPlan, Plans, settings_of
 from darnet.report.domains import unit_of
 from darnet.report.network import NetworkLevel, draw_network, network_levels
 from darnet.report.records import Table
@@ -83,18 +84,21 @@ class PlanSection:
     network_words: Table | None = None
 
 
-def gather_plan(plans: Plans | None) -> PlanSection:
-    """The plan of a data set; a sentence where there is none."""
+def gather_plan(plans: Plans | None, planned: Plans | None = None) -> PlanSection:
+    """The plan of a data set; a sentence where there is none.
+
+    Args:
+        plans: The plan as it is used.
+        planned: The plan as darnet made it: where the two differ, its reasons are not those of the value. None where it
+            is not known.
+    """
     if plans is None:
         return PlanSection(missing=("Nothing is planned yet. Run darnet_plan_and_preprocess.",))
-    tables = [("Intensities", _intensity_table(plans))]
+    tables = [("Intensities", _intensity_table(plans, planned or plans))]
     for name, title in PARTS.items():
-        part = getattr(plans, name)
-        rows = [
-            (*_in_words(key, getattr(part, key), plans), why) for key, why in part.why.items() if hasattr(part, key)
-        ]
+        rows = _settings(name, plans, planned or plans)
         if rows:
-            tables.append((title, Table(("setting", "value", "reason"), tuple(rows))))
+            tables.append((title, Table(("setting", "value", "reason"), rows)))
     levels = network_levels(plans)
     return PlanSection(
         summary=_summary(plans),
@@ -102,6 +106,20 @@ def gather_plan(plans: Plans | None) -> PlanSection:
         network=draw_network(plans.segmentation, levels),
         network_words=_level_table(levels),
     )
+
+
+def _settings(name: str, plans: Plans, planned: Plans) -> tuple[tuple[str, str, str], ...]:
+    """Settings of a part that have a reason, or were changed by hand, in words."""
+    part, before = getattr(plans, name), getattr(planned, name)
+    reasons = {key: why for key, why in part.why.items() if hasattr(part, key)}
+    for key in settings_of(part) | settings_of(before):
+        if getattr(part, key) != getattr(before, key):
+            reasons[key] = _by_hand(_in_words(key, getattr(before, key), planned)[1])
+    return tuple((*_in_words(key, getattr(part, key), plans), why) for key, why in reasons.items())
+
+
+def _by_hand(planned: str) -> str:
+    return f"set by hand; planned: {planned}"
 
 
 def _level_table(levels: Sequence[NetworkLevel]) -> Table:
@@ -113,15 +131,20 @@ def _level_table(levels: Sequence[NetworkLevel]) -> Table:
     return Table(("level", "features", "size of a patch", "one voxel", "stride from the level above"), rows)
 
 
-def _intensity_table(plans: Plans) -> Table:
+def _intensity_table(plans: Plans, planned: Plans) -> Table:
     rows = []
-    for name in ("source", "target"):
+    for name in DOMAINS:
         domain = plans.domain(name)
-        rule = domain.intensity
-        unit = unit_of(domain.modality) if rule.rule == "window" else "% of the voxels of each scan's body"
-        value = f"{number(rule.low)} to {number(rule.high)} {unit} become black to white"
-        rows.append((f"{domain.modality} ({name})", value, rule.why))
+        value, before = _window(domain), _window(planned.domain(name))
+        why = domain.intensity.why if value == before else _by_hand(before)
+        rows.append((f"{domain.modality} ({name})", f"{value} become black to white", why))
     return Table(("scans", "value", "reason"), tuple(rows))
+
+
+def _window(domain: DomainPlan) -> str:
+    rule = domain.intensity
+    unit = unit_of(domain.modality) if rule.rule == "window" else "% of the voxels of each scan's body"
+    return f"{number(rule.low)} to {number(rule.high)} {unit}"
 
 
 def _summary(plans: Plans) -> tuple[str, ...]:

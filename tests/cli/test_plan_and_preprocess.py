@@ -92,7 +92,9 @@ def test_verify_writes_nothing(layout, command, capsys):
 
 def test_plan_only(layout, command):
     assert command("--plan_only", "--preset", "paper") == 0
-    assert sorted(p.name for p in layout.preprocessed.iterdir()) == ["fingerprint.json", "plans.json", "splits.json"]
+    written = ["fingerprint.json", "planned.json", "plans.json", "splits.json"]
+    assert sorted(p.name for p in layout.preprocessed.iterdir()) == written
+    assert layout.planned.read_bytes() == layout.plans.read_bytes()
     assert Plans.read(layout.plans).preset == "paper"
 
 

@@ -225,3 +225,32 @@ def test_a_share_that_is_null_is_told_as_none(make_small_plans, value, words):
     plans = dataclasses.replace(make_small_plans(), self_training=settings)
     rows = [row for _, table in gather_plan(plans).tables for row in table.rows]
     assert ("share of those out of translated volumes", words, "so") in rows
+
+
+def test_a_setting_changed_by_hand_has_no_reason_of_the_plan(make_small_plans):
+    plans = make_small_plans()
+    planned = dataclasses.replace(
+        plans,
+        target=dataclasses.replace(
+            plans.target, intensity=dataclasses.replace(plans.target.intensity, low=1.5, high=97.0, why="its body")
+        ),
+        segmentation=dataclasses.replace(
+            plans.segmentation,
+            iterations=77,
+            random_convolution=0.25,
+            why={"iterations": "long enough", "batch_size": "two fit"},
+        ),
+    )
+    by_hand = dataclasses.replace(planned, target=plans.target, segmentation=plans.segmentation)
+    by_hand = dataclasses.replace(
+        by_hand, segmentation=dataclasses.replace(by_hand.segmentation, why=planned.segmentation.why)
+    )
+
+    tables = dict(gather_plan(by_hand, planned).tables)
+    reasons = {name: why for name, _, why in tables["Segmentation network"].rows}
+    assert reasons["length of training"] == "set by hand; planned: 77 iterations"
+    assert reasons["examples an iteration"] == "two fit"
+    assert reasons["share of patches with a made-up contrast"] == "set by hand; planned: 0.25"
+    assert [why for *_, why in tables["Intensities"].rows][1].startswith("set by hand; planned: 1.5 to 97 ")
+    assert gather_plan(planned, planned) == gather_plan(planned)
+    assert "by hand" not in str(gather_plan(planned).tables)
