@@ -105,9 +105,29 @@ def _find_classes(given: str | None, predictions: Path, references: Path) -> Pat
                 remedy="name another file with -l",
             )
         return Path(given)
-    places = [predictions / DATASET, predictions / PREDICTION, predictions.absolute().parent / DATASET]
-    places += [references / DATASET, references.absolute().parent / DATASET]
-    return next((path for path in places if path.is_file()), None)
+    beside = [predictions / DATASET, predictions / PREDICTION, predictions.absolute().parent / DATASET]
+    theirs = [references / DATASET, references.absolute().parent / DATASET]
+    found = [next((path for path in places if path.is_file()), None) for places in (beside, theirs)]
+    if found[0] and found[1]:
+        _refuse_contradiction(found[0], found[1])
+    return found[0] or found[1]
+
+
+def _refuse_contradiction(predictions: Path, references: Path) -> None:
+    """Refuse files that give a class two values: other classes would be compared than the names say.
+
+    Raises:
+        ConfigurationError: They contradict each other.
+    """
+    own, other = _read_classes(predictions), _read_classes(references)
+    if any(other.get(name, value) != value for name, value in own.items()):
+        raise ConfigurationError(
+            "predictions and references say otherwise which value is which class",
+            where=references,
+            found=other,
+            expected=f"{own}, as in {predictions}",
+            remedy="give masks with the same values; where they have them, name the file that is right with -l",
+        )
 
 
 def _read_classes(path: Path) -> dict[str, int]:

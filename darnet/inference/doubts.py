@@ -1,4 +1,4 @@
-"""Why masks may be wrong: what a network found in target training scans, how the planes of a scan lie, its values."""
+"""Why masks may be wrong: what a network found in target training scans; planes, values and size of a scan."""
 
 from __future__ import annotations
 
@@ -16,11 +16,13 @@ from darnet.inference.checkpoints import CHOICE, SEGMENTATION
 from darnet.io import read_json, sha256_of
 from darnet.planning import contradiction
 from darnet.plans import DomainPlan, Plans, is_mr
+from darnet.words import number
 
 # Of the plausibility that source cases have, each among the others.
 LEAST_OF_ONE, LEAST_OF_ALL = 0.75, 0.92  # of a class; of all classes on average
 MOST = 0.8  # that is expected on average, however alike the source labels are
 ALL = "all classes on average"
+FACTOR = 3.0  # that a body is smaller or larger than those of training, in both directions of a plane
 COARSE = 200_000  # voxels that tell the values of a scan
 
 
@@ -97,6 +99,24 @@ def other_values(array: NDArray[Any], domain: DomainPlan) -> str | None:
     return (
         f"doubtful: its values within the body are {found}, but the model is for {domain.modality}; see whether it is "
         "another kind of scan or was converted without its offset"
+    )
+
+
+def other_size(shape: tuple[int, int], plans: Plans) -> str | None:
+    """A sentence where a body is far smaller or larger in its planes than those of training.
+
+    Args:
+        shape: (H, W) of the scan on the planned grid, cropped to its body.
+        plans: The plan.
+    """
+    size, pixel = plans.translation.slice_size, plans.preprocessing.spacing[1:]
+    factors = [n / usual for n, usual in zip(shape, size, strict=True)]
+    if min(factors) < FACTOR and max(factors) > 1 / FACTOR:
+        return None
+    found, usual = (" x ".join(number(n * mm) for n, mm in zip(sides, pixel, strict=True)) for sides in (shape, size))
+    return (
+        f"doubtful: its body is {found} mm in plane, those of training are about {usual} mm; see whether voxel sizes "
+        "in the header are in mm, and whether the scan is of the same part of the body"
     )
 
 

@@ -22,6 +22,7 @@ from darnet.errors import (
     out_of_memory,
     raise_together,
 )
+from darnet.inference.earlier import refuse_other_classes, refuse_to_replace
 from darnet.inference.inputs import ENDINGS, InputCase, find_inputs, select_part
 from darnet.inference.marks import Mark, mark_of, read_mark
 from darnet.inference.predictor import Predictor
@@ -58,7 +59,8 @@ class FolderOptions:
         save_probabilities: Write CASE.npz with `probabilities` (K, i, j, k) in half precision beside the labels.
         dicom_seg: Write CASE.dcm, the labels as a DICOM segmentation of the slices that are the input.
         preview: Write CASE.png with the labels drawn on three planes, and their surfaces.
-        resume: Skip cases whose results are there and were made of the same scan.
+        resume: Skip cases whose results are there and were made of the same scan, and replace the masks of those scans
+            of a folder that have changed.
         num_parts: Number of runs that share the work.
         part_id: Which of them this one is, from 0.
         quiet: No progress bar.
@@ -154,7 +156,8 @@ def predict_folder(
         The paths of all labels of this part, those of skipped cases included.
 
     Raises:
-        ConfigurationError: Input or output cannot be used, or masks to go on with are of other networks.
+        ConfigurationError: Input or output cannot be used, masks that are there have other classes, or those to go on
+            with are of other networks.
         DataError: No scan could be segmented.
         DiskFull: There is no room for a result; those before it are kept.
         SomeCasesFailed: Some could not; the results of the others are kept.
@@ -163,6 +166,10 @@ def predict_folder(
     everything = find_inputs(source)
     cases = select_part(everything, options.num_parts, options.part_id)
     check_output(output, everything, options)
+    refuse_other_classes(output / RECORD, predictor.plans.labels)
+    # A single file or series often has a name that others have too: a mask of that name may be of another patient.
+    changed = options.resume and all(case.path != Path(source) for case in everything)
+    run = _Run(output, predictor, options, notice, changed)
     done = _done(cases, output, predictor.identity, options, notice) if options.resume else []
     todo = [case for case in cases if case not in done]
     if len(todo) < len(cases):
@@ -170,10 +177,7 @@ def predict_folder(
     started = time.monotonic()
     lock = output / f".part_{options.part_id}_of_{options.num_parts}.lock"
     with only_one(lock, "predicts this part into this folder", keep=False, notice=notice):
-        if (output / RECORD).exists():
-            # Before the first mask: a run that is stopped half way must leave no scores of masks that are gone.
-            remove_stale(todo, output, [p for case in todo for p in _results(case, output, options)], notice)
-        faults = _predict_cases(todo, output, predictor, options, notice)
+        faults = run.predict_all(todo)
     if not any(output.iterdir()):
         output.rmdir()
     if faults and len(faults) == len(todo):
@@ -216,7 +220,7 @@ def _done(
     changed = [case for case, mark in marks.items() if mark and mark != _mark_now(case, model, options)]
     unknown = [case.labels(output).name for case, mark in marks.items() if mark is None]
     if changed:
-        notice(f"scans have changed and are segmented again: {', '.join(case.case_id for case in changed)}")
+        notice(f"scans have changed: {', '.join(case.case_id for case in changed)}")
     if unknown:
         notice(f"written by another program and kept as they are: {', '.join(unknown)}")
     return [case for case in marks if case not in changed]
@@ -234,28 +238,6 @@ def _mark_now(case: InputCase, model: str, options: FolderOptions) -> Mark | Non
         return None
 
 
-def _predict_cases(
-    todo: Sequence[InputCase],
-    output: Path,
-    predictor: Predictor,
-    options: FolderOptions,
-    notice: Callable[[str], None],
-) -> list[DarnetError]:
-    """Segment scans, no other run of this part beside; what is wrong with those that fail."""
-    faults: list[DarnetError] = []
-    for case in track(todo, "predict", "scan", options.quiet):
-        try:
-            for note in _predict_case(case, output, predictor, options):
-                notice(f"note: {case.case_id}: {note}")
-        except DiskFull:
-            raise
-        except (DataError, ResourceError) as error:
-            faults.append(error)
-            if len(todo) > 1:
-                notice(f"case {case.case_id} failed: {error}")
-    return faults
-
-
 def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path]:
     """Everything that is written for a case."""
     paths = [case.labels(folder)]
@@ -268,39 +250,79 @@ def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path
     return paths
 
 
-def _predict_case(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
-    """Segment one scan and write its results; gives the scan's notes. What goes wrong names the scan."""
-    try:
-        return _predict_and_write(case, output, predictor, options)
-    except (DataError, ResourceError) as error:
-        named = any(str(path) in str(error.where) for path in (case.path, output))
-        raise (error if named else _at(error, case.path)) from None
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        raise out_of_memory("prediction", case.path, "use a machine with more memory, or crop the scan") from None
+@dataclass(frozen=True)
+class _Run:
+    """One part of a folder's prediction, no other run of this part beside.
 
+    Attributes:
+        output: Where masks go.
+        predictor: What segments.
+        options: What else to write.
+        notice: Gets sentences.
+        changed: Whether masks of scans that have changed are replaced.
+    """
 
-def _predict_and_write(case: InputCase, output: Path, predictor: Predictor, options: FolderOptions) -> tuple[str, ...]:
-    """The labels are written last: where they are, the rest is."""
-    scan = _read(case, options)
-    names = predictor.plans.foreground
-    sources = read_seg_sources(scan.slices, names) if options.dicom_seg else []
-    prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
-    output.mkdir(parents=True, exist_ok=True)
-    _write_record(output / RECORD, predictor)
-    if prediction.probabilities is not None:
-        largest = prediction.probabilities.nbytes
-        with atomic_path(case.probabilities(output), largest) as temporary, temporary.open("wb") as file:
-            np.savez_compressed(file, probabilities=prediction.probabilities)
-    if options.dicom_seg:
-        write_dicom_seg(case.dicom_seg(output), prediction.labels, names, sources)
-    if options.preview:
-        write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
-    write_labels(case.labels(output), prediction.labels, scan, str(mark_of(scan, predictor.identity)))
-    for note in prediction.notes:
-        predictor.notice(f"case {case.case_id}: {note}")
-    return scan.notes
+    output: Path
+    predictor: Predictor
+    options: FolderOptions
+    notice: Callable[[str], None]
+    changed: bool
+
+    def predict_all(self, todo: Sequence[InputCase]) -> list[DarnetError]:
+        """Segment scans; what is wrong with those that fail."""
+        faults: list[DarnetError] = []
+        for case in track(todo, "predict", "scan", self.options.quiet):
+            try:
+                for note in self._predict(case):
+                    self.notice(f"note: {case.case_id}: {note}")
+            except DiskFull:
+                raise
+            except (DataError, ResourceError) as error:
+                faults.append(error)
+                if len(todo) > 1:
+                    self.notice(f"case {case.case_id} failed: {error}")
+                if case.labels(self.output).exists():
+                    self.notice(f"note: {case.case_id}: {case.labels(self.output)} stays as it was before")
+        return faults
+
+    def _predict(self, case: InputCase) -> tuple[str, ...]:
+        """Segment one scan and write its results; gives the scan's notes. What goes wrong names the scan."""
+        try:
+            return self._predict_and_write(case)
+        except (DataError, ResourceError) as error:
+            named = any(str(path) in str(error.where) for path in (case.path, self.output))
+            raise (error if named else _at(error, case.path)) from None
+        except Exception as error:
+            if not is_out_of_memory(error):
+                raise
+            raise out_of_memory("prediction", case.path, "use a machine with more memory, or crop the scan") from None
+
+    def _predict_and_write(self, case: InputCase) -> tuple[str, ...]:
+        """The labels are written last: where they are, the rest is."""
+        output, predictor, options = self.output, self.predictor, self.options
+        scan = _read(case, options)
+        mark = mark_of(scan, predictor.identity)
+        refuse_to_replace(case, output, mark, self.changed)
+        names = predictor.plans.foreground
+        sources = read_seg_sources(scan.slices, names) if options.dicom_seg else []
+        prediction = predictor.predict_array(scan.array, scan.affine, keep_probabilities=options.save_probabilities)
+        output.mkdir(parents=True, exist_ok=True)
+        if (output / RECORD).exists():
+            # Before the mask: a run that is stopped here must leave no scores of a mask that is gone.
+            remove_stale(case, output, _results(case, output, options), self.notice)
+        _write_record(output / RECORD, predictor)
+        if prediction.probabilities is not None:
+            largest = prediction.probabilities.nbytes
+            with atomic_path(case.probabilities(output), largest) as temporary, temporary.open("wb") as file:
+                np.savez_compressed(file, probabilities=prediction.probabilities)
+        if options.dicom_seg:
+            write_dicom_seg(case.dicom_seg(output), prediction.labels, names, sources)
+        if options.preview:
+            write_preview(case.preview(output), scan.array, prediction.labels, scan.affine, predictor.plans)
+        write_labels(case.labels(output), prediction.labels, scan, mark.of(prediction.labels))
+        for note in prediction.notes:
+            predictor.notice(f"case {case.case_id}: {note}")
+        return scan.notes
 
 
 def _write_record(path: Path, predictor: Predictor) -> None:

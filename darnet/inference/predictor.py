@@ -19,7 +19,7 @@ from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
 from darnet.imaging import keep_in_place, sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
 from darnet.inference.checkpoints import checkpoint_of, choose_folds, iterations_of, leave_out_unfinished, load_network
-from darnet.inference.doubts import doubtful_shapes, other_planes, other_values
+from darnet.inference.doubts import doubtful_shapes, other_planes, other_size, other_values
 from darnet.inference.export import (
     Geometry,
     labels_on_input_grid,
@@ -184,7 +184,8 @@ class Predictor:
         case = preprocess_arrays(np.asarray(array, np.float32), affine, self.plans, "target")
         geometry = Geometry((array.shape[0], array.shape[1], array.shape[2]), case.orientation, case.crop_box)
         planes = other_planes(affine, case.orientation, self.plans.preprocessing.through_plane)
-        notes = tuple(filter(None, [planes, other_values(array, self.plans.target)]))
+        size = other_size((case.image.shape[2], case.image.shape[3]), self.plans)
+        notes = tuple(filter(None, [planes, other_values(array, self.plans.target), size]))
         places, largest = self.plans.places, self.plans.kept_largest
         if keep_probabilities:
             probabilities = self.probabilities(case.image, progress)

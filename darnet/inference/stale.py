@@ -15,25 +15,23 @@ from darnet.words import several
 SCORES = "summary.json"
 
 
-def remove_stale(
-    cases: Sequence[InputCase], folder: Path, written: Sequence[Path], notice: Callable[[str], None]
-) -> None:
-    """Remove previews and scores of earlier masks of these cases. Only what darnet wrote is removed; the rest is named.
+def remove_stale(case: InputCase, folder: Path, written: Sequence[Path], notice: Callable[[str], None]) -> None:
+    """Remove previews and scores of an earlier mask of a case. Only what darnet wrote is removed; the rest is named.
 
     Args:
-        cases: Their masks are about to be made.
-        folder: Where the masks lie.
-        written: Files that will be made beside them.
+        case: Its mask is about to be written.
+        folder: Where the mask lies.
+        written: Files that will be written beside it.
         notice: Gets a sentence on what was removed, and one on what was kept.
     """
     kept = set(written)
-    removed = [case.preview(folder) for case in cases if case.preview(folder) not in kept]
-    removed = [path for path in removed if is_preview(path)]
-    if _has_scores_of({case.case_id for case in cases}, folder / SCORES):
+    preview = case.preview(folder)
+    removed = [preview] if preview not in kept and is_preview(preview) else []
+    if _has_scores_of(case.case_id, folder / SCORES):
         removed.append(folder / SCORES)
     for path in removed:
         path.unlink(missing_ok=True)  # a run of another part may have been quicker
-    beside = [p for case in cases for p in (case.probabilities(folder), case.dicom_seg(folder), case.preview(folder))]
+    beside = [case.probabilities(folder), case.dicom_seg(folder), preview]
     left = [path.name for path in beside if path not in kept and path.exists()]
     if removed:
         notice(f"removed, as they tell of earlier masks: {several([path.name for path in removed])}")
@@ -41,12 +39,12 @@ def remove_stale(
         notice(f"kept, but perhaps of earlier masks: {several(left)}")
 
 
-def _has_scores_of(cases: set[str], path: Path) -> bool:
-    """Whether a file is an evaluation by darnet_evaluate that scores one of the cases."""
+def _has_scores_of(case_id: str, path: Path) -> bool:
+    """Whether a file is an evaluation by darnet_evaluate that scores the case."""
     if not path.is_file():
         return False
     try:
         values: Any = read_json(path)
-        return "mean" in values and "classes" in values and bool(cases & {case["case"] for case in values["cases"]})
+        return "mean" in values and "classes" in values and case_id in {case["case"] for case in values["cases"]}
     except (ConfigurationError, KeyError, TypeError):
         return False

@@ -13,21 +13,9 @@ from darnet.errors import ConfigurationError, DarnetError, DataError, collect, r
 from darnet.io.files import read_json
 
 FILE_ENDINGS = (".nii.gz", ".nii")
+DICOM = ".dcm"
 LONGEST_NAME = 200  # bytes of CASE_0000; file systems allow 255, and what is made of a case has longer endings
-SCAN_ENDINGS = (
-    *FILE_ENDINGS,
-    ".mha",
-    ".mhd",
-    ".nrrd",
-    ".nhdr",
-    ".img",
-    ".hdr",
-    ".mgz",
-    ".mgh",
-    ".mnc",
-    ".dcm",
-    ".gipl",
-)
+SCAN_ENDINGS = (*FILE_ENDINGS, ".mha", ".mhd", ".nrrd", ".nhdr", ".img", ".hdr", ".mgz", ".mgh", ".mnc", DICOM, ".gipl")
 UNKNOWN = "unknown"
 
 _DOMAINS = '"domains": {"source": "CT", "target": "MR"}'
@@ -241,7 +229,9 @@ def list_cases(folder: str | Path, file_ending: str = ".nii.gz") -> dict[str, Pa
 
 
 def list_labels(folder: str | Path, file_ending: str = ".nii.gz") -> dict[str, Path]:
-    """Labels of a folder, named CASE and `file_ending`, by case and sorted. Hidden files and other files are ignored.
+    """Labels of a folder, named CASE and `file_ending`, by case and sorted.
+
+    Hidden and other files are ignored, and CASE.dcm beside a case: it is the same as DICOM SEG.
 
     Raises:
         DataError: No folder, no file, another ending, a case twice, a dangling link.
@@ -271,6 +261,8 @@ def survey_folder(folder: str | Path, file_ending: str, images: bool) -> Listing
         if ending is None:
             continue
         name = path.name[: -len(ending)]
+        if ending == DICOM and not images and (folder / f"{name}{file_ending}").exists():
+            continue  # the same labels as DICOM SEG
         match = re.fullmatch(r"(.+)_(\d{4})", name, re.DOTALL) if images else None
         case_id = match[1] if match else name
         fault_of_name = _fault(path, file_ending, pattern, match[2] if match else None, images)

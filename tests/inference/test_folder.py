@@ -10,7 +10,9 @@ import torch
 
 from darnet.errors import ConfigurationError, DataError, SomeCasesFailed
 from darnet.inference import FolderOptions, InputCase, Predictor, check_output, find_inputs, predict_folder, select_part
+from darnet.inference.doubts import other_size
 from darnet.plans import DomainPlan, IntensityPlan
+from darnet.words import number
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
 
@@ -216,3 +218,94 @@ def test_planes_of_another_direction_are_told(scans, tmp_path, predictor, small_
     assert doubt.startswith("case coronal: doubtful: the planes are coronal, those of most training scans axial")
     with pytest.warns(UserWarning, match="the planes are coronal"):
         predictor.predict(folder / "coronal_0000.nii.gz")
+
+
+def test_a_mask_of_another_scan_is_not_replaced(scans, tmp_path, predictor):
+    """Series of two patients often bear one name."""
+    for patient, case in enumerate("ab"):
+        (tmp_path / str(patient)).mkdir()
+        (scans / f"{case}_0000.nii.gz").rename(tmp_path / str(patient) / "series.nii.gz")
+    predict(tmp_path / "0" / "series.nii.gz", tmp_path / "out", predictor)
+    mask = (tmp_path / "out" / "series.nii.gz").read_bytes()
+    for resume in (False, True):
+        with pytest.raises(DataError, match="of another scan of the same name"):
+            predict(tmp_path / "1" / "series.nii.gz", tmp_path / "out", predictor, FolderOptions(resume=resume))
+    assert (tmp_path / "out" / "series.nii.gz").read_bytes() == mask
+    predict(tmp_path / "0" / "series.nii.gz", tmp_path / "out", predictor)
+
+
+def test_a_scan_of_a_folder_that_changed_is_segmented_again_where_the_run_goes_on(scans, tmp_path, predictor):
+    predict(scans, tmp_path / "out", predictor)
+    mask = (tmp_path / "out" / "a.nii.gz").read_bytes()
+    (scans / "b_0000.nii.gz").rename(scans / "a_0000.nii.gz")
+    with pytest.raises(SomeCasesFailed, match="of another scan"):
+        predict(scans, tmp_path / "out", predictor)
+    assert (tmp_path / "out" / "a.nii.gz").read_bytes() == mask
+    _, said = predict(scans, tmp_path / "out", predictor, FolderOptions(resume=True, quiet=True))
+    assert "scans have changed: a" in said
+    assert (tmp_path / "out" / "a.nii.gz").read_bytes() != mask
+
+
+@pytest.mark.parametrize("header", [True, False])
+def test_a_mask_corrected_by_hand_is_not_replaced(scans, tmp_path, predictor, header):
+    output = tmp_path / "out"
+    predict(scans, output, predictor, FolderOptions(preview=True, quiet=True))
+    (output / "summary.json").write_text(summary_of("a"))
+    image = nib.load(output / "a.nii.gz")
+    voxels = np.asanyarray(image.dataobj).copy()
+    voxels[0, 0, 0] = 1 - voxels[0, 0, 0]
+    nib.Nifti1Image(voxels, image.affine, image.header if header else None).to_filename(output / "a.nii.gz")
+    kept = (output / "a.nii.gz").read_bytes()
+    with pytest.raises(SomeCasesFailed, match="written or changed by another program"):
+        predict(scans, output, predictor)
+    assert (output / "a.nii.gz").read_bytes() == kept
+    assert (output / "a.png").exists() and (output / "summary.json").exists()
+    _, said = predict(scans, output, predictor, FolderOptions(resume=True, quiet=True))
+    assert any("kept as they are: a.nii.gz" in line for line in said)
+
+
+def test_scores_stay_where_the_scan_of_a_mask_can_no_longer_be_read(scans, tmp_path, predictor):
+    output = tmp_path / "out"
+    predict(scans, output, predictor, FolderOptions(preview=True, quiet=True))
+    (output / "summary.json").write_text(summary_of("a"))
+    (scans / "a_0000.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(SomeCasesFailed):
+        predict(scans, output, predictor, FolderOptions(preview=True, quiet=True))
+    assert (output / "a.png").exists() and (output / "summary.json").exists()
+    said: list[str] = []
+    with pytest.raises(SomeCasesFailed):
+        predict_folder(scans, output, predictor, QUIET, notice=said.append)
+    assert f"note: a: {output / 'a.nii.gz'} stays as it was before" in said
+
+
+def test_masks_of_other_classes_are_not_mixed(scans, tmp_path, predictor, make_small_plans):
+    predict(scans / "a_0000.nii.gz", tmp_path / "out", predictor)
+    plans = make_small_plans(spacing=(5.0, 2.0, 2.0), low=-100.0, high=300.0)
+    names = list(plans.labels)
+    swapped = plans.labels | {names[1]: plans.labels[names[2]], names[2]: plans.labels[names[1]]}
+    other = Predictor(dataclasses.replace(plans, labels=swapped), [brightness])
+    with pytest.raises(ConfigurationError, match="other classes") as refused:
+        predict(scans / "b_0000.nii.gz", tmp_path / "out", other)
+    assert "another folder with -o" in str(refused.value)
+    assert not (tmp_path / "out" / "b.nii.gz").exists()
+    (tmp_path / "out" / "prediction.json").write_text("{")
+    predict(scans / "b_0000.nii.gz", tmp_path / "out", other)
+
+
+def test_a_mask_with_the_other_ending_is_told(scans, tmp_path, predictor):
+    predict(scans / "a_0000.nii.gz", tmp_path / "out", predictor)
+    nib.load(scans / "b_0000.nii.gz").to_filename(tmp_path / "a.nii")
+    with pytest.raises(DataError, match="with another ending is there"):
+        predict(tmp_path / "a.nii", tmp_path / "out", predictor)
+    assert not (tmp_path / "out" / "a.nii").exists()
+
+
+@pytest.mark.parametrize(("scale", "told"), [(0.1, True), (1.0, False), (10.0, True)])
+def test_a_body_of_another_size_is_told(make_small_plans, scale, told):
+    plans = make_small_plans(spacing=(5.0, 2.0, 2.0))
+    h, w = plans.translation.slice_size
+    said = other_size((round(h * scale) or 1, round(w * scale) or 1), plans)
+    assert (said is not None) == told
+    if told:
+        assert f"{number(round(h * scale) * 2.0)} x {number(round(w * scale) * 2.0)} mm in plane" in said
+        assert f"about {number(h * 2.0)} x {number(w * 2.0)} mm" in said
