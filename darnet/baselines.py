@@ -10,13 +10,14 @@ from pathlib import Path
 
 from darnet.io import CaseStore, only_one, read_json, require_writable, write_json
 from darnet.layout import DatasetLayout, fold_lock
-from darnet.pipeline import preprocess, publish_plans, write_splits
+from darnet.pipeline import preprocess, write_splits
 from darnet.planning import CaseFiles, VerifiedDataset, verify_dataset
 from darnet.plans import Plans
 from darnet.training import (
     REPLACED,
     RunOptions,
     check_preprocessed,
+    publish_plans,
     read_fold,
     refuse_unfinished,
     train_segmentation,

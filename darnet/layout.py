@@ -177,6 +177,11 @@ def fold_lock(results: Path, fold: str | int) -> Path:
     return results / f".fold_{fold}.lock"
 
 
+def volumes_lock(results: Path, fold: str | int) -> Path:
+    """The lock of a fold that reads the translated volumes: as long as one is held they stay as they are."""
+    return results / f".volumes_fold_{fold}.lock"
+
+
 def translation_lock(results: Path) -> Path:
     """The lock of the translator and its volumes, which folds share."""
     return results / ".translation.lock"

@@ -7,14 +7,14 @@ import dataclasses
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from pathlib import Path
+from functools import partial
 
 from darnet.allocator import freed_memory_kept
 from darnet.errors import ConfigurationError, raise_together
 from darnet.health import tell_health
 from darnet.inference import Predictor, load_network
-from darnet.io import CaseStore, only_one, read_meta, require_writable, sha256_of, write_json
-from darnet.layout import DOMAINS, DatasetLayout, fold_lock, translation_lock
+from darnet.io import CaseStore, only_one, require_writable, sha256_of, write_json
+from darnet.layout import DOMAINS, DatasetLayout, fold_lock, translation_lock, volumes_lock
 from darnet.planning import (
     MEMORY_TARGET_GB,
     Fingerprint,
@@ -38,13 +38,17 @@ from darnet.training import (
     RunOptions,
     check_preprocessed,
     fold_notes,
+    keep_folds,
     load_translator,
     plan_hash,
+    publish_plans,
     read_fold,
+    refuse_trained,
     refuse_unfinished,
+    refuse_while_read,
     require_teacher,
-    stage_hash,
     stage_iterations,
+    tell_changed_cases,
     train_segmentation,
     train_translation,
 )
@@ -52,8 +56,6 @@ from darnet.training import (
 Notice = Callable[[str], None]
 
 STAGES = ("all", "translation", "synthesis", "segmentation", "self_training")
-# Where a results folder holds weights.
-WEIGHTS = ("translation", "segmentation/fold_*", "self_training/round_*/fold_*")
 
 
 def verify(
@@ -84,6 +86,7 @@ def plan(
     memory_gb: float = MEMORY_TARGET_GB,
     processes: int = 1,
     quiet: bool = True,
+    notice: Notice = warnings.warn,
 ) -> Plans:
     """Plan a data set; writes fingerprint.json, plans.json, the same as planned.json, and splits.json."""
     plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed, memory_gb)
@@ -93,7 +96,7 @@ def plan(
         write_json(layout.fingerprint, fingerprint.to_json())
         write_json(layout.planned, plans.to_json())
         write_json(layout.plans, plans.to_json())
-        write_splits(layout, dataset, plans)
+        write_splits(layout, dataset, plans, notice)
     return plans
 
 
@@ -121,12 +124,11 @@ def _no_run_beside(layout: DatasetLayout, notice: Notice = warnings.warn) -> Ite
         yield
 
 
-def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) -> None:
-    """Write the folds over the source cases; folds that deal out just these cases already are kept."""
+def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans, notice: Notice = warnings.warn) -> None:
+    """Write the folds over the source cases. Those that are there are kept as far as `keep_folds` can."""
     cases = [files.case_id for files in dataset.source]
-    if layout.splits.exists() and {c for part in read_fold(layout.splits, "all") for c in part} == set(cases):
-        return
-    write_json(layout.splits, make_splits(cases, plans.segmentation.folds, plans.seed))
+    if not keep_folds(layout.splits, cases, plans.seed, notice):
+        write_json(layout.splits, make_splits(cases, plans.segmentation.folds, plans.seed))
 
 
 def preprocess(
@@ -202,7 +204,8 @@ def train(
         notice(note)
     with only_one(fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
         refuse_unfinished(layout, plans)  # from here on nothing preprocesses
-        _train_fold(layout, plans, fold, split, options, stage, notice)
+        with ExitStack() as reading:
+            _train_fold(layout, plans, fold, split, options, stage, notice, reading)
 
 
 def _train_fold(
@@ -213,14 +216,16 @@ def _train_fold(
     options: RunOptions,
     stage: str,
     notice: Notice,
+    reading: ExitStack,
 ) -> None:
+    """Train a fold whose lock is held; `reading` holds that of the translated volumes as long as they are read."""
     fold_checkpoint = layout.segmentation(fold) / CHECKPOINT
     source, target = (CaseStore(layout.cases(domain)) for domain in DOMAINS)
-    if stage in ("all", "segmentation") and not options.resume:
-        _refuse_trained(layout, fold)
+    if stage in ("all", "segmentation"):
+        refuse_trained(layout, fold, options.resume)
     publish_plans(plans, layout.results)
     if plans.translates or stage in ("translation", "synthesis"):
-        images, variants = CaseStore(layout.synthetic), _translate(layout, plans, options, stage, notice)
+        images, variants = CaseStore(layout.synthetic), _translate(layout, plans, fold, options, stage, notice, reading)
     else:
         images, variants = source, {case: (case,) for case in source.case_ids()}
     if stage in ("all", "segmentation"):
@@ -234,15 +239,22 @@ def _train_fold(
             raise ConfigurationError(
                 "the plan has no round of self-training", where=layout.plans, remedy="set self_training.rounds"
             )
+        alone = stage == "self_training"
         for round_number in range(1, plans.self_training.rounds + 1):
-            if not _self_train(layout, plans, fold, split, images, variants, round_number, options, notice):
+            if not _self_train(layout, plans, fold, split, images, variants, round_number, options, notice, alone):
                 break
     if stage in ("all", "self_training") or (stage == "segmentation" and not plans.self_training.rounds):
         choose_round(plans, layout.results, fold, source, target, options.device, options.quiet, notice)
 
 
 def _translate(
-    layout: DatasetLayout, plans: Plans, options: RunOptions, stage: str, notice: Notice
+    layout: DatasetLayout,
+    plans: Plans,
+    fold: str | int,
+    options: RunOptions,
+    stage: str,
+    notice: Notice,
+    reading: ExitStack,
 ) -> dict[str, tuple[str, ...]]:
     """What a stage needs of the translator, the synthetic volumes and their health; returns the volumes' names.
 
@@ -256,7 +268,13 @@ def _translate(
             train_translation(plans, source, target, layout.translation, resume)
         if stage == "translation":
             return {}
+        if stage != "all":  # else the training of the translator has told it
+            stores = {domain: CaseStore(layout.cases(domain)) for domain in DOMAINS}
+            tell_changed_cases(layout.translation / CHECKPOINT, stores, notice)
         variants = _synthesize(layout, plans, options, notice)
+        if stage != "synthesis":
+            lock, work = volumes_lock(layout.results, fold), f"reads volumes for fold {fold}"
+            reading.enter_context(only_one(lock, work, notice=notice, keep=False))
         if stage != "self_training":
             tell_health(plans, layout, variants, notice)
     return variants
@@ -275,20 +293,11 @@ def _synthesize(layout: DatasetLayout, plans: Plans, options: RunOptions, notice
         )
     source, target, synthetic = (CaseStore(f) for f in (*map(layout.cases, DOMAINS), layout.synthetic))
     origin = synthesis_hash(plans, layout.translation / CHECKPOINT, target)
+    replacing = partial(refuse_while_read, layout)
     with freed_memory_kept(options.device.type == "cpu"):
-        return synthesize(plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice)
-
-
-def _refuse_trained(layout: DatasetLayout, fold: str | int) -> None:
-    """Notice weights of this fold before hours of training; those of self-training would outlive their teacher."""
-    rounds = layout.results.glob(f"self_training/round_*/fold_{fold}/{CHECKPOINT}")
-    for path in (layout.segmentation(fold) / CHECKPOINT, *sorted(rounds)):
-        if path.exists():
-            raise ConfigurationError(
-                "there is a checkpoint already",
-                where=path,
-                remedy="use --continue to go on from it, or move the folder away to start afresh",
-            )
+        return synthesize(
+            plans, translator, source, target, synthetic, origin, options.device, options.quiet, notice, replacing
+        )
 
 
 def _self_train(
@@ -301,14 +310,21 @@ def _self_train(
     round_number: int,
     options: RunOptions,
     notice: Notice,
+    alone: bool,
 ) -> bool:
-    """One round; tells whether it was done. It is left out where the teacher misses a class in most scans."""
+    """One round; tells whether it was done. It is left out where the teacher misses a class in most scans.
+
+    Where self-training is done alone no other stage tells of which data the first teacher is.
+    """
     before = layout.segmentation(fold) if round_number == 1 else layout.self_training(fold, round_number - 1)
     teacher, folder = before / CHECKPOINT, layout.self_training(fold, round_number)
     source, target = CaseStore(layout.cases("source")), CaseStore(layout.cases("target"))
     pseudo = CaseStore(layout.pseudo_labels(fold, round_number))
     length = stage_iterations(plans, "segmentation" if round_number == 1 else "self_training")
     require_teacher(teacher, length, split[0])
+    if alone and round_number == 1:
+        stores = {store.folder.name: store for store in (source, target, images)}
+        tell_changed_cases(teacher, stores, notice)
     predictor = Predictor(plans, [load_network(teacher, plans, notice)], options.device)
     targets = label_targets(plans, predictor, sha256_of(teacher), source, target, pseudo, options.quiet)
     missing = missing_classes(plans, source, pseudo)
@@ -327,22 +343,3 @@ def _self_train(
         former,
     )  # fmt: skip
     return True
-
-
-def publish_plans(plans: Plans, folder: Path) -> None:
-    """Put the plan beside the weights, so that the results folder alone is enough to predict.
-
-    Raises:
-        ConfigurationError: There are weights of another plan: with the new plan beside them they could not be used.
-    """
-    found = [path for pattern in WEIGHTS for path in sorted(folder.glob(f"{pattern}/{CHECKPOINT}"))]
-    for path in found:
-        meta = read_meta(path)
-        if meta.get("plan") != stage_hash(plans, meta.get("stage", "segmentation")):
-            raise ConfigurationError(
-                "the checkpoint is of another plan",
-                where=path,
-                remedy="put back the plan that lies beside it, or move its folder out of the results to start afresh",
-            )
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "plans.json", plans.to_json())

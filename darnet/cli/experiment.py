@@ -87,7 +87,7 @@ def describe(args: Namespace, experiment: Experiment, options: RunOptions) -> No
         if reason:
             say(args, f"{row.name}: {reason}")
     runs = experiment.runs(1)
-    unscored = [run.row.name for run in runs if experiment.references(run) is None]
+    unscored = [run.row.name for run in runs if experiment.references(run.row) is None]
     if unscored:
         rows = "" if len(unscored) == len(runs) else f"{', '.join(unscored)}: "
         warn(f"{rows}{NOT_SCORED}. Put them there before the training if you want scores")

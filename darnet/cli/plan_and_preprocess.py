@@ -85,12 +85,14 @@ def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
     preset = find_preset(args.preset or ("paper" if device.type == "cuda" else "fast"))
     if args.keep_plan:
         dataset, plans = verify_dataset(layout, args.replace_non_finite), Plans.read(layout.plans)
-        pipeline.write_splits(layout, dataset, plans)
+        pipeline.write_splits(layout, dataset, plans, warn)
     else:
         dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet, args.replace_non_finite)
         tell_notes(args, dataset, fingerprint)
         say(args, f"{layout.name}: {len(dataset.source)} labelled source scans, {len(dataset.target)} target scans")
-        plans = pipeline.plan(layout, dataset, fingerprint, preset, args.seed, args.memory, args.processes, args.quiet)
+        plans = pipeline.plan(
+            layout, dataset, fingerprint, preset, args.seed, args.memory, args.processes, args.quiet, warn
+        )
         shown = {case.case_id: case.class_ml for case in fingerprint.of("source")}
         for text in fold_notes(layout.splits, shown):
             say(args, f"note: {text}")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+import shutil
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,7 @@ from darnet.errors import ConfigurationError, DarnetError, Interrupted, Resource
 from darnet.evaluation import evaluate_folders
 from darnet.experiment.measure import Estimate, memory_of_training, training_seconds
 from darnet.experiment.rows import LABELLED_TARGET, SOURCE, TRANSLATED, Row, find_rows, missing_fields, plans_of
-from darnet.experiment.shared import FOLDER, RunLayout, hash_of_data, keys_of
+from darnet.experiment.shared import FOLDER, RunLayout, claim, hash_of_data, hash_of_folders, keys_of
 from darnet.experiment.supervised import UNAVAILABLE, LabelledTarget, find_labelled, hash_of_labelled, held_out
 from darnet.inference import FolderOptions, Predictor, find_inputs, predict_folder
 from darnet.io import CaseStore, only_one, read_json, require_writable, write_json
@@ -32,7 +33,6 @@ from darnet.training import (
 
 Notice = Callable[[str], None]
 Failures = dict[str, DarnetError]  # by row and seed
-MADE_FROM = "made_from.json"
 NOT_SCORED = "there are no test scans with labels (imagesTs, labelsTs): nothing is scored"
 
 
@@ -84,6 +84,7 @@ class Experiment:
         self.data = hash_of_data(layout)
         self.labelled = find_labelled(layout, options.labelled)
         self._labelled_hash: str | None = None
+        self._tested: dict[tuple[Path | None, Path | None], str] = {}
 
     @property
     def folder(self) -> Path:
@@ -117,12 +118,12 @@ class Experiment:
         """Whether a run is trained and, where there are labels, scored."""
         path = run.layout.record(self.options.fold)
         record = read_json(path) if path.exists() else {}
-        scored = record.get("scores") is not None or self.references(run) is None
-        return record.get("key") == run.layout.keys.scores and scored
+        scored = record.get("scores") is not None or self.references(run.row) is None
+        return record.get("key") == run.layout.keys.scores and scored and self._is_present(record, run.row)
 
-    def references(self, run: Run) -> Path | None:
-        """Folder of the labels that a run is scored with; None where there are none."""
-        if run.row.images == LABELLED_TARGET and self.labelled is not None and self.labelled.left_out:
+    def references(self, row: Row) -> Path | None:
+        """Folder of the labels that a row is scored with; None where there are none."""
+        if row.images == LABELLED_TARGET and self.labelled is not None and self.labelled.left_out:
             return self.labelled.labels
         scans, labels = (self.layout.raw / name for name in ("imagesTs", "labelsTs"))
         return labels if scans.is_dir() and labels.is_dir() else None
@@ -130,7 +131,7 @@ class Experiment:
     def records(self, row: Row) -> tuple[str, list[dict[str, Any]]]:
         """All that is done of a row, with its present plan: the row that it shares its runs with, and a record a seed.
 
-        Labels of target scans are not looked at, so a record of "supervised" stays when they change.
+        The target labels that "supervised" learns from are not looked at, so its record stays when they change.
         """
         if missing_fields(row, self.plans):
             return row.name, []
@@ -141,7 +142,7 @@ class Experiment:
             record = read_json(path)
             plans = self._plans(row, int(record["seed"]))
             wanted = plan_key(row, plans) if alone else keys_of(row, plans, self.data).scores
-            if record["plan" if alone else "key"] == wanted:
+            if record["plan" if alone else "key"] == wanted and self._is_present(record, row):
                 found.append(record)
         return name, sorted(found, key=lambda record: int(record["seed"]))
 
@@ -203,16 +204,17 @@ class Experiment:
     def _do(self, run: Run, options: RunOptions, notice: Notice) -> None:
         """Train, segment, score and write it down. Labels of target scans are read by the last step alone."""
         fold, layout = self.options.fold, run.layout
-        _claim(layout)
+        claim(layout)
         self._own_grid(run, options)
         output = layout.predictions(fold)
+        shutil.rmtree(output, ignore_errors=True)  # masks of scans that are gone would be scored
         if run.row.images == LABELLED_TARGET:
             seconds = self._supervised(run, options, output, notice)
         else:
             seconds = train_run(run, fold, options, notice)
             self._predict(layout.results, fold, self.layout.raw / "imagesTs", output, options, notice)
         memory = self._memory(run, options)
-        references, scores = self.references(run), None
+        references, scores = self.references(run.row), None
         if references is None:
             notice(NOT_SCORED)
         else:
@@ -221,7 +223,26 @@ class Experiment:
         rounds = [layout.self_training(fold, n + 1) / CHECKPOINT for n in range(run.plans.self_training.rounds)]
         left_out = sum(not path.exists() for path in rounds)
         measured = {"device": options.device.type, "seconds": seconds, "memory_gb": memory, "left_out": left_out}
-        write_json(layout.record(fold), {"row": layout.row, "seed": layout.seed, **keys, **measured, "scores": scores})
+        write_json(
+            layout.record(fold),
+            {"row": layout.row, "seed": layout.seed, **keys, **measured, "scores": scores} | self._beside_plan(run.row),
+        )
+
+    def _is_present(self, record: Mapping[str, Any], row: Row) -> bool:
+        """Whether a record is of the fold as it is now and of the test scans and labels that are there now."""
+        return all(record.get(name) == value for name, value in self._beside_plan(row).items())
+
+    def _beside_plan(self, row: Row) -> dict[str, Any]:
+        """What scores depend on beside the plan and the scans that are learned from, for a record."""
+        own = row.images == LABELLED_TARGET
+        cases = None if own else sorted(read_fold(self.layout.splits, self.options.fold)[0])
+        references = self.references(row)
+        if own and self.labelled is not None and self.labelled.left_out:
+            references = None  # scans that are learned from too
+        scans = None if references is None else self.layout.raw / "imagesTs"
+        if (scans, references) not in self._tested:
+            self._tested[scans, references] = hash_of_folders(*(f for f in (scans, references) if f is not None))
+        return {"cases": cases, "tested": self._tested[scans, references]}
 
     def _memory(self, run: Run, options: RunOptions) -> float | None:
         source = CaseStore(self.layout.cases("source"))
@@ -307,23 +328,6 @@ def train_run(run: Run, fold: str, options: RunOptions, notice: Notice) -> dict[
         "segmentation": training_seconds(segmentation),
         "self_training": sum(training_seconds(layout.self_training(fold, n)) for n in rounds),
     }
-
-
-def _claim(layout: RunLayout) -> None:
-    """Take the folder of a run, or refuse one that holds weights of something else.
-
-    Raises:
-        ConfigurationError: The folder was made with another plan or of other scans.
-    """
-    path = layout.results / MADE_FROM
-    if path.exists() and read_json(path) != {"training": layout.keys.training}:
-        raise ConfigurationError(
-            "the row was trained with another plan, or on other scans",
-            where=layout.results,
-            remedy="move the folder away to train it again, or put back the plan and the scans",
-        )
-    layout.results.mkdir(parents=True, exist_ok=True)
-    write_json(path, {"training": layout.keys.training})
 
 
 def _expected(error: Exception, run: Run) -> DarnetError:

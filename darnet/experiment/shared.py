@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from darnet.errors import ConfigurationError
 from darnet.experiment.rows import TRANSLATED, Row
-from darnet.io import CaseStore
+from darnet.io import CaseStore, read_json, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.plans import Plans, settings_of
 from darnet.training import plan_hash
 
 FOLDER = "experiment"
+MADE_FROM = "made_from.json"
 
 
 @dataclass(frozen=True)
@@ -62,6 +65,16 @@ def hash_of_data(layout: DatasetLayout) -> str:
     """Hash of the preprocessed scans of a data set and the labels of its source scans."""
     stores = {domain: CaseStore(layout.cases(domain)) for domain in DOMAINS}
     return _digest({d: {case: s.record(case).content_hash for case in s.case_ids()} for d, s in stores.items()})
+
+
+def hash_of_folders(*folders: Path) -> str:
+    """Hash of the names and bytes of all files in folders; one that cannot be read counts by its name."""
+    found = {}
+    for folder in folders:
+        for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
+            with contextlib.suppress(OSError):
+                found[f"{folder.name}/{path.name}"] = sha256_of(path)
+    return _digest(found)
 
 
 @dataclass(frozen=True)
@@ -118,6 +131,23 @@ class RunLayout(DatasetLayout):
     def predictions(self, fold: int | str) -> Path:
         """Masks of the test scans."""
         return self.results / "predictions" / f"fold_{fold}"
+
+
+def claim(layout: RunLayout) -> None:
+    """Take the folder of a run, or refuse one that holds weights of something else.
+
+    Raises:
+        ConfigurationError: The folder was made with another plan or of other scans.
+    """
+    path = layout.results / MADE_FROM
+    if path.exists() and read_json(path) != {"training": layout.keys.training}:
+        raise ConfigurationError(
+            "the row was trained with another plan, or on other scans",
+            where=layout.results,
+            remedy="move the folder away to train it again, or put back the plan and the scans",
+        )
+    layout.results.mkdir(parents=True, exist_ok=True)
+    write_json(path, {"training": layout.keys.training})
 
 
 def _digest(*values: object) -> str:

@@ -30,14 +30,25 @@ def segmentation_checkpoint(folder: Path, fold: str) -> Path:
 
 def candidates(folder: Path, fold: str, plans: Plans) -> dict[str, Path]:
     """Checkpoints of a fold that may be predicted with, in the order of training: the one before any self-training,
-    "segmentation", and those of finished rounds, "round_1", "round_2", ..."""
-    rounds = {}
+    "segmentation", and those of finished rounds, "round_1", "round_2", ...
+
+    A round that began from other weights than those before it, and all after it, are left out: they are of an earlier
+    training."""
+    rounds: dict[int, Path] = {}
     for path in (folder / SELF_TRAINING).glob(f"round_*/fold_{fold}/{CHECKPOINT}"):
         number = path.parents[1].name.removeprefix("round_")
         if number.isdigit() and is_finished(path, plans):
             rounds[int(number)] = path
-    first = {SEGMENTATION: segmentation_checkpoint(folder, fold)}
-    return first | {f"round_{number}": rounds[number] for number in sorted(rounds)}
+    first = segmentation_checkpoint(folder, fold)
+    found = {SEGMENTATION: first}
+    before: tuple[int, Path] = 0, first
+    for round_number in sorted(rounds):
+        teacher = read_meta(rounds[round_number]).get("teacher")
+        if round_number == before[0] + 1 and teacher is not None and teacher != sha256_of(before[1]):
+            break
+        found[f"round_{round_number}"] = rounds[round_number]
+        before = round_number, rounds[round_number]
+    return found
 
 
 def last_checkpoint(folder: Path, fold: str, plans: Plans) -> Path:

@@ -6,7 +6,7 @@ import dataclasses
 import hashlib
 import json
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +50,7 @@ def synthesize(
     device: torch.device,
     quiet: bool = False,
     notice: Callable[[str], None] = warnings.warn,
+    replacing: Callable[[], None] = lambda: None,
 ) -> dict[str, tuple[str, ...]]:
     """Translate all source volumes into styles of the target, case by case; what is there already is kept.
 
@@ -65,6 +66,7 @@ def synthesize(
         device: Where to compute.
         quiet: No progress bar.
         notice: Gets a sentence for each style that a single slice makes up.
+        replacing: Called before volumes that are there are replaced or removed.
 
     Returns:
         Source case -> names of its volumes in `synthetic`.
@@ -75,15 +77,21 @@ def synthesize(
     """
     plan = plans.synthesis
     synthetic.folder.mkdir(parents=True, exist_ok=True)
-    bank = _fill_style_bank(plans, translator, target, synthetic.folder, device, notice)
     variants: dict[str, tuple[str, ...]] = {}
     wanted = plans.styles_of_cases(source.case_ids())
+    hashes = {c: hashlib.sha256(f"{origin} {source.record(c).content_hash}".encode()).hexdigest() for c in wanted}
+    left = _left_over(synthetic, {variant_name(c, k): hashes[c] for c in wanted for k in wanted[c]})
+    if left:
+        replacing()
+    bank = _fill_style_bank(plans, translator, target, synthetic.folder, device, notice)
+    for name in left:
+        synthetic.remove(name)
+    there = set(synthetic.case_ids())
     for case_id in track(source.case_ids(), "synthesis", quiet=quiet):
         names = tuple(variant_name(case_id, k) for k in wanted[case_id])
-        record = source.record(case_id)
-        content_hash = hashlib.sha256(f"{origin} {record.content_hash}".encode()).hexdigest()
+        record, content_hash = source.record(case_id), hashes[case_id]
         picture = synthetic.folder / "styles.png"
-        if not all(synthetic.has(name, content_hash) for name in names):
+        if not there.issuperset(names):
             styles = _styles_of(plans, bank, case_id)[list(wanted[case_id])]
             image = source.image(case_id)
             try:
@@ -100,10 +108,18 @@ def synthesize(
             for name, volume in zip(names, volumes, strict=True):
                 made = dataclasses.replace(record, case_id=name, content_hash=content_hash, has_labels=False)
                 synthetic.write(made, volume[None], None)
-        for style in set(range(plans.translations_a_case)) - set(wanted[case_id]):
-            synthetic.remove(variant_name(case_id, style))
         variants[case_id] = names
     return variants
+
+
+def _left_over(synthetic: CaseStore, wanted: Mapping[str, str]) -> list[str]:
+    """Volumes that are there and are not those that are wanted.
+
+    Args:
+        synthetic: Their store.
+        wanted: Name -> content hash.
+    """
+    return [name for name in synthetic.case_ids() if not synthetic.has(name, wanted.get(name, ""))]
 
 
 def _fill_style_bank(

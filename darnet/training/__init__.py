@@ -2,7 +2,7 @@
 
 from darnet.training.device import autocast, resolve_device
 from darnet.training.expected import ExpectedTime, measure_time, memory_here
-from darnet.training.folds import fold_notes, other_number_of_folds, read_fold
+from darnet.training.folds import fold_notes, keep_folds, other_number_of_folds, read_fold
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
 from darnet.training.other_work import cores_here
@@ -23,6 +23,7 @@ from darnet.training.stages import plan_hash, stage_hash, stage_iterations
 from darnet.training.state import load_module
 from darnet.training.translation import TranslationStep
 from darnet.training.validation import validate
+from darnet.training.weights import publish_plans, refuse_trained, refuse_while_read, tell_changed_cases
 
 __all__ = [
     "CHECKPOINT",
@@ -41,19 +42,24 @@ __all__ = [
     "data_of",
     "fit",
     "fold_notes",
+    "keep_folds",
     "load_module",
     "load_translator",
     "measure_time",
     "memory_here",
     "other_number_of_folds",
     "plan_hash",
+    "publish_plans",
     "read_fold",
+    "refuse_trained",
     "refuse_unfinished",
+    "refuse_while_read",
     "require_teacher",
     "resolve_device",
     "stage_hash",
     "stage_iterations",
     "run_training",
+    "tell_changed_cases",
     "train_segmentation",
     "train_translation",
     "validate",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from darnet.errors import ConfigurationError
-from darnet.io import read_json
+from darnet.io import atomic_write, read_json
+from darnet.planning import make_splits
 from darnet.words import counted
 
 
@@ -31,6 +33,39 @@ def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str
         )
     chosen = folds[int(fold)]
     return tuple(chosen["train"]), tuple(chosen["val"])
+
+
+def keep_folds(splits: Path, cases: Sequence[str], seed: int, notice: Callable[[str], None]) -> bool:
+    """Whether the folds on disk are kept: those of just these cases, or folds made by hand of some of them.
+
+    Folds that have to be dealt anew are put away beside, as `splits.json.previous`.
+
+    Args:
+        splits: The file of the folds.
+        cases: Source cases that are there.
+        seed: Seed of the plan: folds that it deals are not made by hand.
+        notice: Gets a sentence on cases that are in no fold, and on folds that were put away.
+
+    Raises:
+        ConfigurationError: A file of another form.
+    """
+    if not splits.exists():
+        return False
+    folds = _checked(read_json(splits), splits)
+    dealt = {case for fold in folds for case in (*fold["train"], *fold["val"])}
+    left_out, gone = sorted(set(cases) - dealt), sorted(dealt - set(cases))
+    if not gone and (not left_out or folds != make_splits(sorted(dealt), len(folds), seed)):
+        if left_out:
+            notice(
+                f"{', '.join(left_out)}: in no fold of {splits}, which was made by hand and is kept; add them there, "
+                "or move it away to deal anew"
+            )
+        return True
+    previous = splits.with_name(f"{splits.name}.previous")
+    atomic_write(previous, splits.read_bytes())
+    changes = [f"{word} {', '.join(names)}" for word, names in (("new:", left_out), ("gone:", gone)) if names]
+    notice(f"source cases have changed ({'; '.join(changes)}): folds are dealt anew, the former ones are {previous}")
+    return False
 
 
 def other_number_of_folds(splits: Path, planned: int, cases: int) -> str | None:
@@ -86,4 +121,15 @@ def _checked(folds: Any, splits: Path) -> list[dict[str, list[str]]]:
             expected='[{"train": ["CASE", ...], "val": [...]}, ...]',
             remedy="mend the file, or move it away and run darnet_plan_and_preprocess --keep_plan",
         )
+    for number, fold in enumerate(folds):
+        counts = Counter((*fold["train"], *fold["val"]))
+        twice = sorted(case for case, count in counts.items() if count > 1)
+        if twice:
+            raise ConfigurationError(
+                f"fold {number} has cases twice",
+                where=splits,
+                found=", ".join(twice),
+                expected="each case once, to train on or held out",
+                remedy="mend the file, or move it away and run darnet_plan_and_preprocess --keep_plan",
+            )
     return cast("list[dict[str, list[str]]]", folds)

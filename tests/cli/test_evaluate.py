@@ -226,3 +226,25 @@ def test_help_is_instant_and_light():
     assert done.returncode == 0, done.stderr
     assert "exit codes" in done.stdout
     assert time.monotonic() - started < 5
+
+
+def test_names_that_contradict_each_other_are_refused(folders, command, capsys):
+    (folders[0] / "prediction.json").write_text(json.dumps({"labels": LABELS}))
+    swapped = folders[1] / "dataset.json"
+    swapped.write_text(json.dumps(DESCRIPTION | {"labels": {"background": 0, "spleen": 1, "liver": 2}}))
+    assert command() == 2
+    said = capsys.readouterr().err
+    assert "say otherwise which value is which class" in said and str(swapped) in said and "-l" in said
+    assert not (folders[0] / "summary.json").exists()
+    assert command("-l", swapped, "--quiet") == 0
+    swapped.write_text(json.dumps(DESCRIPTION | {"labels": {"background": 0, "hepar": 1, "spleen": 2, "aorta": 3}}))
+    assert command("--quiet") == 0
+    assert list(summary_of(folders)["classes"]) == ["liver", "spleen"]
+
+
+def test_dicom_seg_beside_masks_is_no_second_mask(folders, command):
+    (folders[0] / "case_1.dcm").write_bytes(b"the same as DICOM SEG")
+    assert command("--quiet") == 0
+    assert summary_of(folders)["mean"]["n"] == 4
+    (folders[0] / "case_3.dcm").write_bytes(b"of no mask")
+    assert command("--quiet") == 3

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from darnet.errors import ConfigurationError
-from darnet.training.folds import fold_notes, read_fold
+from darnet.planning import make_splits
+from darnet.training.folds import fold_notes, keep_folds, read_fold
 
 FOLDS = [
     {"train": ["b", "c"], "val": ["a"]},
@@ -52,3 +53,38 @@ def test_classes_that_no_case_of_a_fold_shows(splits):
     assert fold_notes(splits, shown, "1") == ["fold 1 validates on no case with spleen"]
     assert fold_notes(splits, shown, "all") == []
     assert len(fold_notes(splits, shown)) == 3
+
+
+def dealt(splits, cases, folds=3, seed=0):
+    splits.write_text(json.dumps(make_splits(cases, folds, seed)), encoding="utf-8")
+    return splits.read_bytes()
+
+
+@pytest.mark.parametrize(("cases", "changes"), [("abcd", "new: d"), ("ab", "gone: c"), ("abx", "new: x; gone: c")])
+def test_folds_that_were_dealt_are_dealt_anew_where_cases_have_changed(splits, cases, changes):
+    former, said = dealt(splits, list("abc")), []
+    assert keep_folds(splits, list("abc"), 0, said.append)
+    assert said == []
+    assert not keep_folds(splits, list(cases), 0, said.append)
+    (sentence,) = said
+    assert changes in sentence and str(splits.with_name("splits.json.previous")) in sentence
+    assert splits.with_name("splits.json.previous").read_bytes() == former
+
+
+def test_folds_made_by_hand_are_kept_without_the_cases_that_they_leave_out(splits):
+    said: list[str] = []
+    splits.write_text(json.dumps(FOLDS[:1]), encoding="utf-8")
+    by_hand = splits.read_bytes()
+    assert keep_folds(splits, list("abcd"), 0, said.append)
+    assert said[0].startswith(f"d: in no fold of {splits}")
+    assert splits.read_bytes() == by_hand
+    assert not keep_folds(splits, list("ab"), 0, said.append), "a case of a fold is gone"
+    assert splits.with_name("splits.json.previous").read_bytes() == by_hand
+    assert not keep_folds(splits.with_name("none.json"), list("ab"), 0, said.append)
+
+
+@pytest.mark.parametrize("fold", [{"train": ["a", "b"], "val": ["b"]}, {"train": ["a", "a", "b"], "val": []}])
+def test_a_case_twice_in_a_fold_is_refused(splits, fold):
+    splits.write_text(json.dumps([*FOLDS, fold]), encoding="utf-8")
+    with pytest.raises(ConfigurationError, match="fold 3 has cases twice"):
+        read_fold(splits, 0)
