@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from darnet.cli.common import add_common, entry, parser, require_folder, say
+from darnet.cli.common import add_common, entry, parser, require_folder, say, warn
 from darnet.errors import ConfigurationError, SomeCasesFailed
 
 SUMMARY = "summary.json"
@@ -61,6 +61,8 @@ def run(args: Namespace) -> None:
     output.parent.mkdir(parents=True, exist_ok=True)
     write_json(output, {"labels": labels, **summary.to_json()})
     say(args, f"{format_table(summary)}\nall numbers are in {output}")
+    if not summary.mean.n:
+        warn(f"no mask and no reference has any of these classes ({', '.join(labels)}): nothing was compared")
     missing = [case.case_id for case in summary.cases if case.missing]
     if missing:
         raise SomeCasesFailed(
@@ -150,7 +152,12 @@ def _read_classes(path: Path) -> dict[str, int]:
                 expected='"labels": {"background": 0, "liver": 1, ...}',
                 remedy=f"give the {DATASET} or the plans.json of the data set with -l",
             )
-    return {name: value for name, value in labels.items() if value != 0}
+    classes = {name: value for name, value in labels.items() if value != 0}
+    if len(set(classes.values())) < len(classes):
+        raise ConfigurationError(
+            "two classes have one value", where=path, found=classes, remedy="give each class a value of its own"
+        )
+    return classes
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -70,14 +70,22 @@ def find_inputs(source: str | Path) -> list[InputCase]:
             expected="a name that ends in .nii.gz or .nii, or a folder of DICOM slices",
             remedy="convert it to NIfTI; of DICOM slices, give the folder",
         )
-    return [InputCase(source.name.removesuffix(ending).removesuffix("_0000"), source, ending)]
+    case_id = source.name.removesuffix(ending).removesuffix("_0000")
+    if not case_id:
+        raise DataError(
+            "the scan has no name of its own, so its mask would have none",
+            where=source,
+            expected=f"a name such as CASE_0000{ending}",
+            remedy="rename it",
+        )
+    return [InputCase(case_id, source, ending)]
 
 
 def _refuse_folder_of_series(folder: Path) -> None:
     """A study with a folder for each series is no scan, and which of them is meant cannot be known."""
     entries = sorted(path for path in folder.iterdir() if not path.name.startswith("."))
     series = [path.name for path in entries if path.is_dir() and is_dicom_folder(path)]
-    if series and not any(path.is_file() for path in entries):
+    if series and not any(path.name.lower().endswith(ENDINGS) for path in entries):
         raise DataError(
             "the input is a folder of several folders with DICOM slices",
             where=folder,

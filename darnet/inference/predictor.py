@@ -15,7 +15,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from darnet.errors import ConfigurationError, ResourceError, is_out_of_memory
+from darnet.errors import ConfigurationError, DataError, ResourceError, is_out_of_memory
 from darnet.imaging import keep_in_place, sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
 from darnet.inference.checkpoints import checkpoint_of, choose_folds, iterations_of, leave_out_unfinished, load_network
@@ -158,6 +158,14 @@ class Predictor:
                 "the array or its spacing cannot be used",
                 found=f"shape {image.shape}, spacing {spacing}",
                 expected="three axes (D, H, W) and a positive spacing for each",
+            )
+        if image.dtype.kind not in "biuf" or not np.isfinite(image).all():
+            raise DataError(
+                "the array has values that are no finite real numbers",
+                found=f"{image.dtype}, {np.count_nonzero(~np.isfinite(image))} not finite"
+                if image.dtype.kind in "biufc"
+                else image.dtype,
+                remedy="give intensities of the scan, without NaN",
             )
         through_plane = self.plans.preprocessing.through_plane
         return self._told(self.predict_array(image, canonical_affine(spacing, through_plane)))

@@ -14,6 +14,7 @@ from darnet.errors import DataError
 from darnet.io.nifti_header import SHEAR_TOLERANCE, NiftiHeader
 from darnet.io.scans import Scan
 
+DICOMDIR = "DICOMDIR"  # table of contents of a medium, no slice
 POSITION_TOLERANCE = 0.02  # of the distance between slices
 POSITION, ORIENTATION, PIXEL_SPACING, SERIES = "0020|0032", "0020|0037", "0028|0030", "0020|000e"
 LPS_TO_RAS = np.diag([-1.0, -1.0, 1.0])
@@ -54,7 +55,7 @@ def list_slices(folder: str | Path) -> list[Path]:
         raise DataError("the folder is missing", where=folder.absolute(), expected="a folder of DICOM slices")
     files = sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith("."))
     slices = [p for p in files if p.suffix.lower() == ".dcm" or _has_magic(p)]
-    slices = [p for p in slices if p.name.upper() != "DICOMDIR"]
+    slices = [p for p in slices if p.name.upper() != DICOMDIR]
     if not slices:
         raise DataError(
             "the folder has no DICOM slices",
@@ -108,7 +109,7 @@ def is_dicom_folder(folder: str | Path) -> bool:
     files = [p for p in Path(folder).iterdir() if p.is_file() and not p.name.startswith(".")]
     if any(p.name.lower().endswith((".nii", ".nii.gz")) for p in files):
         return False
-    return any(_has_magic(p) for p in files)
+    return any(_has_magic(p) for p in files if p.name.upper() != DICOMDIR)
 
 
 def _nifti_image(array: NDArray[np.float32], affine: NDArray[np.float64]) -> Any:

@@ -169,6 +169,8 @@ def _undefined(path: Path, found: object) -> DataError:
 def _affine(header: NiftiHeader, path: Path) -> tuple[NDArray[np.float64], tuple[str, ...]]:
     """The sform where there is one, else the qform, else the spacing alone, with what is doubtful about it."""
     pixdim = np.asarray(header["pixdim"][1:4], np.float64)
+    if header["pixdim"][0] == 0:  # qfac of a qform: the standard takes 0 for 1
+        header["pixdim"][0] = 1
     try:
         qform = header.get_qform(coded=True)[0]
     except (HeaderDataError, ValueError, np.linalg.LinAlgError) as error:

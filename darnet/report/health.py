@@ -108,6 +108,11 @@ def _check_run(run: Run, judged: bool) -> Iterator[Finding]:
     """Whether it went to its end; its Dice is judged where prediction or a comparison takes the network."""
     if run.running and run.done < run.planned:
         yield Finding("good", run.title, f"{run.done} of {run.planned} iterations are done; it is running now.")
+    elif run.other_plan:
+        yield Finding("doubtful", run.title,
+                      f"{run.done} of {run.planned} iterations are done, with another plan than the present one.",
+                      "This page tells of the present plan. Put back the one that lies beside the weights, or move "
+                      "their folder away and train again.")  # fmt: skip
     elif run.planned and run.done < run.planned:
         yield Finding("doubtful", run.title, f"{run.done} of {run.planned} iterations are done.",
                       f"If it is not running now, go on with {run.go_on or 'the command that began it'}.")  # fmt: skip
@@ -181,6 +186,9 @@ def _check_predictions(predictions: PredictionsSection, fingerprint: Fingerprint
 
 
 def _check_scores(scores: ScoresSection) -> Iterator[Finding]:
+    if scores.changed:
+        yield Finding("doubtful", "Evaluation", f"Changed since they were scored: {several(list(scores.changed))}.",
+                      "The scores on this page are of what they were before. Run darnet_evaluate again.")  # fmt: skip
     missing = [case.case_id for case in scores.cases if case.missing]
     if missing:
         yield Finding("bad", "Cases without a prediction", f"{several(missing)}: counted as predicted empty.",

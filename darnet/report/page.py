@@ -61,7 +61,7 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     evaluation = inputs.evaluation
     if evaluation is None and folder is not None and (folder / SUMMARY).exists():
         evaluation = folder / SUMMARY
-    scores = gather_scores(evaluation)
+    scores = gather_scores(evaluation, folder, inputs.references)
     translation = gather_translation(layout, plans)
     domains = gather_domains(layout, plans, {case for finding in translation.findings for case in finding.cases})
     training = gather_training(layout, plans)

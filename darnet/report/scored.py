@@ -50,6 +50,7 @@ class ScoresSection:
         class_dice: Mean Dice of each class.
         failures: Classes that were missed or made up, summed over the cases.
         notes: What the evaluation noted.
+        changed: Masks and references that are newer than their scores.
     """
 
     missing: tuple[str, ...] = ()
@@ -59,10 +60,15 @@ class ScoresSection:
     class_dice: Mapping[str, float] = field(default_factory=dict)
     failures: int = 0
     notes: tuple[str, ...] = ()
+    changed: tuple[str, ...] = ()
 
 
-def gather_scores(path: Path | None) -> ScoresSection:
+def gather_scores(path: Path | None, *folders: Path | None) -> ScoresSection:
     """Read the summary that darnet_evaluate wrote.
+
+    Args:
+        path: The summary; None where there is none.
+        folders: Of the masks and of the references, as far as they are known.
 
     Raises:
         ConfigurationError: The file is no such summary.
@@ -90,7 +96,13 @@ def gather_scores(path: Path | None) -> ScoresSection:
         "Dice: overlap with the reference, 0 none to 1 perfect, no unit. ASD: mean distance of the surfaces in mm; ∞ "
         "where a class is missed or made up in a case (a failure)."
     )
-    return ScoresSection((), path.name, Table(head, tuple(rows), caption), tuple(cases), dice, failures, notes)
+    scored, known = path.stat().st_mtime_ns, {case.case_id for case in cases}
+    files = [file for folder in folders if folder is not None for file in sorted(folder.glob("*.nii*"))]
+    changed = [f for f in files if f.name.partition(".nii")[0] in known and f.stat().st_mtime_ns > scored]
+    return ScoresSection(
+        (), path.name, Table(head, tuple(rows), caption), tuple(cases), dice, failures, notes,
+        tuple(f"{file.parent.name}/{file.name}" for file in changed),
+    )  # fmt: skip
 
 
 def _class_row(name: str, found: Mapping[str, Any]) -> tuple[str, ...]:

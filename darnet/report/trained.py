@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from darnet.baselines import NO_ADAPTATION, NO_TRANSLATION, SUPERVISED
-from darnet.io import CaseStore, is_held, read_json
+from darnet.errors import ConfigurationError
+from darnet.io import CaseStore, is_held, read_json, read_meta
 from darnet.layout import DatasetLayout, fold_lock, translation_lock
 from darnet.plans import Plans
 from darnet.report.charts import Points, line_chart
@@ -18,7 +19,7 @@ from darnet.report.chosen import Choice, fold_in_words, gather_choices, round_in
 from darnet.report.places import Places, gather_places
 from darnet.report.records import Table
 from darnet.self_training import missing_classes
-from darnet.training import CHECKPOINT
+from darnet.training import CHECKPOINT, stage_hash
 from darnet.training.hooks import read_log
 from darnet.words import dice_text, duration, number, percent
 
@@ -52,7 +53,7 @@ class Run:
         title: Its name in words.
         stage: "translation", "segmentation" or "self_training".
         done: Iterations in the log.
-        planned: Iterations that the plan has; 0 where that is not known.
+        planned: Iterations that it was to have when it ran; 0 where that is not known.
         skipped: Iterations left out because a loss was not finite.
         first: Loss at the start; nan where a single one is known.
         last: Loss at the end.
@@ -63,6 +64,7 @@ class Run:
         running: Whether a process trains it now.
         network: What a choice of rounds calls it; empty for the translation and baselines.
         go_on: The command that goes on with it; empty where it is another each time.
+        other_plan: Whether the plan has changed since, so that it cannot be gone on with.
     """
 
     title: str
@@ -80,6 +82,7 @@ class Run:
     running: bool = False
     network: str = ""
     go_on: str = ""
+    other_plan: bool = False
 
 
 @dataclass(frozen=True)
@@ -180,11 +183,13 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         title = f"Baseline “{parts[0].replace('_', ' ')}”: {title[0].lower()}{title[1:]}"
     losses = [float(row[main]) for row in rows if main in row]
     tail = max(len(losses) // 10, 1)
+    meta = _meta(log.parent / CHECKPOINT)
+    planned = _planned(results / parts[0] if baseline else results, stage, None if baseline else plans)
     return Run(
         title=title,
         stage=stage,
         done=int(rows[-1]["iteration"]),
-        planned=_planned(results / parts[0] if baseline else results, stage, None if baseline else plans),
+        planned=meta["iterations"] if type(meta.get("iterations")) is int else planned,
         skipped=sum(int(row.get("skipped", 0)) for row in rows),
         first=_mean(losses[:tail]) if len(losses) > 1 else math.nan,
         last=_mean(losses[-tail:]),
@@ -198,7 +203,16 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         ),
         network="" if baseline else network,
         go_on="" if parts[0] == SUPERVISED else go_on(results.name, fold or "0", parts[0] if baseline else ""),
+        other_plan=not (baseline or plans is None or meta.get("plan") in (None, stage_hash(plans, stage))),
     )
+
+
+def _meta(checkpoint: Path) -> dict[str, Any]:
+    """The record of a checkpoint; empty where it cannot be read."""
+    try:
+        return read_meta(checkpoint)
+    except ConfigurationError:
+        return {}
 
 
 def go_on(dataset: str, fold: str, baseline: str = "") -> str:

@@ -248,3 +248,17 @@ def test_dicom_seg_beside_masks_is_no_second_mask(folders, command):
     assert summary_of(folders)["mean"]["n"] == 4
     (folders[0] / "case_3.dcm").write_bytes(b"of no mask")
     assert command("--quiet") == 3
+
+
+def test_two_classes_of_one_value_are_refused(command, tmp_path, capsys):
+    (tmp_path / "plans.json").write_text(json.dumps({"labels": {"background": 0, "liver": 1, "spleen": 1}}))
+    assert command("-l", tmp_path / "plans.json") == 2
+    assert "two classes have one value" in capsys.readouterr().err
+
+
+def test_an_evaluation_of_nothing_is_told(folders, command, tmp_path, capsys):
+    for path in (*folders[0].iterdir(), *folders[1].iterdir()):
+        nib.Nifti1Image(np.zeros((4, 4, 4), np.uint8), np.eye(4)).to_filename(path)
+    (tmp_path / "plans.json").write_text(json.dumps({"labels": {"background": 0, "aorta": 7}}))
+    assert command("-l", tmp_path / "plans.json") == 0
+    assert "nothing was compared" in capsys.readouterr().err

@@ -309,3 +309,21 @@ def test_a_body_of_another_size_is_told(make_small_plans, scale, told):
     if told:
         assert f"{number(round(h * scale) * 2.0)} x {number(round(w * scale) * 2.0)} mm in plane" in said
         assert f"about {number(h * 2.0)} x {number(w * 2.0)} mm" in said
+
+
+@pytest.mark.parametrize("name", ["_0000.nii.gz", ".nii.gz", ".nii"])
+def test_a_scan_without_a_name_is_refused(tmp_path, name):
+    (tmp_path / name).write_bytes(b"x")
+    with pytest.raises(DataError, match="no name of its own"):
+        find_inputs(tmp_path / name)
+
+
+def test_an_export_of_several_series_is_told_beside_other_files(tmp_path):
+    for series in ("t1", "t2"):
+        (tmp_path / series).mkdir()
+        (tmp_path / series / "1.dcm").write_bytes(bytes(128) + b"DICM")
+    for other in ("README.txt", "DICOMDIR"):
+        (tmp_path / other).write_bytes(bytes(128) + b"DICM" if other == "DICOMDIR" else b"x")
+        with pytest.raises(DataError, match="several folders with DICOM slices") as refused:
+            find_inputs(tmp_path)
+        assert "t1, t2" in str(refused.value)

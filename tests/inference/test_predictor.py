@@ -226,3 +226,10 @@ def test_the_piece_in_its_place_is_kept_of_arrays_and_planes(make_small_plans, m
             assert given is affine
             assert found == own.places
         assert len(asked) == 2
+
+
+@pytest.mark.parametrize("values", [np.full((4, 8, 8), np.nan), np.zeros((4, 8, 8), complex), np.full((4, 8, 8), "x")])
+def test_arrays_of_other_than_finite_real_numbers_are_refused(make_small_plans, values):
+    predictor = Predictor(make_small_plans(), [Constant(0, 1, 0)])
+    with pytest.raises(DataError, match="no finite real numbers"):
+        predictor.predict(values, spacing=(3.0, 1.0, 1.0))

@@ -498,3 +498,11 @@ def test_new_labels(tmp_path):
     labels = read_scan(tmp_path / "new.nii.gz", labels=True)
     assert labels.header.get_data_dtype() == np.uint8
     np.testing.assert_array_equal(labels.array, voxels())
+
+
+def test_a_qfac_of_zero_is_one(tmp_path):
+    header = header_of(voxels(), turned(17), sform_code=0, qform_code=1)
+    expected = read_scan(write(tmp_path, header.binaryblock + bytes(4) + voxels().tobytes(order="F"))).affine
+    header["pixdim"][0] = 0
+    found = read_scan(write(tmp_path, header.binaryblock + bytes(4) + voxels().tobytes(order="F"), "zero.nii")).affine
+    np.testing.assert_array_equal(found, expected)

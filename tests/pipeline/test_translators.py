@@ -7,6 +7,7 @@ import json
 import shutil
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -14,8 +15,8 @@ from darnet.cli import plan_and_preprocess, report, train
 from darnet.demo import write_demo_dataset
 from darnet.demo.dataset import Protocol
 from darnet.imaging import flicker
-from darnet.io import CaseStore, write_json
-from darnet.layout import DatasetLayout
+from darnet.io import CaseStore, only_one, write_json
+from darnet.layout import DatasetLayout, volumes_lock
 from darnet.plans import Plans
 
 NAME = "Dataset007_Tiny"
@@ -108,6 +109,37 @@ def test_volumes_in_styles_that_a_case_has_no_more_are_removed(root, monkeypatch
     write_json(layout.plans, few.to_json())
     run_training(root, "--stage", "synthesis")
     assert len(synthetic.case_ids()) == 3
+
+
+def test_volumes_that_another_fold_reads_stay_as_they_are(root, capsys):
+    layout = edit(root)
+    for stage in ("translation", "synthesis"):
+        run_training(root, "--stage", stage)
+    plans, before = Plans.read(layout.plans), {p: p.read_bytes() for p in layout.synthetic.glob("*.b2nd")}
+    one = dataclasses.replace(plans, synthesis=dataclasses.replace(plans.synthesis, choice="mean"))
+    write_json(layout.plans, one.to_json())
+    command = ["7", "0", "--stage", "synthesis", "--root", str(root), "-device", "cpu", "--quiet"]
+    with only_one(volumes_lock(layout.results, 1), "reads", keep=False):
+        assert train.main(command) == 2
+    said = capsys.readouterr().err
+    assert "another fold learns from translated volumes" in said and ".volumes_fold_1.lock" in said
+    assert {p: p.read_bytes() for p in layout.synthetic.glob("*.b2nd")} == before
+    assert train.main(command) == 0
+    assert {name[-7:] for name in CaseStore(layout.synthetic).case_ids()} == {"style_1"}
+
+
+def test_stages_done_alone_tell_of_changed_cases(root, capsys):
+    layout = edit(root)
+    run_training(root)
+    changed = layout.images("target") / f"{CaseStore(layout.cases('target')).case_ids()[0]}_0000.nii.gz"
+    scan = nib.load(changed)
+    nib.Nifti1Image(np.asanyarray(scan.dataobj) * 2, scan.affine).to_filename(changed)
+    keep = ["-d", "7", "-np", "1", "--root", str(root), "-device", "cpu", "--quiet", "--keep_plan"]
+    assert plan_and_preprocess.main(keep) == 0
+    capsys.readouterr()
+    run_training(root, "--stage", "synthesis")
+    said = capsys.readouterr().err
+    assert f"{layout.translation / 'checkpoint.safetensors'} was trained before these cases changed: target/" in said
 
 
 def test_head_and_consistency_need_nothing_but_source_labels(root):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import os
 import re
 import xml.etree.ElementTree as ElementTree
 
@@ -16,7 +17,7 @@ from darnet.planning import Fingerprint
 from darnet.report.charts import line_chart, scatter_chart
 from darnet.report.chosen import Choice
 from darnet.report.domains import DomainsSection
-from darnet.report.health import check_health
+from darnet.report.health import _check_run, _check_scores, check_health
 from darnet.report.network import network_levels
 from darnet.report.planned import gather_plan
 from darnet.report.predicted import PredictedCase, PredictionsSection
@@ -254,3 +255,31 @@ def test_a_setting_changed_by_hand_has_no_reason_of_the_plan(make_small_plans):
     assert [why for *_, why in tables["Intensities"].rows][1].startswith("set by hand; planned: 1.5 to 97 ")
     assert gather_plan(planned, planned) == gather_plan(planned)
     assert "by hand" not in str(gather_plan(planned).tables)
+
+
+def test_masks_and_references_that_are_newer_than_their_scores_are_told(tmp_path):
+    from darnet.evaluation import CaseScores, Scores, summarize
+    from darnet.io import write_json
+
+    for name in ("out/a.nii.gz", "out/other.nii.gz", "labelsTs/a.nii.gz"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"")
+        os.utime(tmp_path / name, (1e9, 1e9))
+    write_json(
+        tmp_path / "out" / "summary.json", summarize([CaseScores("a", {"cube": Scores(0.9, 1.0, 1.0)})]).to_json()
+    )
+    folders = tmp_path / "out", None, tmp_path / "labelsTs"
+    assert gather_scores(tmp_path / "out" / "summary.json", *folders).changed == ()
+    for name in ("out/a.nii.gz", "out/other.nii.gz", "labelsTs/a.nii.gz"):
+        os.utime(tmp_path / name, (3e9, 3e9))
+    section = gather_scores(tmp_path / "out" / "summary.json", *folders)
+    assert section.changed == ("out/a.nii.gz", "labelsTs/a.nii.gz")
+    (finding,) = [f for f in _check_scores(section) if "Changed since" in f.found]
+    assert finding.level == "doubtful"
+
+
+def test_a_training_with_another_plan_is_not_gone_on_with():
+    findings = list(_check_run(run_of(done=10, planned=10, other_plan=True), judged=False))
+    assert findings[0].level == "doubtful"
+    assert findings[0].found == "10 of 10 iterations are done, with another plan than the present one."
+    assert "--continue" not in findings[0].remedy
