@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any, cast
@@ -48,15 +50,26 @@ class Scan:
         return float(i), float(j), float(k)
 
 
-def read_header(path: str | Path) -> ScanHeader:
+def read_header(path: str | Path, whole: bool = False) -> ScanHeader:
     """Shape, affine and notes of a scan without its voxels.
 
+    Args:
+        path: The file.
+        whole: Read the file to its end, as `read_scan` does, but keep no voxel.
+
     Raises:
-        DataError: As `read_scan`, as far as the header shows it.
+        DataError: As `read_scan`, as far as the header shows it or, with `whole`, anything but the voxels' values.
     """
     path = Path(path)
-    with _open(path) as file:
-        return check_header(_header(file, path), path)
+    with _reading(path) as file:
+        header = parse_header(file, path)
+        checked = check_header(header, path)
+        if whole:
+            _check_length(path, header, checked.shape)
+            _scaling(header, path)
+            for _ in _blocks(file, path, header, checked.shape):
+                pass
+    return checked
 
 
 def read_scan(path: str | Path, labels: bool = False, replace_non_finite: bool = False) -> Scan:
@@ -77,18 +90,11 @@ def read_scan(path: str | Path, labels: bool = False, replace_non_finite: bool =
             voxels are not finite; labels are no whole numbers.
     """
     path = Path(path)
-    try:
-        with _open(path) as file:
-            header = _header(file, path)
-            checked = check_header(header, path)
-            _check_length(path, header, checked.shape)
-            raw = _voxels(file, path, header, checked.shape)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(path, error) from None
-    except OSError as error:
-        raise DataError(
-            "the file cannot be read", where=path, found=error, remedy="mend the file or its rights"
-        ) from None
+    with _reading(path) as file:
+        header = parse_header(file, path)
+        checked = check_header(header, path)
+        _check_length(path, header, checked.shape)
+        raw = _voxels(file, path, header, checked.shape)
     slope, inter = _scaling(header, path)
     if labels:
         return Scan(_as_labels(raw, slope, inter, path), checked.affine, path, header, checked.notes)
@@ -129,6 +135,26 @@ def write_new_labels(path: str | Path, array: NDArray[Any], affine: NDArray[np.f
     _write(Path(path), _image(array.astype(np.uint8), affine))
 
 
+@contextlib.contextmanager
+def _reading(path: Path) -> Iterator[IO[bytes]]:
+    """The file as a stream of NIfTI bytes. What the disk or the gzip stream raises becomes a `DataError`."""
+    try:
+        with _open(path) as file:
+            yield file
+    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
+        raise DataError(
+            "the file is truncated or damaged",
+            where=path,
+            found=error,
+            expected="a gzip stream that ends with its own checksum",
+            remedy="copy or export it again",
+        ) from None
+    except OSError as error:
+        raise DataError(
+            "the file cannot be read", where=path, found=error, remedy="mend the file or its rights"
+        ) from None
+
+
 def _open(path: Path) -> IO[bytes]:
     """The file as a stream of NIfTI bytes."""
     if not path.is_file():
@@ -143,23 +169,6 @@ def _open(path: Path) -> IO[bytes]:
                 "the file is named .gz but is not compressed", where=path, remedy="rename it to .nii, or compress it"
             )
     return cast("IO[bytes]", gzip.open(path, "rb"))
-
-
-def _damaged(path: Path, error: object) -> DataError:
-    return DataError(
-        "the file is truncated or damaged",
-        where=path,
-        found=error,
-        expected="a gzip stream that ends with its own checksum",
-        remedy="copy or export it again",
-    )
-
-
-def _header(file: IO[bytes], path: Path) -> NiftiHeader:
-    try:
-        return parse_header(file, path)
-    except (EOFError, zlib.error, gzip.BadGzipFile) as error:
-        raise _damaged(path, error) from None
 
 
 def _check_length(path: Path, header: NiftiHeader, shape: tuple[int, int, int]) -> None:
@@ -178,23 +187,31 @@ def _check_length(path: Path, header: NiftiHeader, shape: tuple[int, int, int]) 
 
 def _voxels(file: IO[bytes], path: Path, header: NiftiHeader, shape: tuple[int, int, int]) -> NDArray[Any]:
     """Voxels (i, j, k) as stored, and the rest of the stream read to its end."""
-    _skip(file, int(header["vox_offset"]) - bytes_of_header(header))
     array = np.empty(int(np.prod(shape, dtype=np.int64)), header.get_data_dtype())
     view, done = memoryview(cast(Any, array)).cast("B"), 0
-    while done < len(view):
-        block = file.read(min(BLOCK, len(view) - done))
+    for block in _blocks(file, path, header, shape):
+        view[done : done + len(block)] = block
+        done += len(block)
+    return array.reshape(shape, order="F")
+
+
+def _blocks(file: IO[bytes], path: Path, header: NiftiHeader, shape: tuple[int, int, int]) -> Iterator[bytes]:
+    """The bytes of the voxels from behind the header on; after the last the stream is read to its end."""
+    _skip(file, int(header["vox_offset"]) - bytes_of_header(header))
+    length, done = int(np.prod(shape, dtype=np.int64)) * header.get_data_dtype().itemsize, 0
+    while done < length:
+        block = file.read(min(BLOCK, length - done))
         if not block:
             raise DataError(
                 "the file is truncated",
                 where=path,
                 found=f"{done} bytes of voxels",
-                expected=f"{len(view)} bytes",
+                expected=f"{length} bytes",
                 remedy="copy or export it again",
             )
-        view[done : done + len(block)] = block
+        yield block
         done += len(block)
     _check_tail(file, path)
-    return array.reshape(shape, order="F")
 
 
 def _skip(file: IO[bytes], length: int) -> None:

@@ -83,6 +83,46 @@ def test_truncated_voxels_of_a_sound_gzip_stream(tmp_path):
     assert "is truncated" in refusal(write(tmp_path, gzip.compress(content_of(voxels())[:-6]), "scan.nii.gz"))
 
 
+@pytest.mark.parametrize("error", [PermissionError(13, "Permission denied"), OSError(5, "Input/output error")])
+@pytest.mark.parametrize("name", ["scan.nii", "scan.nii.gz"])
+@pytest.mark.parametrize("read", [read_header, read_scan])
+def test_files_that_the_disk_does_not_give(tmp_path, monkeypatch, error, name, read):
+    content = content_of(voxels())
+    path = write(tmp_path, gzip.compress(content) if name.endswith(".gz") else content, name)
+
+    def refuse(*_, **__):
+        raise error
+
+    monkeypatch.setattr(type(path), "open", refuse)
+    with pytest.raises(DataError, match="the file cannot be read") as caught:
+        read(path)
+    assert caught.value.where == path
+    assert caught.value.remedy == "mend the file or its rights"
+
+
+@pytest.mark.parametrize(("name", "kept"), [("scan.nii", -6), ("scan.nii.gz", -40), ("scan.nii.gz", -1)])
+def test_header_of_a_file_that_was_cut_short(tmp_path, name, kept):
+    rng = np.random.default_rng(0)
+    content = content_of(rng.integers(0, 4000, (12, 11, 10)).astype(np.int16))
+    whole = gzip.compress(content) if name.endswith(".gz") else content
+    path = write(tmp_path, whole, name)
+    assert read_header(path, whole=True).shape == (12, 11, 10)
+    write(tmp_path, whole[:kept], name)
+    assert read_header(path).shape == (12, 11, 10)
+    with pytest.raises(DataError, match="truncated|shorter"):
+        read_header(path, whole=True)
+
+
+def test_header_of_a_file_read_to_its_end(tmp_path):
+    array = voxels(np.float32)
+    array[0, 0, 0] = np.nan
+    assert read_header(write(tmp_path, content_of(array)), whole=True).shape == SHAPE
+    for content in (content_of(array)[:-6], content_of(array) + bytes(5000), content_of(array, scl_slope=1e30)):
+        path = write(tmp_path, gzip.compress(content), "scan.nii.gz")
+        with pytest.raises(DataError):
+            read_header(path, whole=True)
+
+
 def test_bit_flips_are_caught_by_the_checksum(tmp_path):
     rng = np.random.default_rng(0)
     whole = gzip.compress(content_of(rng.integers(0, 4000, (9, 8, 7)).astype(np.int16)))
