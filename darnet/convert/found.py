@@ -85,17 +85,30 @@ def same_name(one: str, other: str) -> bool:
     return first == second
 
 
+def _called(classes: Mapping[str, int], name: str) -> list[str]:
+    """The class of exactly this name; where there is none, all that differ from it by no more than such signs."""
+    return [name] if name in classes else [own for own in classes if same_name(own, name)]
+
+
 def choose_classes(found: Found, names: Sequence[str] | None) -> dict[str, int]:
     """Value in `found` of each class to keep, in the order asked for; all of them by value where none are named.
 
     Raises:
-        ConfigurationError: A class is not there, or is named twice.
+        ConfigurationError: A class is not there, is named twice, or could be any of several.
     """
     if names is None:
         return dict(sorted(found.classes.items(), key=lambda item: item[1]))
     chosen: dict[str, int] = {}
     for name in names:
-        match = [own for own in found.classes if same_name(own, name)]
+        match = _called(found.classes, name)
+        if len(match) > 1:
+            raise ConfigurationError(
+                f"class {name} could be any of several",
+                where=found.where,
+                found=", ".join(match),
+                expected="one of these names",
+                remedy="write the name with --classes exactly as it is there",
+            )
         if not match or match[0] in chosen:
             raise ConfigurationError(
                 f"class {name} is asked for twice" if match else f"there is no class {name}",
@@ -111,13 +124,14 @@ def values_for(found: Found, labels: Mapping[str, int]) -> dict[int, int]:
     """Value in a data set for each value in the files of `found`; classes that the data set has not become background.
 
     Raises:
-        DataError: The data set has a class that `found` has not.
+        DataError: The data set has a class that `found` has not, or of which it is not clear which one it is there.
     """
     values = {0: 0} | dict.fromkeys(found.classes.values(), 0)
+    named: dict[str, str] = {}
     for name, value in labels.items():
         if value == 0:
             continue
-        match = [own for own in found.classes if same_name(own, name)]
+        match = _called(found.classes, name)
         if not match:
             raise DataError(
                 f"the labels of the test cases have no class {name}",
@@ -126,5 +140,15 @@ def values_for(found: Found, labels: Mapping[str, int]) -> dict[int, int]:
                 expected=", ".join(name for name, value in labels.items() if value),
                 remedy="choose classes that both domains have with --classes, or leave --test_cases out",
             )
+        if len(match) > 1 or match[0] in named:
+            asked = [named[match[0]], name] if match[0] in named else [name]
+            raise DataError(
+                "names of classes are too much alike to tell which is which",
+                where=found.where,
+                found=", ".join(match),
+                expected=", ".join(asked),
+                remedy="give classes the same names in both domains, or leave --test_cases out",
+            )
+        named[match[0]] = name
         values[found.classes[match[0]]] = value
     return values

@@ -228,6 +228,48 @@ def test_flags_refused(write_nnunet, convert, capsys, flags, code, words):
     assert words in capsys.readouterr().err
 
 
+ALIKE = {"background": 0, "tumor": 1, "tumor-": 2, "Tu mor": 3}
+
+
+@pytest.mark.parametrize(
+    ("flags", "kept", "table"),
+    [
+        ((), ["tumor", "tumor-", "Tu mor"], [0, 1, 2, 3]),
+        (("--classes", "tumor-", "tumor"), ["tumor-", "tumor"], [0, 2, 1, 0]),
+    ],
+)
+def test_classes_of_names_that_are_alike(write_nnunet, convert, root, load, description, flags, kept, table):
+    folder, labels = write_nnunet("Dataset003_CT", ["c1", "c2"], ALIKE)
+    assert convert("nnunet", "--source", folder, *flags) == 0
+    assert description()["labels"] == {"background": 0} | {name: n for n, name in enumerate(kept, 1)}
+    made = load(root / "raw" / "Dataset101_New" / "labelsTr" / "c1.nii.gz")
+    np.testing.assert_array_equal(made, np.array(table)[labels["c1"]])
+
+
+def test_a_name_that_could_be_any_of_several(write_nnunet, convert, capsys):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], ALIKE)
+    assert convert("nnunet", "--source", folder, "--classes", "TUMOR") == 2
+    said = capsys.readouterr().err
+    assert "class TUMOR could be any of several" in said
+    assert "tumor, tumor-, Tu mor" in said
+
+
+@pytest.mark.parametrize(
+    ("source", "target", "words"),
+    [
+        ({"background": 0, "Tumor": 1}, {"background": 0, "tumor": 1, "tumor-": 2}, "tumor, tumor-"),
+        ({"background": 0, "tumor": 1, "tumor-": 2}, {"background": 0, "tumor": 1}, "tumor, tumor-"),
+    ],
+)
+def test_test_cases_of_classes_that_are_alike(write_nnunet, convert, capsys, source, target, words):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], source)
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2"], target)
+    assert convert("nnunet", "--source", ct, "--target", mr, "--test_cases", "m2") == 3
+    said = capsys.readouterr().err
+    assert "too much alike" in said
+    assert words in said
+
+
 def test_nothing_is_overwritten(write_nnunet, convert, root, capsys, hashes_of_tree):
     ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
     assert convert("nnunet", "--source", ct) == 0
