@@ -26,13 +26,14 @@ def put_image(case: FoundCase, path: Path, copy: bool = False) -> str:
     """Put the scan of a case at `path`, and say how: linked, copied or converted.
 
     Raises:
-        DataError: The scan cannot be read.
+        DataError: The scan cannot be read. Voxels of NIfTI that are not finite are no fault yet: planning may be asked
+            to replace them.
     """
     if case.image.is_dir():
         volume = read_dicom(case.image)
         write_new_image(path, volume.array, volume.affine)
         return CONVERTED
-    read_header(case.image)
+    read_header(case.image, whole=True)
     return _put_nifti(case.image, path, copy)
 
 
@@ -48,10 +49,19 @@ def put_labels(case: FoundCase, path: Path, values: Mapping[int, int], copy: boo
         masks = read_masks(case.labels, volume, case.masks_named_after)
         write_new_labels(path, replace_values(masks, values, case.labels), volume.affine)
         return CONVERTED
-    if all(old == new for old, new in values.items()):
-        read_header(case.labels)
-        return _put_nifti(case.labels, path, copy)
     scan = read_scan(case.labels, labels=True)
+    shape = read_header(case.image).shape
+    if scan.array.shape != shape:
+        raise DataError(
+            "labels have another shape than their scan",
+            where=case.labels,
+            found=f"{scan.array.shape} voxels",
+            expected=f"{shape} voxels, as {case.image}",
+            remedy="put the labels that belong to this scan there, or mend the label file",
+        )
+    if all(old == new for old, new in values.items()):
+        known_values(scan.array, values, case.labels)
+        return _put_nifti(case.labels, path, copy)
     write_labels(path, replace_values(scan.array, values, case.labels), scan)
     return CONVERTED
 
@@ -61,6 +71,18 @@ def replace_values(array: NDArray[Any], values: Mapping[int, int], where: Path) 
 
     Raises:
         DataError: A value has no replacement.
+    """
+    out = np.zeros(array.shape, np.uint8)
+    for value in known_values(array, values, where):
+        out[array == value] = values[value]
+    return out
+
+
+def known_values(array: NDArray[Any], values: Mapping[int, int], where: Path) -> list[int]:
+    """The values in labels.
+
+    Raises:
+        DataError: Some are not in `values`.
     """
     there, counts = np.unique(array, return_counts=True)
     unknown = [(int(v), int(n)) for v, n in zip(there, counts, strict=True) if int(v) not in values]
@@ -72,10 +94,7 @@ def replace_values(array: NDArray[Any], values: Mapping[int, int], where: Path) 
             expected=", ".join(map(str, sorted(values))),
             remedy="mend the label file",
         )
-    out = np.zeros(array.shape, np.uint8)
-    for value in there:
-        out[array == value] = values[int(value)]
-    return out
+    return [int(value) for value in there]
 
 
 def read_masks(folder: Path, volume: DicomVolume, named_after: Path | None = None) -> NDArray[np.uint8]:

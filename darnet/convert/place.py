@@ -243,25 +243,33 @@ def _put_all(tasks: Sequence[_Task], folder: Path, copy: bool, quiet: bool) -> l
     faults: list[DarnetError] = []
     record = []
     for task in track(tasks, "convert", "scan", quiet):
-        try:
-            record += _put(task, folder, copy)
-        except DataError as error:
-            faults.append(error)
-    raise_together(faults, "nothing was converted")
+        for put in (_put_image, _put_labels):
+            try:
+                record += put(task, folder, copy)
+            except DataError as error:
+                faults.append(error)
+    # What ails a scan may show in its labels again.
+    raise_together(list({str(fault): fault for fault in faults}.values()), "nothing was converted")
     return record
 
 
-def _put(task: _Task, folder: Path, copy: bool) -> list[dict[str, str]]:
-    """Put a scan and its labels into place."""
+def _put_image(task: _Task, folder: Path, copy: bool) -> list[dict[str, str]]:
+    """Put a scan into place and record where it came from."""
     task.image.parent.mkdir(exist_ok=True)
-    put = [(task.image, task.case.image, put_image(task.case, task.image, copy))]
-    if task.labels is not None and task.case.labels is not None:
-        task.labels.parent.mkdir(exist_ok=True)
-        put.append((task.labels, task.case.labels, put_labels(task.case, task.labels, task.values, copy)))
-    return [
-        {"file": path.relative_to(folder).as_posix(), "from": str(source.absolute()), "how": how}
-        for path, source, how in put
-    ]
+    return [_line(folder, task.image, task.case.image, put_image(task.case, task.image, copy))]
+
+
+def _put_labels(task: _Task, folder: Path, copy: bool) -> list[dict[str, str]]:
+    """Put the labels of a scan into place, where any are wanted, and record where they came from."""
+    if task.labels is None or task.case.labels is None:
+        return []
+    task.labels.parent.mkdir(exist_ok=True)
+    how = put_labels(task.case, task.labels, task.values, copy)
+    return [_line(folder, task.labels, task.case.labels, how)]
+
+
+def _line(folder: Path, path: Path, source: Path, how: str) -> dict[str, str]:
+    return {"file": path.relative_to(folder).as_posix(), "from": str(source.absolute()), "how": how}
 
 
 def _move(folder: Path, raw: Path) -> None:

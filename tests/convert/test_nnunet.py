@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import errno
 import json
 import shlex
 import shutil
@@ -296,6 +297,104 @@ def test_all_faults_at_once_and_nothing_left(write_nnunet, convert, root, capsys
     assert "77 (2 voxels)" in said
     assert "c1.nii.gz" in said
     assert "c3.nii.gz" in said
+    assert list((root / "raw").iterdir()) == []
+
+
+def cut(path):
+    path.write_bytes(path.read_bytes()[:-12])
+
+
+def give_another_value(path):
+    image = nib.load(path)
+    array = np.asanyarray(image.dataobj).copy()
+    array[0, 0, 0] = 77
+    nib.Nifti1Image(array, image.affine).to_filename(path)
+
+
+def crop(path):
+    image = nib.load(path)
+    nib.Nifti1Image(np.asanyarray(image.dataobj)[..., 1:], image.affine).to_filename(path)
+
+
+@pytest.mark.parametrize("ending", [".nii.gz", ".nii"])
+@pytest.mark.parametrize("classes", [(), ("--classes", "Liver")])
+def test_files_to_link_are_read_to_their_end(write_nnunet, convert, root, capsys, ending, classes):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2", "c3", "c4", "c5"], ending=ending)
+    cut(folder / "imagesTr" / f"c1_0000{ending}")
+    for case, spoil in (("c1", give_another_value), ("c2", cut), ("c3", give_another_value), ("c4", crop)):
+        spoil(folder / "labelsTr" / f"{case}{ending}")
+    assert convert("nnunet", "--source", folder, *classes) == 3
+    said = capsys.readouterr().err
+    assert "(5 faults)" in said
+    assert f"c1_0000{ending}" in said and f"c5{ending}" not in said
+    assert said.count("copy or export it again") == 2
+    assert said.count("77 (1 voxels)") == 2
+    assert "(8, 7, 5) voxels" in said and "(8, 7, 6) voxels, as" in said
+    assert list((root / "raw").iterdir()) == []
+
+
+def test_a_damaged_scan_and_its_labels_are_one_fault(write_nnunet, convert, capsys):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    (folder / "imagesTr" / "c1_0000.nii.gz").write_bytes(b"")
+    assert convert("nnunet", "--source", folder) == 3
+    assert capsys.readouterr().err.count("the file is empty") == 1
+
+
+def test_scans_with_voxels_that_are_not_finite_are_linked(write_nnunet, convert, root):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    path = folder / "imagesTr" / "c1_0000.nii.gz"
+    image = nib.load(path)
+    array = image.get_fdata(dtype=np.float32)
+    array[0, 0, 0] = np.nan
+    nib.Nifti1Image(array, image.affine).to_filename(path)
+    assert convert("nnunet", "--source", folder) == 0
+    assert (root / "raw" / "Dataset101_New" / "imagesTr" / "c1_0000.nii.gz").is_symlink()
+
+
+@pytest.mark.parametrize(("ending", "other"), [(".nii", ".nii.gz"), (".nii.gz", ".nii")])
+def test_damaged_scans_of_another_ending(write_nnunet, convert, root, capsys, ending, other):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], ending=ending)
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2", "m3"], ending=other)
+    for case in ("m1", "m3"):
+        cut(mr / "imagesTr" / f"{case}_0000{other}")
+    assert convert("nnunet", "--source", ct, "--target", mr) == 3
+    said = capsys.readouterr().err
+    assert "(2 faults)" in said
+    assert f"m1_0000{other}" in said and f"m3_0000{other}" in said
+    assert list((root / "raw").iterdir()) == []
+
+
+def test_a_full_disk_is_no_fault_of_a_scan(write_nnunet, convert, root, capsys, monkeypatch):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], ending=".nii")
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2"])
+
+    def fill(*_):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(shutil, "copyfileobj", fill)
+    assert convert("nnunet", "--source", ct, "--target", mr) == 4
+    assert "the disk is full" in capsys.readouterr().err
+    assert list((root / "raw").iterdir()) == []
+
+
+def test_files_that_the_disk_does_not_give(write_nnunet, convert, root, capsys, monkeypatch):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    cut(folder / "labelsTr" / "c2.nii.gz")
+    path = folder / "imagesTr" / "c1_0000.nii.gz"
+    kind = type(path)
+    of_path = kind.open
+
+    def refuse(self, *args, **keys):
+        if self == path:
+            raise PermissionError(errno.EACCES, "Permission denied", str(self))
+        return of_path(self, *args, **keys)
+
+    monkeypatch.setattr(kind, "open", refuse)
+    assert convert("nnunet", "--source", folder) == 3
+    said = capsys.readouterr().err
+    assert "(2 faults)" in said
+    assert "mend the file or its rights" in said
+    assert "c2.nii.gz" in said
     assert list((root / "raw").iterdir()) == []
 
 
