@@ -88,6 +88,9 @@ def run(args: Namespace) -> None:
         left = len(source.cases) - placed.source
         if left:
             say(args, f"note: {left} scans of the source are left behind, for they have no labels or are test cases")
+    for found in (source, target):
+        for note in found.notes if found else ():
+            say(args, f"note: {note}")
     if target is not None:
         say(args, f"{placed.target} target scans without labels, {target.modality}")
         say(args, f"{placed.test} target scans for testing, {placed.labelled_test} with labels")

@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from darnet.convert.found import Found, FoundCase
+from darnet.convert.found import Found, FoundCase, left_out, put_once
 from darnet.errors import DataError
+from darnet.io.dataset_json import FILE_ENDINGS
 
 CLASSES = {
     "spleen": 1,
@@ -32,39 +33,48 @@ def find_btcv(folder: str | Path) -> Found:
     Scans of Training have labels. Scans of Testing have none and are cases to train with as a target.
 
     Raises:
-        DataError: The folder is laid out otherwise, or scans and labels do not pair.
+        DataError: The folder is laid out otherwise, scans and labels do not pair, or one of them is there twice.
     """
     folder = Path(folder)
-    training = next((p for p in sorted(folder.glob("**/Training")) if (p / "img").is_dir()), None)
-    if training is None:
+    trainings = [p for p in sorted(folder.glob("**/Training")) if (p / "img").is_dir()]
+    if not trainings:
         raise DataError(
             "the folder is no download of BTCV",
             where=folder.absolute(),
             expected=LAYOUT,
             remedy="give the unpacked RawData folder",
         )
-    images, labels = (_numbered(training / kind, kind) for kind in ("img", "label"))
-    odd = sorted(set(images) ^ set(labels))
-    if odd:
+    training = trainings[0]
+    (images, odd_images), (labels, odd_labels) = (_numbered(training / kind, kind) for kind in ("img", "label"))
+    single = sorted(set(images) ^ set(labels))
+    if single:
         raise DataError(
             "scans and labels do not pair",
             where=training,
-            found=f"only one of the two for {', '.join(odd)}",
+            found=f"only one of the two for {', '.join(single)}",
             expected=LAYOUT,
             remedy="unpack the download again",
         )
     cases = [FoundCase(f"btcv_{number}", images[number], labels[number]) for number in sorted(images)]
-    testing = training.parent / "Testing" / "img"
-    if testing.is_dir():
-        cases += [FoundCase(f"btcv_{number}", path) for number, path in sorted(_numbered(testing, "img").items())]
-    return Found(folder, "CT", CLASSES, tuple(cases))
+    testing, odd_testing = _numbered(training.parent / "Testing" / "img", "img")
+    cases += [FoundCase(f"btcv_{number}", testing[number]) for number in sorted(testing)]
+    notes = left_out(odd_images + odd_labels + odd_testing, training.parent, "their names are not those of BTCV")
+    notes += left_out(trainings[1:], folder, f"{training.relative_to(folder)} is read")
+    return Found(folder, "CT", CLASSES, tuple(cases), notes)
 
 
-def _numbered(folder: Path, prefix: str) -> dict[str, Path]:
-    """Files such as img0001.nii.gz by number."""
+def _numbered(folder: Path, prefix: str) -> tuple[dict[str, Path], list[Path]]:
+    """Files such as img0001.nii.gz by number, and the NIfTI files of other names.
+
+    Raises:
+        DataError: A number is there twice, as .nii and as .nii.gz.
+    """
     found: dict[str, Path] = {}
-    for path in sorted(folder.glob(f"{prefix}*.nii*")):
+    others = []
+    for path in sorted(folder.glob("*")):
         match = re.fullmatch(rf"{prefix}(\d+)\.nii(\.gz)?", path.name)
         if match:
-            found[match[1]] = path
-    return found
+            put_once(found, match[1], path)
+        elif path.name.lower().endswith(FILE_ENDINGS) and not path.name.startswith("."):
+            others.append(path)
+    return found, others

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from darnet.convert.files import check_series
-from darnet.convert.found import Found, FoundCase
+from darnet.convert.found import Found, FoundCase, left_out
 from darnet.errors import ConfigurationError, DataError
 
 CLASSES = {"liver": 63, "right_kidney": 126, "left_kidney": 189, "spleen": 252}
@@ -35,7 +35,8 @@ def find_chaos(folder: str | Path, sequence: str = "T2SPIR") -> Found:
         raise ConfigurationError(f"there is no sequence {sequence}", expected=", ".join(SEQUENCES))
     modality, below = SEQUENCES[sequence]
     roots = [p for p in sorted([folder, *folder.glob("**/MR")]) if p.name == "MR" and p.is_dir()]
-    patients = [p for root in roots for p in root.iterdir() if p.name.isdecimal() and (p / below).is_dir()]
+    folders = [p for root in roots for p in root.iterdir() if p.is_dir() and not p.name.startswith(".")]
+    patients = [p for p in folders if p.name.isdecimal() and (p / below).is_dir()]
     if not patients:
         raise DataError(
             f"the folder is no download of CHAOS with {sequence}",
@@ -44,7 +45,9 @@ def find_chaos(folder: str | Path, sequence: str = "T2SPIR") -> Found:
             remedy="give the unpacked Train_Sets folder",
         )
     patients.sort(key=lambda path: int(path.name))
-    return Found(folder, modality, CLASSES, tuple(_case(patient, below) for patient in patients))
+    others = [p for p in folders if p not in patients]
+    notes = left_out(others, folder, f"no patient's number, or no {below.as_posix()} within")
+    return Found(folder, modality, CLASSES, tuple(_case(patient, below) for patient in patients), notes)
 
 
 def _case(patient: Path, below: Path) -> FoundCase:

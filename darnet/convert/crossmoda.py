@@ -8,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 
-from darnet.convert.found import Found, FoundCase
+from darnet.convert.found import Found, FoundCase, left_out, put_once
 from darnet.errors import DarnetError, DataError, raise_together
 from darnet.io import read_scan
+from darnet.io.dataset_json import FILE_ENDINGS
 from darnet.progress import track
 
 CLASSES = {"vestibular_schwannoma": 1, "cochlea": 2}
@@ -76,7 +77,15 @@ def find_crossmoda(folder: str | Path, quiet: bool = True) -> tuple[Found, Found
         FoundCase(case, targets[case], test=_in_validation(targets[case], folder)) for case in sorted(targets)
     )
     classes = _classes(labels, folder, quiet)
-    return Found(folder, "MR ceT1", classes, source), Found(folder, "MR hrT2", classes, target)
+    others = [path for path in _scans(folder) if not NAME.fullmatch(path.name)]
+    notes = left_out(others, folder, "their names are not those of crossMoDA")
+    return Found(folder, "MR ceT1", classes, source, notes), Found(folder, "MR hrT2", classes, target)
+
+
+def _scans(folder: Path) -> list[Path]:
+    """All NIfTI files at any depth."""
+    files = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(FILE_ENDINGS))
+    return [path for path in files if not path.name.startswith(".")]
 
 
 def _by_kind(folder: Path) -> dict[str, dict[str, Path]]:
@@ -87,7 +96,7 @@ def _by_kind(folder: Path) -> dict[str, dict[str, Path]]:
     """
     found: dict[str, dict[str, Path]] = {kind: {} for kind in (SOURCE, LABELS, TARGET)}
     unknown = []
-    for path in sorted(folder.rglob("*")):
+    for path in _scans(folder):
         match = NAME.fullmatch(path.name)
         if match is None:
             continue
@@ -95,12 +104,7 @@ def _by_kind(folder: Path) -> dict[str, dict[str, Path]]:
         if kind is None:
             unknown.append(str(path.relative_to(folder)))
             continue
-        former = found[kind].setdefault(match["case"], path)
-        if former != path:
-            raise DataError(
-                "a scan is there twice", where=folder.absolute(), found=f"{former} and {path}",
-                remedy="keep one of them",
-            )  # fmt: skip
+        put_once(found[kind], match["case"], path)
     if unknown:
         raise DataError(
             "names do not say whether a file is a scan of the source, its labels or a scan of the target",

@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from darnet.errors import ConfigurationError, DataError
+from darnet.words import several
 
 
 @dataclass(frozen=True)
@@ -39,12 +40,33 @@ class Found:
         modality: Name for dataset.json, such as "CT".
         classes: Values in the label files by class, without the background, which is 0.
         cases: The scans.
+        notes: Which files of its folder are left out, and what of it is not as announced, a sentence each.
     """
 
     where: Path
     modality: str
     classes: Mapping[str, int]
     cases: tuple[FoundCase, ...]
+    notes: tuple[str, ...] = ()
+
+
+def left_out(paths: Sequence[Path], folder: Path, why: str) -> tuple[str, ...]:
+    """A note that names what is left out below a folder; none where that is nothing."""
+    names = several([path.relative_to(folder).as_posix() for path in sorted(paths)])
+    return (f"left out of {folder}: {names} ({why})",) if names else ()
+
+
+def put_once(found: dict[str, Path], name: str, path: Path) -> None:
+    """Add a file under its name.
+
+    Raises:
+        DataError: There is another file of this name.
+    """
+    former = found.setdefault(name, path)
+    if former != path:
+        raise DataError(
+            "a scan is there twice", where=path.parent, found=f"{former} and {path}", remedy="keep one of them"
+        )
 
 
 def matching(found: Found, patterns: Sequence[str]) -> tuple[FoundCase, ...]:
@@ -76,7 +98,7 @@ def divide(found: Found, patterns: Sequence[str]) -> tuple[Found, Found]:
     """Two domains out of scans that lie together: all others, and those that match the patterns."""
     chosen = matching(found, patterns)
     rest = tuple(case for case in found.cases if case not in chosen)
-    return dataclasses.replace(found, cases=rest), dataclasses.replace(found, cases=chosen)
+    return dataclasses.replace(found, cases=rest), dataclasses.replace(found, cases=chosen, notes=())
 
 
 def same_name(one: str, other: str) -> bool:

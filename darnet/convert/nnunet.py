@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from darnet.convert.found import Found, FoundCase
+from darnet.convert.found import Found, FoundCase, left_out
 from darnet.errors import ConfigurationError, DarnetError, DataError, raise_together
 from darnet.io import read_json
 from darnet.io.dataset_json import FILE_ENDINGS, SCAN_ENDINGS
@@ -50,15 +50,22 @@ def find_nnunet(
         raise DataError(what, where=error.where, found=error.found, remedy=error.remedy) from None
     if not isinstance(values, dict):
         raise DataError("dataset.json is no object", where=path, found=type(values).__name__)
-    number, name = _channel(values, path, channel)
+    number, name, channels = _channel(values, path, channel)
     classes = _classes(values, path)
     ending = _file_ending(values, path)
     if "dataset" in values:
         cases = _listed(values["dataset"], path, number)
     else:
         cases = _training_cases(folder, ending, number, labelled)
-    cases += _test_cases(folder, ending, number)
-    return Found(folder, modality or name, classes, tuple(cases))
+    notes = _announced(values, len(cases), path)
+    test = _test_cases(folder, ending, number)
+    unused = [] if "dataset" in values else _unused(folder / "imagesTr", ending, number, channels)
+    unused += _unused(folder / "imagesTs", ending, number, channels)
+    notes += left_out(unused, folder, f"not named CASE_{number:04d}{ending}")
+    masks = _files(folder / "labelsTs", ending).values() if (folder / "labelsTs").is_dir() else ()
+    unused = [mask for mask in masks if mask not in {case.labels for case in test}]
+    notes += left_out(unused, folder, "no scan of this name in imagesTs")
+    return Found(folder, modality or name, classes, (*cases, *test), notes)
 
 
 def _wrong(path: Path, key: str, what: str, found: object, expected: object, remedy: str | None = None) -> DataError:
@@ -66,8 +73,14 @@ def _wrong(path: Path, key: str, what: str, found: object, expected: object, rem
                      remedy=remedy)  # fmt: skip
 
 
-def _channel(values: Mapping[str, Any], path: Path, wanted: str | None) -> tuple[int, str]:
-    """Number and name of the channel to keep. The older layout calls the key "modality"."""
+def _announced(values: Mapping[str, Any], there: int, path: Path) -> tuple[str, ...]:
+    """A note where dataset.json tells of another number of cases: some may not have arrived."""
+    number = values.get("numTraining", there)
+    return () if number == there else (f"{there} training cases are there, numTraining in {path} is {number}",)
+
+
+def _channel(values: Mapping[str, Any], path: Path, wanted: str | None) -> tuple[int, str, int]:
+    """Number and name of the channel to keep, and how many there are. The older layout calls the key "modality"."""
     key = "channel_names" if "channel_names" in values else "modality"
     channels = values.get(key)
     sound = isinstance(channels, dict) and bool(channels) and all(isinstance(n, str) and n for n in channels.values())
@@ -85,7 +98,7 @@ def _channel(values: Mapping[str, Any], path: Path, wanted: str | None) -> tuple
         wanted = next(iter(channels))
     for number, name in channels.items():
         if wanted in (number, name):
-            return int(number), str(name)
+            return int(number), str(name), len(channels)
     raise ConfigurationError(
         f"there is no channel {wanted}", where=path, found=listing, remedy="mend its name or number"
     )
@@ -204,6 +217,15 @@ def _scans(folder: Path, ending: str, channel: int, may_be_empty: bool = False) 
             remedy="rename the files, or mend dataset.json",
         )
     return scans
+
+
+def _unused(folder: Path, ending: str, channel: int, channels: int) -> list[Path]:
+    """Scans of a folder that are neither used nor another channel of one that is."""
+    if not folder.is_dir():
+        return []
+    cases = _scans(folder, ending, channel, may_be_empty=True)
+    known = {f"{case}_{number:04d}" for case in cases for number in range(channels)}
+    return [path for name, path in _files(folder, ending).items() if name not in known]
 
 
 def _files(folder: Path, ending: str) -> dict[str, Path]:

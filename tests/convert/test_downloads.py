@@ -302,6 +302,50 @@ def test_pairs(btcv, write_crossmoda):
         find_crossmoda(other)
 
 
+def test_files_that_are_there_twice(btcv, write_crossmoda, save):
+    folder, _ = btcv
+    save(folder / "Training" / "label" / "label0001.nii", 5, (1, 2))
+    with pytest.raises(DataError, match="is there twice") as error:
+        find_btcv(folder)
+    assert "label0001.nii and " in str(error.value.found)
+    assert error.value.remedy
+    other = write_crossmoda()
+    save(other / "again" / "crossmoda_1_Label.nii.gz", 5, (1, 2))
+    with pytest.raises(DataError, match="is there twice"):
+        find_crossmoda(other)
+
+
+def test_what_is_left_out_of_btcv_is_named(btcv, convert, save, capsys):
+    folder, _ = btcv
+    for name in ("Training/img/image0003", "Training/label/label_0003", "Testing/img/img62b", "Testing/img/.img63"):
+        save(folder / f"{name}.nii.gz")
+    save(folder.parent / "Second" / "Training" / "img" / "img0070.nii.gz")
+    assert convert("btcv", folder.parent, "--as", "source") == 0
+    said = capsys.readouterr().out
+    names = "Testing/img/img62b.nii.gz, Training/img/image0003.nii.gz, Training/label/label_0003.nii.gz"
+    assert f"note: left out of {folder}: {names} (their names are not those of BTCV)" in said
+    assert f"note: left out of {folder.parent}: Second/Training (RawData/Training is read)" in said
+
+
+def test_patients_of_chaos_that_are_left_out_are_named(write_chaos, convert, capsys):
+    folder, _ = write_chaos()
+    assert convert("chaos", folder, "--as", "source") == 0
+    assert "note:" not in capsys.readouterr().out
+    shutil.rmtree(folder / "MR" / "2" / "T2SPIR" / "DICOM_anon")
+    (folder / "MR" / "13 copy").mkdir()
+    assert convert("chaos", folder, "--as", "source", dataset="Dataset102_B") == 0
+    said = capsys.readouterr().out
+    assert f"note: left out of {folder}: MR/13 copy, MR/2 (no patient's number, or no T2SPIR/DICOM_anon within)" in said
+
+
+def test_what_is_left_out_of_crossmoda_is_named(write_crossmoda, convert, save, capsys):
+    folder = write_crossmoda()
+    save(folder / "source_training" / "moda_3_ceT1.nii.gz")
+    assert convert("crossmoda", folder) == 0
+    said = capsys.readouterr().out
+    assert said.count("note:") == said.count("source_training/moda_3_ceT1.nii.gz (their names are not those") == 1
+
+
 def test_test_cases_without_a_class_of_the_data_set(btcv, write_chaos, convert, root, capsys):
     ct, _ = btcv
     mr, _ = write_chaos()

@@ -398,6 +398,33 @@ def test_files_that_the_disk_does_not_give(write_nnunet, convert, root, capsys, 
     assert list((root / "raw").iterdir()) == []
 
 
+def test_scans_that_are_left_out_are_named(write_nnunet, convert, save, root, capsys):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], numTraining=40)
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2"], test=["m9"])
+    shutil.rmtree(mr / "labelsTr")
+    for name in ("imagesTr/m3_0001", "imagesTr/m4-0000", "imagesTs/x1", "labelsTs/x1"):
+        save(mr / f"{name}.nii.gz")
+    assert convert("nnunet", "--source", ct, "--target", mr) == 0
+    said = capsys.readouterr().out
+    assert f"note: 2 training cases are there, numTraining in {ct / 'dataset.json'} is 40" in said
+    named = "imagesTr/m3_0001.nii.gz, imagesTr/m4-0000.nii.gz, imagesTs/x1.nii.gz (not named CASE_0000.nii.gz)"
+    assert f"note: left out of {mr}: {named}" in said
+    assert f"note: left out of {mr}: labelsTs/x1.nii.gz (no scan of this name in imagesTs)" in said
+    assert said.count("note:") == 3
+    assert len(list((root / "raw" / "Dataset101_New").rglob("*_0000.nii.gz"))) == 5
+
+
+def test_other_channels_are_not_left_out(write_nnunet, convert, save, capsys):
+    folder, _ = write_nnunet("Dataset003_MR", ["c1", "c2", "t1"], channels=["T1", "T2"])
+    divided = ["--target_cases", "t1", "--source_channel", "T2"]
+    assert convert("nnunet", "--source", folder, *divided) == 0
+    assert "note:" not in capsys.readouterr().out
+    save(folder / "imagesTr" / "c3_0000.nii.gz")
+    assert convert("nnunet", "--source", folder, *divided, dataset="Dataset102_B") == 0
+    said = capsys.readouterr().out
+    assert said.count("note:") == said.count("imagesTr/c3_0000.nii.gz (not named CASE_0001.nii.gz)") == 1
+
+
 def test_pairs(write_nnunet):
     folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
     (folder / "labelsTr" / "c1.nii.gz").rename(folder / "labelsTr" / "c8.nii.gz")
