@@ -142,7 +142,7 @@ class Experiment:
             record = read_json(path)
             plans = self._plans(row, int(record["seed"]))
             wanted = plan_key(row, plans) if alone else keys_of(row, plans, self.data).scores
-            if record["plan" if alone else "key"] == wanted and self._is_present(record, row):
+            if record["plan" if alone else "key"] == wanted and (alone or self._is_present(record, row)):
                 found.append(record)
         return name, sorted(found, key=lambda record: int(record["seed"]))
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import nibabel as nib
 import numpy as np
 import pytest
 
@@ -336,3 +337,40 @@ def test_a_row_without_translator_is_not_charged_for_that_of_another(layout, mon
     runs = run, dataclasses.replace(run, plans=plain)
     charged = [train_run(one, "0", OPTIONS, lambda _: None)["translation"] for one in runs]
     assert charged == [900.0, 0.0]
+
+
+def test_test_scans_that_changed_are_scored_again(layout):
+    experiment = experiment_of(layout, "no_adaptation")
+    assert experiment.run(OPTIONS, lambda _: None) == {}
+    (run,) = experiment.runs()
+    weights = checkpoints(layout.root)
+    first, second = sorted(path.name for path in (layout.raw / "labelsTs").iterdir())
+    reference = layout.raw / "labelsTs" / first
+    image = nib.load(reference)
+
+    def scored_again():
+        experiment = experiment_of(layout, "no_adaptation")
+        assert not experiment.done(run) and experiment.records(run.row)[1] == []
+        assert experiment.run(OPTIONS, lambda _: None) == {}
+        assert experiment.done(run)
+        return [case["case"] for case in experiment.records(run.row)[1][0]["scores"]["cases"]]
+
+    nib.Nifti1Image(np.roll(np.asanyarray(image.dataobj), 3, 0), image.affine).to_filename(reference)
+    assert len(scored_again()) == 2
+    (layout.raw / "labelsTs" / second).unlink()
+    (layout.raw / "imagesTs" / second.replace(".nii", "_0000.nii")).unlink()
+    assert scored_again() == [first.removesuffix(".nii.gz")]
+    assert not (run.layout.predictions("0") / second).exists()
+    assert checkpoints(layout.root) == weights, "nothing is trained again"
+
+
+def test_other_folds_are_another_row(layout):
+    experiment = experiment_of(layout, "no_adaptation")
+    assert experiment.run(OPTIONS, lambda _: None) == {}
+    (run,) = experiment.runs()
+    folds = json.loads(layout.splits.read_text())
+    write_json(layout.splits, [folds[1], folds[0], *folds[2:]])
+    experiment = experiment_of(layout, "no_adaptation")
+    assert not experiment.done(run) and experiment.records(run.row)[1] == []
+    failed = experiment.run(OPTIONS, lambda _: None)
+    assert "the checkpoint is of other cases" in str(failed["no_adaptation, seed 0"])
