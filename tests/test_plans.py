@@ -186,6 +186,9 @@ def test_files(tmp_path):
     (tmp_path / "plans.json").write_text("{")
     with pytest.raises(ConfigurationError, match="JSON"):
         Plans.read(tmp_path / "plans.json")
+    (tmp_path / "plans.json").write_text('{"seed": 1,\n "seed": 2}')
+    with pytest.raises(ConfigurationError, match='"seed" is there twice'):
+        Plans.read(tmp_path / "plans.json")
     (tmp_path / "plans.json").write_text("[1]")
     with pytest.raises(ConfigurationError, match="schema"):
         Plans.read(tmp_path / "plans.json")

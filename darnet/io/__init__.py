@@ -9,7 +9,6 @@ from darnet.io.dicom_seg import read_seg_sources, require_highdicom, write_dicom
 from darnet.io.files import (
     atomic_path,
     atomic_write,
-    read_json,
     remove_left_overs,
     require_writable,
     sha256_of,
@@ -19,6 +18,7 @@ from darnet.io.grid import corners_apart, most_apart
 from darnet.io.lock import is_held, only_one
 from darnet.io.nifti_header import ScanHeader
 from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
+from darnet.strict_json import read_json
 
 __all__ = [
     "CaseRecord",

@@ -13,7 +13,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from darnet.errors import ConfigurationError, DataError
-from darnet.io.files import read_json, write_json
+from darnet.io.files import write_json
+from darnet.strict_json import read_json
 
 Triple = tuple[int, int, int]
 Box = tuple[tuple[int, int], tuple[int, int], tuple[int, int]]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darnet.errors import ConfigurationError, DarnetError, DataError, collect, raise_together
-from darnet.io.files import read_json
+from darnet.strict_json import read_json
 
 FILE_ENDINGS = (".nii.gz", ".nii")
 DICOM = ".dcm"

@@ -1,4 +1,4 @@
-"""Files that appear whole or not at all, JSON that is refused by line, and hashes of files."""
+"""Files that appear whole or not at all, and hashes of files."""
 
 from __future__ import annotations
 
@@ -73,56 +73,6 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
 def write_json(path: str | Path, values: Any, indent: int | None = 2) -> None:
     """Write JSON atomically. NaN and infinity, which JSON lacks, raise `ValueError`."""
     atomic_write(path, json.dumps(values, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")
-
-
-def read_json(path: str | Path) -> Any:
-    """Read JSON.
-
-    Raises:
-        ConfigurationError: There is no such file, it is not JSON (the message names the line), or an object in it has
-            a key twice.
-    """
-    try:
-        return parse_json(Path(path).read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ConfigurationError("there is no such file", where=path) from None
-    except json.JSONDecodeError as error:
-        raise ConfigurationError(
-            "the file is not valid JSON",
-            where=f"{path}, line {error.lineno}, column {error.colno}",
-            found=error.msg,
-            remedy="mend this line, often a missing or superfluous comma, quote or bracket",
-        ) from None
-    except UnicodeDecodeError as error:
-        raise ConfigurationError(
-            "the file is not UTF-8 text", where=path, found=error, remedy="save it as UTF-8"
-        ) from None
-    except (ValueError, RecursionError) as error:
-        raise ConfigurationError(
-            "the file is not JSON that can be used", where=path, found=error, remedy="mend the file"
-        ) from None
-    except OSError as error:
-        raise ConfigurationError(
-            "the file cannot be read", where=path, found=error, remedy="mend the path, the link or the rights"
-        ) from None
-
-
-def parse_json(text: str | bytes) -> Any:
-    """JSON text as values.
-
-    Raises:
-        ValueError: It is not JSON, or an object in it has a key twice: only one of both values could be used.
-        RecursionError: It is nested too deeply.
-    """
-    return json.loads(text, object_pairs_hook=_without_repeats)
-
-
-def _without_repeats(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    values = dict(pairs)
-    if len(values) < len(pairs):
-        names = [name for name, _ in pairs]
-        raise ValueError(f'the key "{next(n for n in names if names.count(n) > 1)}" is there twice')
-    return values
 
 
 def sha256_of(path: str | Path) -> str:

@@ -13,7 +13,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from darnet.errors import ConfigurationError
-from darnet.io.files import read_json, write_json
+from darnet.io.files import write_json
+from darnet.strict_json import read_json
 
 
 @contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 from darnet.errors import ConfigurationError
 from darnet.inference import CHOICE
 from darnet.io import atomic_path
-from darnet.io.files import parse_json
+from darnet.strict_json import parse_json
 
 FORMAT, VERSION = "darnet model", 1
 MANIFEST, PLANS = "model.json", "plans.json"
