@@ -9,6 +9,8 @@ from typing import Any
 
 from darnet.errors import ConfigurationError
 
+LARGEST = 1e18  # larger ones do not fit the integers of arrays, and mean nothing
+
 
 def wrong_value(key: str, where: str, found: object, expected: str) -> ConfigurationError:
     """The error for a value that a plan must not have."""
@@ -60,8 +62,17 @@ def build(kind: Any, values: Any, where: str, key: str) -> Any:
         if not isinstance(values, dict):
             raise wrong_value(key, where, values, "an object")
         return {str(k): build(arguments[1], v, where, f"{key}.{k}") for k, v in values.items()}
-    if kind is float and isinstance(values, int) and not isinstance(values, bool):
-        return float(values)
-    if not isinstance(values, kind) or (kind is int and isinstance(values, bool)):
+    if kind in (int, float):
+        return _number(kind, values, where, key)
+    if not isinstance(values, kind):
         raise wrong_value(key, where, values, kind.__name__)
     return values
+
+
+def _number(kind: type, value: Any, where: str, key: str) -> Any:
+    # JSON has one kind of number: 3 may stand for 3.0.
+    if isinstance(value, bool) or not isinstance(value, (int, float) if kind is float else int):
+        raise wrong_value(key, where, value, kind.__name__)
+    if not abs(value) < LARGEST:  # neither nan nor infinity is
+        raise wrong_value(key, where, value, "a finite number of less than 19 digits")
+    return kind(value)

@@ -149,7 +149,7 @@ class Plans:
         version = values.get("schema_version") if isinstance(values, dict) else None
         if version != SCHEMA_VERSION:
             raise ConfigurationError(
-                "the plan has another schema version",
+                "the plan has another schema_version",
                 where=where,
                 found=version,
                 expected=SCHEMA_VERSION,
