@@ -21,6 +21,7 @@ from darnet.planning import (
     Preset,
     VerifiedDataset,
     as_verified,
+    keep_edited,
     make_plans,
     make_splits,
     survey_cases,
@@ -94,6 +95,7 @@ def plan(
         plans = choose_source_contrast(plans, dataset, fingerprint, preset, processes, quiet)
     with _no_run_beside(layout):
         write_json(layout.fingerprint, fingerprint.to_json())
+        keep_edited(layout, notice)
         write_json(layout.planned, plans.to_json())
         write_json(layout.plans, plans.to_json())
         write_splits(layout, dataset, plans, notice)

@@ -9,6 +9,7 @@ from darnet.io.dicom_seg import read_seg_sources, require_highdicom, write_dicom
 from darnet.io.files import (
     atomic_path,
     atomic_write,
+    keep_beside,
     remove_left_overs,
     require_writable,
     sha256_of,
@@ -32,6 +33,7 @@ __all__ = [
     "corners_apart",
     "is_dicom_folder",
     "is_held",
+    "keep_beside",
     "list_cases",
     "list_labels",
     "load_checkpoint",

@@ -70,6 +70,17 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
         file.write(data)
 
 
+def keep_beside(path: Path) -> Path:
+    """Copy a file that will be replaced to NAME.previous, in place of an earlier one; returns the copy.
+
+    Raises:
+        DiskFull: The disk is full.
+    """
+    previous = path.with_name(f"{path.name}.previous")
+    atomic_write(previous, path.read_bytes())
+    return previous
+
+
 def write_json(path: str | Path, values: Any, indent: int | None = 2) -> None:
     """Write JSON atomically. NaN and infinity, which JSON lacks, raise `ValueError`."""
     atomic_write(path, json.dumps(values, indent=indent, ensure_ascii=False, allow_nan=False) + "\n")

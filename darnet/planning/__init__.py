@@ -1,6 +1,7 @@
 """Planning: verify a data set, take its fingerprint, decide everything."""
 
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case, trained_test_scans
+from darnet.planning.edited import keep_edited
 from darnet.planning.fault_table import format_faults
 from darnet.planning.fingerprint import (
     CaseFingerprint,
@@ -35,6 +36,7 @@ __all__ = [
     "format_faults",
     "hash_of_files",
     "hash_of_voxels",
+    "keep_edited",
     "make_plans",
     "make_splits",
     "mixed_planes",

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from darnet.errors import ConfigurationError
-from darnet.io import atomic_write, read_json
+from darnet.io import keep_beside, read_json
 from darnet.planning import make_splits
 from darnet.words import counted
 
@@ -61,8 +61,7 @@ def keep_folds(splits: Path, cases: Sequence[str], seed: int, notice: Callable[[
                 "or move it away to deal anew"
             )
         return True
-    previous = splits.with_name(f"{splits.name}.previous")
-    atomic_write(previous, splits.read_bytes())
+    previous = keep_beside(splits)
     changes = [f"{word} {', '.join(names)}" for word, names in (("new:", left_out), ("gone:", gone)) if names]
     notice(f"source cases have changed ({'; '.join(changes)}): folds are dealt anew, the former ones are {previous}")
     return False

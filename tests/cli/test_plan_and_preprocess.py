@@ -248,3 +248,18 @@ def test_memory_that_is_not_there_is_said(layout, command, capsys, monkeypatch):
     monkeypatch.setattr("darnet.training.memory_here", lambda device: 1e-6)
     assert command() == 0
     assert "it does not fit, give --memory" in capsys.readouterr().out
+
+
+def test_a_plan_changed_by_hand_stays_beside_the_one_that_takes_its_place(layout, command, capsys):
+    assert command("--plan_only") == 0
+    assert command("--plan_only") == 0
+    previous = layout.plans.with_name("plans.json.previous")
+    assert "changed by hand" not in capsys.readouterr().err and not previous.exists()
+    as_planned = layout.plans.read_bytes()
+    edited = layout.plans.read_text("utf-8").replace('"iterations": ', '"iterations": 1')
+    for content in (edited, edited + "}"):
+        layout.plans.write_text(content, "utf-8")
+        assert command("--plan_only") == 0
+        assert f"{layout.plans} was changed by hand" in capsys.readouterr().err
+        assert previous.read_text("utf-8") == content
+        assert layout.plans.read_bytes() == as_planned
