@@ -83,8 +83,8 @@ def add_replace_non_finite(parser: ArgumentParser) -> None:
     )
 
 
-def whole_number(minimum: int) -> Callable[[str], int]:
-    """An argparse type: an integer not below `minimum`."""
+def whole_number(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """An argparse type: an integer not below `minimum`, nor above `maximum` where there is one."""
 
     def convert(text: str) -> int:
         """Read the number or refuse it."""
@@ -92,11 +92,15 @@ def whole_number(minimum: int) -> Callable[[str], int]:
             value = int(text)
         except ValueError:
             value = minimum - 1
-        if value < minimum:
-            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}")
+        if value < minimum or (maximum is not None and value > maximum):
+            most = "" if maximum is None else f", at most {maximum}"
+            raise argparse.ArgumentTypeError(f"{text!r} is not a whole number of at least {minimum}{most}")
         return value
 
     return convert
+
+
+seed = whole_number(0, 2**32 - 1)  # as plans allow
 
 
 def fraction(text: str) -> float:

@@ -8,7 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 from pathlib import Path
 
-from darnet.cli.common import add_common, entry, parser, say, warn, whole_number
+from darnet.cli.common import add_common, entry, parser, say, seed, warn
 
 MINUTES = 15
 
@@ -21,7 +21,7 @@ def build_parser() -> ArgumentParser:
         f"supervised training. About {MINUTES} minutes on two cores; started again, it goes on where it was.",
     )
     command.add_argument("-o", dest="output", metavar="FOLDER", default="darnet_demo", help="where everything goes")
-    command.add_argument("--seed", type=whole_number(0), default=0, help="seed of the phantoms and of training")
+    command.add_argument("--seed", type=seed, default=0, help="seed of the phantoms and of training")
     add_common(command)
     return command
 

@@ -15,6 +15,7 @@ from darnet.cli.common import (
     positive,
     root_flag,
     say,
+    seed,
     warn,
     whole_number,
 )
@@ -42,7 +43,7 @@ def build_parser() -> ArgumentParser:
     command.add_argument(
         "-np", dest="processes", type=whole_number(1), default=min(os.cpu_count() or 1, 8), help="cases at once"
     )
-    command.add_argument("--seed", type=whole_number(0), default=0, help="seed of folds, training and synthesis")
+    command.add_argument("--seed", type=seed, default=0, help="seed of folds, training and synthesis")
     command.add_argument(
         "--memory",
         type=positive,

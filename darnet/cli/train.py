@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
-from darnet.cli.common import add_common, entry, parser, root_flag, say, warn, whole_number
+from darnet.cli.common import add_common, entry, parser, root_flag, say, seed, warn
 from darnet.layout import find_dataset
 from darnet.plans import Plans
 
@@ -32,9 +32,7 @@ def build_parser() -> ArgumentParser:
         action="store_true",
         help="as --no_adaptation, but with the planned contrasts, made-up ones too; goes to results/.../no_translation",
     )
-    command.add_argument(
-        "--seed", type=whole_number(0), default=None, help="seed of everything random; the plan's if not given"
-    )
+    command.add_argument("--seed", type=seed, default=None, help="seed of everything random; the plan's if not given")
     command.add_argument(
         "--tensorboard", action="store_true", help="also write events to tensorboard/ beside each checkpoint"
     )

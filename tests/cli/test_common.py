@@ -10,7 +10,7 @@ import signal
 import pytest
 
 from darnet import __version__
-from darnet.cli.common import add_common, entry, explain, fraction, parser, say, whole_number
+from darnet.cli.common import add_common, entry, explain, fraction, parser, say, seed, whole_number
 from darnet.errors import (
     ConfigurationError,
     DataError,
@@ -161,3 +161,15 @@ def test_quiet_says_nothing(capsys):
 
 def test_unknown_errors_get_code_one():
     assert explain(RuntimeError("x"), "darnet_try")[0] == 1
+
+
+@pytest.mark.parametrize(("text", "good"), [("0", True), (str(2**32 - 1), True), (str(2**32), False), ("-1", False)])
+def test_seeds_are_those_that_a_plan_may_have(text, good, capsys):
+    command = parser("c", "d")
+    command.add_argument("--seed", type=seed)
+    if good:
+        assert command.parse_args(["--seed", text]).seed == int(text)
+        return
+    with pytest.raises(SystemExit):
+        command.parse_args(["--seed", text])
+    assert "at least 0, at most 4294967295" in capsys.readouterr().err
