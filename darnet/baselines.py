@@ -6,11 +6,12 @@ Each has as many iterations as segmentation and self-training together.
 from __future__ import annotations
 
 import dataclasses
+import warnings
 from pathlib import Path
 
 from darnet.io import CaseStore, only_one, read_json, require_writable, write_json
 from darnet.layout import DatasetLayout, fold_lock
-from darnet.pipeline import preprocess, write_splits
+from darnet.pipeline import preprocess
 from darnet.planning import CaseFiles, VerifiedDataset, verify_dataset
 from darnet.plans import Plans
 from darnet.training import (
@@ -21,6 +22,7 @@ from darnet.training import (
     read_fold,
     refuse_unfinished,
     train_segmentation,
+    write_folds,
 )
 
 NO_ADAPTATION = "no_adaptation"
@@ -130,7 +132,8 @@ def prepare_supervised(
     as_source = dataclasses.replace(plain, source=plans.target, preprocessing=grid)
     own.preprocessed.mkdir(parents=True, exist_ok=True)
     preprocess(own, labelled, as_source, processes, quiet)
-    write_splits(own, labelled, as_source)
+    names = [case.case_id for case in labelled.source]
+    write_folds(own.splits, names, as_source.segmentation.folds, as_source.seed, warnings.warn, former=None)
     return own, as_source
 
 

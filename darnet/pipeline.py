@@ -23,7 +23,7 @@ from darnet.planning import (
     as_verified,
     keep_edited,
     make_plans,
-    make_splits,
+    planned_seed,
     survey_cases,
     survey_dataset,
     trained_test_scans,
@@ -39,7 +39,6 @@ from darnet.training import (
     RunOptions,
     check_preprocessed,
     fold_notes,
-    keep_folds,
     load_translator,
     plan_hash,
     publish_plans,
@@ -52,6 +51,7 @@ from darnet.training import (
     tell_changed_cases,
     train_segmentation,
     train_translation,
+    write_folds,
 )
 
 Notice = Callable[[str], None]
@@ -95,10 +95,10 @@ def plan(
         plans = choose_source_contrast(plans, dataset, fingerprint, preset, processes, quiet)
     with _no_run_beside(layout):
         write_json(layout.fingerprint, fingerprint.to_json())
-        keep_edited(layout, notice)
+        write_splits(layout, dataset, plans, notice)  # which looks at the plan before
+        keep_edited(layout, plans, notice)
         write_json(layout.planned, plans.to_json())
         write_json(layout.plans, plans.to_json())
-        write_splits(layout, dataset, plans, notice)
     return plans
 
 
@@ -127,10 +127,9 @@ def _no_run_beside(layout: DatasetLayout, notice: Notice = warnings.warn) -> Ite
 
 
 def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans, notice: Notice = warnings.warn) -> None:
-    """Write the folds over the source cases. Those that are there are kept as far as `keep_folds` can."""
+    """Write the folds over the source cases, as `write_folds` does."""
     cases = [files.case_id for files in dataset.source]
-    if not keep_folds(layout.splits, cases, plans.seed, notice):
-        write_json(layout.splits, make_splits(cases, plans.segmentation.folds, plans.seed))
+    write_folds(layout.splits, cases, plans.segmentation.folds, plans.seed, notice, planned_seed(layout))
 
 
 def preprocess(

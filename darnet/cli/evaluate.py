@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from darnet.cli.common import add_common, entry, parser, require_folder, say, warn
-from darnet.errors import ConfigurationError, SomeCasesFailed
+from darnet.errors import ConfigurationError, DarnetError, SomeCasesFailed
 
 SUMMARY = "summary.json"
 DATASET = "dataset.json"
@@ -118,10 +118,16 @@ def _find_classes(given: str | None, predictions: Path, references: Path) -> Pat
 def _refuse_contradiction(predictions: Path, references: Path) -> None:
     """Refuse files that give a class two values: other classes would be compared than the names say.
 
+    That of the references decides nothing: where darnet cannot use it, it is passed over.
+
     Raises:
         ConfigurationError: They contradict each other.
     """
-    own, other = _read_classes(predictions), _read_classes(references)
+    own = _read_classes(predictions)
+    try:
+        other = _read_classes(references)
+    except DarnetError:
+        return
     if any(other.get(name, value) != value for name, value in own.items()):
         raise ConfigurationError(
             "predictions and references say otherwise which value is which class",

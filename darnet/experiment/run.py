@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import shutil
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +13,7 @@ from darnet.errors import ConfigurationError, DarnetError, Interrupted, Resource
 from darnet.evaluation import evaluate_folders
 from darnet.experiment.measure import Estimate, memory_of_training, training_seconds
 from darnet.experiment.rows import LABELLED_TARGET, SOURCE, TRANSLATED, Row, find_rows, missing_fields, plans_of
-from darnet.experiment.shared import FOLDER, RunLayout, claim, hash_of_data, hash_of_folders, keys_of
+from darnet.experiment.shared import FOLDER, RunLayout, claim, clear, hash_of_data, hash_of_tested, keys_of
 from darnet.experiment.supervised import UNAVAILABLE, LabelledTarget, find_labelled, hash_of_labelled, held_out
 from darnet.inference import FolderOptions, Predictor, find_inputs, predict_folder
 from darnet.io import CaseStore, only_one, read_json, require_writable, write_json
@@ -207,11 +206,11 @@ class Experiment:
         claim(layout)
         self._own_grid(run, options)
         output = layout.predictions(fold)
-        shutil.rmtree(output, ignore_errors=True)  # masks of scans that are gone would be scored
         if run.row.images == LABELLED_TARGET:
             seconds = self._supervised(run, options, output, notice)
         else:
             seconds = train_run(run, fold, options, notice)
+            clear(layout, fold)
             self._predict(layout.results, fold, self.layout.raw / "imagesTs", output, options, notice)
         memory = self._memory(run, options)
         references, scores = self.references(run.row), None
@@ -229,8 +228,11 @@ class Experiment:
         )
 
     def _is_present(self, record: Mapping[str, Any], row: Row) -> bool:
-        """Whether a record is of the fold as it is now and of the test scans and labels that are there now."""
-        return all(record.get(name) == value for name, value in self._beside_plan(row).items())
+        """Whether a record is of the fold as it is now and of the test scans and labels that are there now.
+
+        A record that does not tell is taken for one.
+        """
+        return all(record.get(name, value) == value for name, value in self._beside_plan(row).items())
 
     def _beside_plan(self, row: Row) -> dict[str, Any]:
         """What scores depend on beside the plan and the scans that are learned from, for a record."""
@@ -241,7 +243,7 @@ class Experiment:
             references = None  # scans that are learned from too
         scans = None if references is None else self.layout.raw / "imagesTs"
         if (scans, references) not in self._tested:
-            self._tested[scans, references] = hash_of_folders(*(f for f in (scans, references) if f is not None))
+            self._tested[scans, references] = hash_of_tested(scans, references)
         return {"cases": cases, "tested": self._tested[scans, references]}
 
     def _memory(self, run: Run, options: RunOptions) -> float | None:
@@ -279,6 +281,8 @@ class Experiment:
             resume = dataclasses.replace(options, resume=(folder / CHECKPOINT).exists())
             baselines.train_as_they_are(own, plans, fold, resume, layout.results)
             seconds.append(training_seconds(folder))
+            if fold == parts[0][0]:
+                clear(layout, self.options.fold)
             scans = [c.path for c in find_inputs(labelled.images) if c.case_id in cases]
             for path in scans if labelled.left_out else [self.layout.raw / "imagesTs"]:
                 self._predict(layout.results, str(fold), path, output, options, notice)

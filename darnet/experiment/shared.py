@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -67,13 +68,18 @@ def hash_of_data(layout: DatasetLayout) -> str:
     return _digest({d: {case: s.record(case).content_hash for case in s.case_ids()} for d, s in stores.items()})
 
 
-def hash_of_folders(*folders: Path) -> str:
-    """Hash of the names and bytes of all files in folders; one that cannot be read counts by its name."""
-    found = {}
-    for folder in folders:
-        for path in sorted(p for p in folder.iterdir() if p.is_file() and not p.name.startswith(".")):
+def hash_of_tested(scans: Path | None, references: Path | None) -> str:
+    """Hash of test scans, by name, size and time of change, and of the labels that they are scored with.
+
+    All voxels of many scans would take minutes to read. A file that cannot be read does not count.
+    """
+    found: dict[str, object] = {}
+    for folder in (scans, references):
+        for path in sorted(p for p in folder.iterdir() if not p.name.startswith(".")) if folder is not None else ():
             with contextlib.suppress(OSError):
-                found[f"{folder.name}/{path.name}"] = sha256_of(path)
+                state = path.stat()
+                known = (state.st_size, state.st_mtime_ns) if folder == scans else sha256_of(path)
+                found[f"{path.parent.name}/{path.name}"] = known
     return _digest(found)
 
 
@@ -148,6 +154,12 @@ def claim(layout: RunLayout) -> None:
         )
     layout.results.mkdir(parents=True, exist_ok=True)
     write_json(path, {"training": layout.keys.training})
+
+
+def clear(layout: RunLayout, fold: str) -> None:
+    """Remove masks, of which some may be of scans that are gone, and the record of their scores."""
+    layout.record(fold).unlink(missing_ok=True)
+    shutil.rmtree(layout.predictions(fold), ignore_errors=True)
 
 
 def _digest(*values: object) -> str:

@@ -28,12 +28,12 @@ def segmentation_checkpoint(folder: Path, fold: str) -> Path:
     return folder / SEGMENTATION / f"fold_{fold}" / CHECKPOINT
 
 
-def candidates(folder: Path, fold: str, plans: Plans) -> dict[str, Path]:
+def candidates(folder: Path, fold: str, plans: Plans, notice: Callable[[str], None] = warnings.warn) -> dict[str, Path]:
     """Checkpoints of a fold that may be predicted with, in the order of training: the one before any self-training,
     "segmentation", and those of finished rounds, "round_1", "round_2", ...
 
-    A round that began from other weights than those before it, and all after it, are left out: they are of an earlier
-    training."""
+    A round that began from other weights than those before it, and all after it, are left out, which is said: they are
+    of another training."""
     rounds: dict[int, Path] = {}
     for path in (folder / SELF_TRAINING).glob(f"round_*/fold_{fold}/{CHECKPOINT}"):
         number = path.parents[1].name.removeprefix("round_")
@@ -45,15 +45,20 @@ def candidates(folder: Path, fold: str, plans: Plans) -> dict[str, Path]:
     for round_number in sorted(rounds):
         teacher = read_meta(rounds[round_number]).get("teacher")
         if round_number == before[0] + 1 and teacher is not None and teacher != sha256_of(before[1]):
+            notice(
+                f"round {round_number} of fold {fold} and those after it are left out: they did not begin from "
+                f"{before[1]} as it is now. Put back the file that they began from, or move "
+                f"{rounds[round_number].parent} away and go on with darnet_train --continue"
+            )
             break
         found[f"round_{round_number}"] = rounds[round_number]
         before = round_number, rounds[round_number]
     return found
 
 
-def last_checkpoint(folder: Path, fold: str, plans: Plans) -> Path:
+def last_checkpoint(folder: Path, fold: str, plans: Plans, notice: Callable[[str], None] = warnings.warn) -> Path:
     """Checkpoint of a fold's last finished round of self-training, or the one before any."""
-    return list(candidates(folder, fold, plans).values())[-1]
+    return list(candidates(folder, fold, plans, notice).values())[-1]
 
 
 def chosen_checkpoint(folder: Path, fold: str, plans: Plans, notice: Callable[[str], None] = warnings.warn) -> Path:
@@ -64,7 +69,7 @@ def chosen_checkpoint(folder: Path, fold: str, plans: Plans, notice: Callable[[s
     Raises:
         ConfigurationError: `choice.json` cannot be read.
     """
-    paths = candidates(folder, fold, plans)
+    paths = candidates(folder, fold, plans, notice)
     if len(paths) == 1:
         return paths[SEGMENTATION]
     values = read_json(folder / CHOICE) if (folder / CHOICE).exists() else {}
@@ -96,7 +101,7 @@ def checkpoint_of(
         return segmentation_checkpoint(folder, fold)
     if plans.self_training.choose if chosen is None else chosen:
         return chosen_checkpoint(folder, fold, plans, notice)
-    return last_checkpoint(folder, fold, plans)
+    return last_checkpoint(folder, fold, plans, notice)
 
 
 def is_finished(path: Path, plans: Plans) -> bool:

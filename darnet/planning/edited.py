@@ -1,29 +1,43 @@
-"""Plans that were changed by hand."""
+"""Plans that are there when a data set is planned anew: changed by hand, or of another seed."""
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 
 from darnet.errors import ConfigurationError
 from darnet.io import keep_beside, read_json
 from darnet.layout import DatasetLayout
+from darnet.plans import Plans
 
 
-def keep_edited(layout: DatasetLayout, notice: Callable[[str], None]) -> None:
+def keep_edited(layout: DatasetLayout, plans: Plans, notice: Callable[[str], None]) -> None:
     """Keep a plan beside the one that will take its place, where it is not as it was planned.
 
     Args:
         layout: Where the data set lies.
+        plans: The plan that will take its place.
         notice: Gets a sentence where a plan was kept.
     """
-    if not layout.plans.exists() or not layout.planned.exists():
+    if not layout.plans.exists():
         return
+    how = "was" if layout.planned.exists() else "may have been"
     try:
-        as_planned = read_json(layout.plans) == read_json(layout.planned)
-    except ConfigurationError:  # hardly as it was planned
-        as_planned = False
-    if not as_planned:
-        notice(
-            f"{layout.plans} was changed by hand and is planned anew; as it was it is {keep_beside(layout.plans)}. To "
-            "go on with such a plan, give --keep_plan"
-        )
+        found = read_json(layout.plans)
+        known = [json.loads(json.dumps(plans.to_json()))] + ([read_json(layout.planned)] if how == "was" else [])
+        if found in known:
+            return
+    except ConfigurationError:
+        pass  # damaged: hardly as it was planned
+    notice(
+        f"{layout.plans} {how} changed by hand and is planned anew; as it was it is {keep_beside(layout.plans)}. To go "
+        "on with such a plan, give --keep_plan"
+    )
+
+
+def planned_seed(layout: DatasetLayout) -> tuple[int, ...]:
+    """The seed of the plan that is there; empty where there is none that can be read."""
+    try:
+        return (Plans.read(layout.plans).seed,)
+    except ConfigurationError:
+        return ()

@@ -114,7 +114,8 @@ def _least_side(plan: TranslationPlan) -> int:
 
     A smaller image has a layer less, but one at least.
     """
-    return max(2 << max(plan.discriminator_layers, plan.discriminator_scales), 8 << plan.content_discriminator_layers)
+    scales = 1 << plan.discriminator_scales
+    return max(2 << plan.discriminator_layers, scales, 8 << plan.content_discriminator_layers)
 
 
 def _of_segmentation(plans: Plans) -> list[Rule]:

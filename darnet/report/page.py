@@ -56,12 +56,13 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     _check_inputs(inputs)
     beside = layout.results / "plans.json"  # all that there is of a model that was trained elsewhere
     plans = next((Plans.read(path) for path in (layout.plans, beside) if path.exists()), None)
-    planned = Plans.read(layout.planned) if layout.plans.exists() and layout.planned.exists() else None
+    planned = _planned(layout) if layout.plans.exists() else None
     folder = inputs.predictions or find_predictions(layout)
     evaluation = inputs.evaluation
     if evaluation is None and folder is not None and (folder / SUMMARY).exists():
         evaluation = folder / SUMMARY
-    scores = gather_scores(evaluation, folder, inputs.references)
+    scored = folder if evaluation is not None and folder in (inputs.predictions, evaluation.parent) else None
+    scores = gather_scores(evaluation, scored, inputs.references)
     translation = gather_translation(layout, plans)
     domains = gather_domains(layout, plans, {case for finding in translation.findings for case in finding.cases})
     training = gather_training(layout, plans)
@@ -88,6 +89,14 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     output.parent.mkdir(parents=True, exist_ok=True)
     atomic_write(output, render(content))
     return findings
+
+
+def _planned(layout: DatasetLayout) -> Plans | None:
+    """The plan as it was made; None where it cannot be read: it gives reasons alone."""
+    try:
+        return Plans.read(layout.planned)
+    except ConfigurationError:
+        return None
 
 
 def render(content: dict[str, Any]) -> str:

@@ -65,7 +65,7 @@ def choose_round(
     Returns:
         The chosen one: "segmentation", "round_1", "round_2", ...; the last where memory does not suffice to compare.
     """
-    paths = candidates(results, str(fold), plans)
+    paths = candidates(results, str(fold), plans, notice)
     try:
         chosen = _compared(plans, results, fold, paths, source, target, device, quiet, notice)
     except (ResourceError, RuntimeError, MemoryError) as error:
@@ -74,7 +74,7 @@ def choose_round(
         # What is trained can be predicted with, though nothing is known of its shapes.
         notice(f"the networks of fold {fold} are not judged on target scans, for want of memory: look at masks closely")
         return list(paths)[-1]
-    if doubt := doubtful_shapes(results, str(fold), checkpoint_of(results, str(fold), plans), plans):
+    if doubt := doubtful_shapes(results, str(fold), checkpoint_of(results, str(fold), plans, notice=notice), plans):
         notice(doubt)
     return chosen
 

@@ -2,7 +2,7 @@
 
 from darnet.training.device import autocast, resolve_device
 from darnet.training.expected import ExpectedTime, measure_time, memory_here
-from darnet.training.folds import fold_notes, keep_folds, other_number_of_folds, read_fold
+from darnet.training.folds import fold_notes, other_number_of_folds, read_fold, write_folds
 from darnet.training.loop import Hook, run_training
 from darnet.training.optimizer import AdaBelief, cosine_learning_rate
 from darnet.training.other_work import cores_here
@@ -42,7 +42,6 @@ __all__ = [
     "data_of",
     "fit",
     "fold_notes",
-    "keep_folds",
     "load_module",
     "load_translator",
     "measure_time",
@@ -63,4 +62,5 @@ __all__ = [
     "train_segmentation",
     "train_translation",
     "validate",
+    "write_folds",
 ]

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
 from darnet.errors import ConfigurationError
-from darnet.io import keep_beside, read_json
+from darnet.io import keep_beside, read_json, write_json
 from darnet.planning import make_splits
 from darnet.words import counted
 
@@ -35,26 +35,40 @@ def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str
     return tuple(chosen["train"]), tuple(chosen["val"])
 
 
-def keep_folds(splits: Path, cases: Sequence[str], seed: int, notice: Callable[[str], None]) -> bool:
-    """Whether the folds on disk are kept: those of just these cases, or folds made by hand of some of them.
+def write_folds(
+    splits: Path,
+    cases: Sequence[str],
+    number: int,
+    seed: int,
+    notice: Callable[[str], None],
+    former: Collection[int] | None = (),
+) -> None:
+    """Deal the cases into folds, but keep those of just these cases, and those made by hand of some of them.
 
-    Folds that have to be dealt anew are put away beside, as `splits.json.previous`.
+    Folds that are dealt anew stay beside, as `splits.json.previous`.
 
     Args:
         splits: The file of the folds.
         cases: Source cases that are there.
-        seed: Seed of the plan: folds that it deals are not made by hand.
-        notice: Gets a sentence on cases that are in no fold, and on folds that were put away.
+        number: Of folds.
+        seed: Of the deal.
+        notice: Gets a sentence on cases that are in no fold, and on folds that were dealt anew.
+        former: Seeds of earlier deals: folds of these are not made by hand. None where no folds are.
 
     Raises:
         ConfigurationError: A file of another form.
     """
-    if not splits.exists():
-        return False
+    if not splits.exists() or not _kept(splits, cases, None if former is None else {seed, *former}, notice):
+        write_json(splits, make_splits(cases, number, seed))
+
+
+def _kept(splits: Path, cases: Sequence[str], seeds: Collection[int] | None, notice: Callable[[str], None]) -> bool:
+    """Whether the folds on disk are kept; see `write_folds`."""
     folds = _checked(read_json(splits), splits)
     dealt = {case for fold in folds for case in (*fold["train"], *fold["val"])}
     left_out, gone = sorted(set(cases) - dealt), sorted(dealt - set(cases))
-    if not gone and (not left_out or folds != make_splits(sorted(dealt), len(folds), seed)):
+    by_hand = seeds is not None and all(folds != make_splits(sorted(dealt), len(folds), seed) for seed in seeds)
+    if not gone and (not left_out or by_hand):
         if left_out:
             notice(
                 f"{', '.join(left_out)}: in no fold of {splits}, which was made by hand and is kept; add them there, "

@@ -90,7 +90,7 @@ def tell_changed_cases(path: Path, stores: Mapping[str, CaseStore], notice: Call
         stores: Case stores by the names of their folders; cases of others are not looked at.
         notice: Gets the sentence.
     """
-    before: Mapping[str, str] = read_meta(path).get("data", {})
+    before: Mapping[str, str] = read_meta(path).get("data", {}) if path.exists() else {}
     changed = []
     for name, content_hash in before.items():
         folder, _, case = name.partition("/")

@@ -237,6 +237,8 @@ def test_names_that_contradict_each_other_are_refused(folders, command, capsys):
     assert "say otherwise which value is which class" in said and str(swapped) in said and "-l" in said
     assert not (folders[0] / "summary.json").exists()
     assert command("-l", swapped, "--quiet") == 0
+    swapped.write_text(json.dumps({"hello": 1}))  # of something else
+    assert command("--quiet") == 0
     swapped.write_text(json.dumps(DESCRIPTION | {"labels": {"background": 0, "hepar": 1, "spleen": 2, "aorta": 3}}))
     assert command("--quiet") == 0
     assert list(summary_of(folders)["classes"]) == ["liver", "spleen"]

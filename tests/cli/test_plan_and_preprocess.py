@@ -263,3 +263,11 @@ def test_a_plan_changed_by_hand_stays_beside_the_one_that_takes_its_place(layout
         assert f"{layout.plans} was changed by hand" in capsys.readouterr().err
         assert previous.read_text("utf-8") == content
         assert layout.plans.read_bytes() == as_planned
+    layout.planned.unlink()
+    assert command("--plan_only") == 0
+    assert "changed by hand" not in capsys.readouterr().err
+    layout.planned.unlink()
+    layout.plans.write_text(edited, "utf-8")
+    assert command("--plan_only") == 0
+    assert f"{layout.plans} may have been changed by hand" in capsys.readouterr().err
+    assert previous.read_text("utf-8") == edited

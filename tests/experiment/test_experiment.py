@@ -374,3 +374,9 @@ def test_other_folds_are_another_row(layout):
     assert not experiment.done(run) and experiment.records(run.row)[1] == []
     failed = experiment.run(OPTIONS, lambda _: None)
     assert "the checkpoint is of other cases" in str(failed["no_adaptation, seed 0"])
+    write_json(layout.splits, folds)
+    assert experiment_of(layout, "no_adaptation").done(run)
+    assert len(list(run.layout.predictions("0").glob("*.nii.gz"))) == 2, "a row that fails keeps its masks"
+    record = json.loads(run.layout.record("0").read_text())
+    write_json(run.layout.record("0"), {k: v for k, v in record.items() if k not in ("cases", "tested")})
+    assert experiment_of(layout, "no_adaptation").done(run), "what a record does not tell is taken for true"

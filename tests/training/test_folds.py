@@ -7,7 +7,7 @@ import pytest
 
 from darnet.errors import ConfigurationError
 from darnet.planning import make_splits
-from darnet.training.folds import fold_notes, keep_folds, read_fold
+from darnet.training.folds import fold_notes, read_fold, write_folds
 
 FOLDS = [
     {"train": ["b", "c"], "val": ["a"]},
@@ -55,32 +55,35 @@ def test_classes_that_no_case_of_a_fold_shows(splits):
     assert len(fold_notes(splits, shown)) == 3
 
 
-def dealt(splits, cases, folds=3, seed=0):
-    splits.write_text(json.dumps(make_splits(cases, folds, seed)), encoding="utf-8")
+def dealt(splits, cases, seed=0):
+    splits.write_text(json.dumps(make_splits(cases, 3, seed)), encoding="utf-8")
     return splits.read_bytes()
 
 
 @pytest.mark.parametrize(("cases", "changes"), [("abcd", "new: d"), ("ab", "gone: c"), ("abx", "new: x; gone: c")])
-def test_folds_that_were_dealt_are_dealt_anew_where_cases_have_changed(splits, cases, changes):
-    former, said = dealt(splits, list("abc")), []
-    assert keep_folds(splits, list("abc"), 0, said.append)
-    assert said == []
-    assert not keep_folds(splits, list(cases), 0, said.append)
+@pytest.mark.parametrize(("former", "was"), [((), 0), ((7,), 7), (None, 5)])
+def test_folds_that_were_dealt_are_dealt_anew_where_cases_have_changed(splits, cases, changes, former, was):
+    before, said = dealt(splits, list("abc"), was), []
+    write_folds(splits, list("abc"), 3, 0, said.append, former)
+    assert said == [] and splits.read_bytes() == before
+    write_folds(splits, list(cases), 3, 0, said.append, former)
     (sentence,) = said
-    assert changes in sentence and str(splits.with_name("splits.json.previous")) in sentence
-    assert splits.with_name("splits.json.previous").read_bytes() == former
+    previous = splits.with_name("splits.json.previous")
+    assert changes in sentence and str(previous) in sentence
+    assert previous.read_bytes() == before
+    assert json.loads(splits.read_text()) == make_splits(list(cases), 3, 0)
 
 
 def test_folds_made_by_hand_are_kept_without_the_cases_that_they_leave_out(splits):
     said: list[str] = []
     splits.write_text(json.dumps(FOLDS[:1]), encoding="utf-8")
     by_hand = splits.read_bytes()
-    assert keep_folds(splits, list("abcd"), 0, said.append)
+    write_folds(splits, list("abcd"), 3, 0, said.append)
     assert said[0].startswith(f"d: in no fold of {splits}")
     assert splits.read_bytes() == by_hand
-    assert not keep_folds(splits, list("ab"), 0, said.append), "a case of a fold is gone"
+    write_folds(splits, list("ab"), 3, 0, said.append)
+    assert "gone: c" in said[1], "a case of a fold is gone"
     assert splits.with_name("splits.json.previous").read_bytes() == by_hand
-    assert not keep_folds(splits.with_name("none.json"), list("ab"), 0, said.append)
 
 
 @pytest.mark.parametrize("fold", [{"train": ["a", "b"], "val": ["b"]}, {"train": ["a", "a", "b"], "val": []}])

@@ -53,10 +53,13 @@ def test_rounds_of_another_teacher_are_not_predicted_with(layout, make_small_pla
     second = weights(layout.self_training(0, 1), 1.0, stage="self_training", teacher=sha256_of(first))
     weights(layout.self_training(0, 2), 2.0, stage="self_training", teacher=sha256_of(second))
     assert list(candidates(layout.results, "0", plans)) == ["segmentation", "round_1", "round_2"]
+    said: list[str] = []
     weights(layout.self_training(0, 1), 3.0, stage="self_training", teacher=sha256_of(first))
-    assert list(candidates(layout.results, "0", plans)) == ["segmentation", "round_1"]
+    assert list(candidates(layout.results, "0", plans, said.append)) == ["segmentation", "round_1"]
     weights(layout.segmentation(0), 4.0, stage="segmentation")
-    assert list(candidates(layout.results, "0", plans)) == ["segmentation"]
+    assert list(candidates(layout.results, "0", plans, said.append)) == ["segmentation"]
+    assert [sentence[:7] for sentence in said] == ["round 2", "round 1"]
+    assert all("left out: they did not begin from" in sentence for sentence in said)
 
 
 def test_changed_and_missing_cases_of_finished_weights_are_told(tmp_path):
@@ -66,6 +69,7 @@ def test_changed_and_missing_cases_of_finished_weights_are_told(tmp_path):
     path = weights(tmp_path / "results", data={**data_of((store, "abc")), "elsewhere/x": "0"})
     said: list[str] = []
     tell_changed_cases(path, {"source": store}, said.append)
+    tell_changed_cases(tmp_path / "none", {"source": store}, said.append)
     assert said == []
     write_case(store, "b", np.zeros((1, 2, 4, 4)), content_hash="changed")
     store.remove("c")
