@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from pathlib import Path
 
 from darnet.errors import ConfigurationError
-from darnet.io import keep_beside, read_json
+from darnet.io import keep_beside
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 
@@ -19,16 +19,9 @@ def keep_edited(layout: DatasetLayout, plans: Plans, notice: Callable[[str], Non
         plans: The plan that will take its place.
         notice: Gets a sentence where a plan was kept.
     """
-    if not layout.plans.exists():
+    if not layout.plans.exists() or _read(layout.plans) in (plans, _read(layout.planned) or plans):
         return
     how = "was" if layout.planned.exists() else "may have been"
-    try:
-        found = read_json(layout.plans)
-        known = [json.loads(json.dumps(plans.to_json()))] + ([read_json(layout.planned)] if how == "was" else [])
-        if found in known:
-            return
-    except ConfigurationError:
-        pass  # damaged: hardly as it was planned
     notice(
         f"{layout.plans} {how} changed by hand and is planned anew; as it was it is {keep_beside(layout.plans)}. To go "
         "on with such a plan, give --keep_plan"
@@ -37,7 +30,13 @@ def keep_edited(layout: DatasetLayout, plans: Plans, notice: Callable[[str], Non
 
 def planned_seed(layout: DatasetLayout) -> tuple[int, ...]:
     """The seed of the plan that is there; empty where there is none that can be read."""
+    found = _read(layout.plans)
+    return () if found is None else (found.seed,)
+
+
+def _read(path: Path) -> Plans | None:
+    """A plan; None where there is none that can be read."""
     try:
-        return (Plans.read(layout.plans).seed,)
+        return Plans.read(path)
     except ConfigurationError:
-        return ()
+        return None
