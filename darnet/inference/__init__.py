@@ -12,8 +12,9 @@ from darnet.inference.checkpoints import (
 )
 from darnet.inference.doubts import LEAST_OF_ALL, LEAST_OF_ONE, doubtful_shapes
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
-from darnet.inference.folder import FolderOptions, check_output, predict_folder
+from darnet.inference.folder import check_output, predict_folder
 from darnet.inference.inputs import InputCase, find_inputs, select_part
+from darnet.inference.options import FolderOptions
 from darnet.inference.predictor import Prediction, Predictor
 
 __all__ = [

@@ -1,15 +1,16 @@
-"""Masks of an earlier prediction in the output folder: which of them may be replaced."""
+"""Masks of an earlier prediction in the output folder: which of them stay, and which may be replaced."""
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from darnet.errors import ConfigurationError, DataError
-from darnet.inference.inputs import ENDINGS, InputCase
-from darnet.inference.marks import Mark, read_mark
+from darnet.errors import ConfigurationError, DataError, is_out_of_memory
+from darnet.inference.inputs import ENDINGS, InputCase, read_input
+from darnet.inference.marks import Mark, mark_of, read_mark
+from darnet.inference.options import FolderOptions
 from darnet.io import read_json
 
 
@@ -83,3 +84,56 @@ def refuse_to_replace(case: InputCase, folder: Path, mark: Mark, changed: bool) 
             expected=f"none, or one of scan {mark.scan}: {case.path}",
             remedy="give another folder with -o, or move that mask away where the scan itself was changed",
         )
+
+
+def finished_cases(
+    cases: Sequence[InputCase], folder: Path, model: str, options: FolderOptions, notice: Callable[[str], None]
+) -> list[InputCase]:
+    """Cases whose masks are there and need not be made again.
+
+    Args:
+        cases: To be segmented.
+        folder: Where the masks lie.
+        model: Hash of all in the predictor that a mask depends on.
+        options: What else is to be written for each case.
+        notice: Gets sentences on what is made again and what is kept.
+
+    Raises:
+        ConfigurationError: Masks are of other networks.
+    """
+    marks: dict[InputCase, Mark | None] = {}
+    for case in cases:
+        if not all(path.exists() for path in options.results(case, folder)):
+            continue
+        try:
+            marks[case] = read_mark(case.labels(folder))
+        except DataError as error:
+            notice(f"{case.labels(folder)} is made again: {error.what}")
+    others = [case.labels(folder).name for case, mark in marks.items() if mark and mark.model != model]
+    if others:
+        raise ConfigurationError(
+            "masks are of other networks, or of another plan or step size",
+            where=folder,
+            found=", ".join(others[:5]),
+            expected=f"masks of model {model}",
+            remedy="give another folder with -o, or leave out --continue to make all masks again",
+        )
+    changed = [case for case, mark in marks.items() if mark and mark != _mark_now(case, model, options)]
+    unknown = [case.labels(folder).name for case, mark in marks.items() if mark is None]
+    if changed:
+        notice(f"scans have changed: {', '.join(case.case_id for case in changed)}")
+    if unknown:
+        notice(f"written by another program and kept as they are: {', '.join(unknown)}")
+    return [case for case in marks if case not in changed]
+
+
+def _mark_now(case: InputCase, model: str, options: FolderOptions) -> Mark | None:
+    """The mark that a mask of the scan would have; None where the scan cannot be read: its segmentation tells why."""
+    try:
+        return mark_of(read_input(case, options.replace_non_finite), model)
+    except DataError:
+        return None
+    except Exception as error:
+        if not is_out_of_memory(error):
+            raise
+        return None

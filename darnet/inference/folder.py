@@ -22,20 +22,18 @@ from darnet.errors import (
     out_of_memory,
     raise_together,
 )
-from darnet.inference.earlier import refuse_other_classes, refuse_to_replace
-from darnet.inference.inputs import ENDINGS, InputCase, find_inputs, select_part
-from darnet.inference.marks import Mark, mark_of, read_mark
+from darnet.inference.earlier import finished_cases, refuse_other_classes, refuse_to_replace
+from darnet.inference.inputs import ENDINGS, InputCase, find_inputs, read_input, select_part
+from darnet.inference.marks import mark_of
+from darnet.inference.options import MASKS_ALONE, FolderOptions
 from darnet.inference.predictor import Predictor
 from darnet.inference.preview import write_preview
 from darnet.inference.stale import remove_stale
 from darnet.io import (
-    Scan,
     atomic_path,
     atomic_write,
     is_dicom_folder,
     only_one,
-    read_dicom_scan,
-    read_scan,
     read_seg_sources,
     require_highdicom,
     require_writable,
@@ -49,32 +47,6 @@ SCAN_ENDINGS = ("_0000.nii.gz", "_0000.nii")
 
 # Lies beside predictions. A folder that has it may be written to again; without it no file is ever replaced.
 RECORD = "prediction.json"
-
-
-@dataclass(frozen=True)
-class FolderOptions:
-    """What may be chosen when a folder is predicted.
-
-    Attributes:
-        save_probabilities: Write CASE.npz with `probabilities` (K, i, j, k) in half precision beside the labels.
-        dicom_seg: Write CASE.dcm, the labels as a DICOM segmentation of the slices that are the input.
-        preview: Write CASE.png with the labels drawn on three planes, and their surfaces.
-        resume: Skip cases whose results are there and were made of the same scan, and replace the masks of those scans
-            of a folder that have changed.
-        num_parts: Number of runs that share the work.
-        part_id: Which of them this one is, from 0.
-        quiet: No progress bar.
-        replace_non_finite: Give NaN and infinite voxels their scan's lowest value instead of refusing the scan.
-    """
-
-    save_probabilities: bool = False
-    dicom_seg: bool = False
-    preview: bool = False
-    resume: bool = False
-    num_parts: int = 1
-    part_id: int = 0
-    quiet: bool = False
-    replace_non_finite: bool = False
 
 
 def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOptions) -> None:
@@ -97,9 +69,9 @@ def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOption
         _refuse_scans(folder)
     if (folder / RECORD).exists():
         theirs = {case.path.resolve() for case in cases}
-        lost = [p for case in cases for p in _results(case, folder, options) if p.resolve() in theirs]
+        lost = [p for case in cases for p in options.results(case, folder) if p.resolve() in theirs]
     else:
-        lost = [p for case in cases for p in _results(case, folder, options) if os.path.lexists(p)]
+        lost = [p for case in cases for p in options.results(case, folder) if os.path.lexists(p)]
     if lost:
         raise ConfigurationError(
             "results would replace files that are no predictions",
@@ -140,7 +112,7 @@ def predict_folder(
     source: str | Path,
     output: str | Path,
     predictor: Predictor,
-    options: FolderOptions = FolderOptions(),
+    options: FolderOptions = MASKS_ALONE,
     notice: Callable[[str], None] = print,
 ) -> list[Path]:
     """Segment a scan or a folder of scans. Each result is on its scan's own grid and appears when it is whole.
@@ -170,7 +142,7 @@ def predict_folder(
     # A single file or series often has a name that others have too: a mask of that name may be of another patient.
     changed = options.resume and all(case.path != Path(source) for case in everything)
     run = _Run(output, predictor, options, notice, changed)
-    done = _done(cases, output, predictor.identity, options, notice) if options.resume else []
+    done = finished_cases(cases, output, predictor.identity, options, notice) if options.resume else []
     todo = [case for case in cases if case not in done]
     if len(todo) < len(cases):
         notice(f"{len(cases) - len(todo)} of {len(cases)} cases are done already")
@@ -190,64 +162,6 @@ def predict_folder(
         )
     notice(f"{counted(len(todo), 'case')} segmented in {time.monotonic() - started:.1f} s; results are in {output}")
     return [case.labels(output) for case in cases]
-
-
-def _done(
-    cases: Sequence[InputCase], output: Path, model: str, options: FolderOptions, notice: Callable[[str], None]
-) -> list[InputCase]:
-    """Cases whose results are there, made of the scans as they are now.
-
-    Raises:
-        ConfigurationError: Masks are of other networks.
-    """
-    marks: dict[InputCase, Mark | None] = {}
-    for case in cases:
-        if not all(path.exists() for path in _results(case, output, options)):
-            continue
-        try:
-            marks[case] = read_mark(case.labels(output))
-        except DataError as error:
-            notice(f"{case.labels(output)} is made again: {error.what}")
-    others = [case.labels(output).name for case, mark in marks.items() if mark and mark.model != model]
-    if others:
-        raise ConfigurationError(
-            "masks are of other networks, or of another plan or step size",
-            where=output,
-            found=", ".join(others[:5]),
-            expected=f"masks of model {model}",
-            remedy="give another folder with -o, or leave out --continue to make all masks again",
-        )
-    changed = [case for case, mark in marks.items() if mark and mark != _mark_now(case, model, options)]
-    unknown = [case.labels(output).name for case, mark in marks.items() if mark is None]
-    if changed:
-        notice(f"scans have changed: {', '.join(case.case_id for case in changed)}")
-    if unknown:
-        notice(f"written by another program and kept as they are: {', '.join(unknown)}")
-    return [case for case in marks if case not in changed]
-
-
-def _mark_now(case: InputCase, model: str, options: FolderOptions) -> Mark | None:
-    """The mark that a mask of the scan would have; None where the scan cannot be read: its segmentation tells why."""
-    try:
-        return mark_of(_read(case, options), model)
-    except DataError:
-        return None
-    except Exception as error:
-        if not is_out_of_memory(error):
-            raise
-        return None
-
-
-def _results(case: InputCase, folder: Path, options: FolderOptions) -> list[Path]:
-    """Everything that is written for a case."""
-    paths = [case.labels(folder)]
-    if options.save_probabilities:
-        paths.append(case.probabilities(folder))
-    if options.dicom_seg:
-        paths.append(case.dicom_seg(folder))
-    if options.preview:
-        paths.append(case.preview(folder))
-    return paths
 
 
 @dataclass(frozen=True)
@@ -300,7 +214,7 @@ class _Run:
     def _predict_and_write(self, case: InputCase) -> tuple[str, ...]:
         """The labels are written last: where they are, the rest is."""
         output, predictor, options = self.output, self.predictor, self.options
-        scan = _read(case, options)
+        scan = read_input(case, options.replace_non_finite)
         mark = mark_of(scan, predictor.identity)
         refuse_to_replace(case, output, mark, self.changed)
         names = predictor.plans.foreground
@@ -309,7 +223,7 @@ class _Run:
         output.mkdir(parents=True, exist_ok=True)
         if (output / RECORD).exists():
             # Before the mask: a run that is stopped here must leave no scores of a mask that is gone.
-            remove_stale(case, output, _results(case, output, options), self.notice)
+            remove_stale(case, output, options.results(case, output), self.notice)
         _write_record(output / RECORD, predictor)
         if prediction.probabilities is not None:
             largest = prediction.probabilities.nbytes
@@ -332,12 +246,6 @@ def _write_record(path: Path, predictor: Predictor) -> None:
     content = (json.dumps(record, indent=2, ensure_ascii=False) + "\n").encode()
     if not path.exists() or path.read_bytes() != content:
         atomic_write(path, content)
-
-
-def _read(case: InputCase, options: FolderOptions) -> Scan:
-    if case.path.is_dir():
-        return read_dicom_scan(case.path)
-    return read_scan(case.path, replace_non_finite=options.replace_non_finite)
 
 
 def _at(error: DarnetError, path: Path) -> DarnetError:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darnet.errors import ConfigurationError, DataError
-from darnet.io import is_dicom_folder, list_cases
+from darnet.io import Scan, is_dicom_folder, list_cases, read_dicom_scan, read_scan
 
 ENDINGS = (".nii.gz", ".nii")
 
@@ -93,6 +93,21 @@ def _refuse_folder_of_series(folder: Path) -> None:
             expected="a folder of the slices of one scan",
             remedy="give one of them with -i, one command for each scan",
         )
+
+
+def read_input(case: InputCase, replace_non_finite: bool = False) -> Scan:
+    """Read the scan of a case, a file or a folder of slices.
+
+    Args:
+        case: Whose scan.
+        replace_non_finite: Give NaN and infinite voxels of a file the scan's lowest value instead of refusing it.
+
+    Raises:
+        DataError: It cannot be used.
+    """
+    if case.path.is_dir():
+        return read_dicom_scan(case.path)
+    return read_scan(case.path, replace_non_finite=replace_non_finite)
 
 
 def select_part(cases: Sequence[InputCase], num_parts: int = 1, part_id: int = 0) -> list[InputCase]:

@@ -112,7 +112,7 @@ def test_38_stopped_workers_are_reaped(server, campaign, before, run, number, co
 
 def test_38_stopped_prediction_goes_on(server, campaign, before, run):
     root = before(PREDICTION)
-    slow = "import time, darnet.inference.folder as f; r = f.read_scan\n"
+    slow = "import time, darnet.inference.inputs as f; r = f.read_scan\n"
     slow += "def read_scan(*a, **k):\n    time.sleep(0.3)\n    return r(*a, **k)\nf.read_scan = read_scan\n"
     running = server.start(PREDICTION.command, PREDICTION.of(root), TINY + slow)
     wait_for(root / "out" / "mr_test_01.nii.gz")
@@ -342,7 +342,7 @@ def test_42_preprocessing_during_training(server, campaign, before, run, stage):
 def test_42_parts_of_a_prediction(server, campaign, before, run):
     root = before(PREDICTION)
     parts = [["-num_parts", 2, "-part_id", part] for part in (0, 1)]
-    slow = "import time, darnet.inference.folder as f; r = f.read_scan\n"
+    slow = "import time, darnet.inference.inputs as f; r = f.read_scan\n"
     slow += "def read_scan(*a, **k):\n    time.sleep(0.5)\n    return r(*a, **k)\nf.read_scan = read_scan\n"
     running = [server.start("predict", [*PREDICTION.of(root), *part], TINY + slow) for part in parts]
     wait_for(root / "out" / ".part_0_of_2.lock.holder")
