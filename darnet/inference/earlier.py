@@ -12,6 +12,7 @@ from darnet.inference.inputs import ENDINGS, InputCase, read_input
 from darnet.inference.marks import Mark, mark_of, read_mark
 from darnet.inference.options import FolderOptions
 from darnet.io import read_json
+from darnet.words import several
 
 
 def refuse_other_classes(record: Path, labels: Mapping[str, int]) -> None:
@@ -88,8 +89,10 @@ def refuse_to_replace(case: InputCase, folder: Path, mark: Mark, changed: bool) 
 
 def finished_cases(
     cases: Sequence[InputCase], folder: Path, model: str, options: FolderOptions, notice: Callable[[str], None]
-) -> list[InputCase]:
-    """Cases whose masks are there and need not be made again.
+) -> dict[InputCase, Mark | None]:
+    """Cases that need not be segmented, each with the mark of its mask; None where another program has written that.
+
+    Pictures may be missing: they can be drawn without the networks.
 
     Args:
         cases: To be segmented.
@@ -103,7 +106,7 @@ def finished_cases(
     """
     marks: dict[InputCase, Mark | None] = {}
     for case in cases:
-        if not all(path.exists() for path in options.results(case, folder)):
+        if not case.labels(folder).exists():
             continue
         try:
             marks[case] = read_mark(case.labels(folder))
@@ -118,13 +121,18 @@ def finished_cases(
             expected=f"masks of model {model}",
             remedy="give another folder with -o, or leave out --continue to make all masks again",
         )
+    missing = {case: [path for path in options.results(case, folder) if not path.exists()] for case in marks}
+    unfinished = [case for case, mark in marks.items() if mark and set(missing[case]) - {case.preview(folder)}]
     changed = [case for case, mark in marks.items() if mark and mark != _mark_now(case, model, options)]
-    unknown = [case.labels(folder).name for case, mark in marks.items() if mark is None]
     if changed:
         notice(f"scans have changed: {', '.join(case.case_id for case in changed)}")
+    unknown = [case for case, mark in marks.items() if mark is None]
     if unknown:
-        notice(f"written by another program and kept as they are: {', '.join(unknown)}")
-    return [case for case in marks if case not in changed]
+        notice(f"written by another program and kept as they are: {several([c.labels(folder).name for c in unknown])}")
+    beside = [path.name for case in unknown for path in missing[case]]
+    if beside:
+        notice(f"not written, as those masks are not of these networks: {several(beside)}")
+    return {case: mark for case, mark in marks.items() if case not in changed and case not in unfinished}
 
 
 def _mark_now(case: InputCase, model: str, options: FolderOptions) -> Mark | None:

@@ -34,6 +34,7 @@ from darnet.io import (
     atomic_write,
     is_dicom_folder,
     only_one,
+    read_scan,
     read_seg_sources,
     require_highdicom,
     require_writable,
@@ -47,6 +48,8 @@ SCAN_ENDINGS = ("_0000.nii.gz", "_0000.nii")
 
 # Lies beside predictions. A folder that has it may be written to again; without it no file is ever replaced.
 RECORD = "prediction.json"
+
+_Work = Callable[[InputCase], tuple[str, ...]]  # what is done for a case; gives notes on its scan
 
 
 def check_output(folder: Path, cases: Sequence[InputCase], options: FolderOptions) -> None:
@@ -142,14 +145,14 @@ def predict_folder(
     # A single file or series often has a name that others have too: a mask of that name may be of another patient.
     changed = options.resume and all(case.path != Path(source) for case in everything)
     run = _Run(output, predictor, options, notice, changed)
-    done = finished_cases(cases, output, predictor.identity, options, notice) if options.resume else []
-    todo = [case for case in cases if case not in done]
-    if len(todo) < len(cases):
-        notice(f"{len(cases) - len(todo)} of {len(cases)} cases are done already")
+    finished = finished_cases(cases, output, predictor.identity, options, notice) if options.resume else {}
+    todo = [case for case in cases if case not in finished]
+    if finished:
+        notice(f"{len(finished)} of {len(cases)} cases are done already")
     started = time.monotonic()
     lock = output / f".part_{options.part_id}_of_{options.num_parts}.lock"
     with only_one(lock, "predicts this part into this folder", keep=False, notice=notice):
-        faults = run.predict_all(todo)
+        faults = run.draw_missing([case for case, mark in finished.items() if mark]) + run.predict_all(todo)
     if not any(output.iterdir()):
         output.rmdir()
     if faults and len(faults) == len(todo):
@@ -184,25 +187,34 @@ class _Run:
 
     def predict_all(self, todo: Sequence[InputCase]) -> list[DarnetError]:
         """Segment scans; what is wrong with those that fail."""
+        return self._do_all(todo, self._predict_and_write, "predict")
+
+    def draw_missing(self, finished: Sequence[InputCase]) -> list[DarnetError]:
+        """Draw the pictures that masks of these networks lack; what is wrong with those that fail."""
+        lack = [case for case in finished if not case.preview(self.output).exists()] if self.options.preview else []
+        return self._do_all(lack, self._draw, "draw") if lack else []
+
+    def _do_all(self, cases: Sequence[InputCase], work: _Work, name: str) -> list[DarnetError]:
+        """Do some work for one case after the other; what is wrong with those that fail."""
         faults: list[DarnetError] = []
-        for case in track(todo, "predict", "scan", self.options.quiet):
+        for case in track(cases, name, "scan", self.options.quiet):
             try:
-                for note in self._predict(case):
+                for note in self._do(case, work):
                     self.notice(f"note: {case.case_id}: {note}")
             except DiskFull:
                 raise
             except (DataError, ResourceError) as error:
                 faults.append(error)
-                if len(todo) > 1:
+                if len(cases) > 1:
                     self.notice(f"case {case.case_id} failed: {error}")
                 if case.labels(self.output).exists():
                     self.notice(f"note: {case.case_id}: {case.labels(self.output)} stays as it was before")
         return faults
 
-    def _predict(self, case: InputCase) -> tuple[str, ...]:
-        """Segment one scan and write its results; gives the scan's notes. What goes wrong names the scan."""
+    def _do(self, case: InputCase, work: _Work) -> tuple[str, ...]:
+        """Do it for one case; gives the scan's notes. What goes wrong names the scan."""
         try:
-            return self._predict_and_write(case)
+            return work(case)
         except (DataError, ResourceError) as error:
             named = any(str(path) in str(error.where) for path in (case.path, self.output))
             raise (error if named else _at(error, case.path)) from None
@@ -210,6 +222,13 @@ class _Run:
             if not is_out_of_memory(error):
                 raise
             raise out_of_memory("prediction", case.path, "use a machine with more memory, or crop the scan") from None
+
+    def _draw(self, case: InputCase) -> tuple[str, ...]:
+        """The picture of a mask that is there. What is odd about the scan was said when it was segmented."""
+        scan = read_input(case, self.options.replace_non_finite)
+        labels = read_scan(case.labels(self.output), labels=True).array
+        write_preview(case.preview(self.output), scan.array, labels, scan.affine, self.predictor.plans)
+        return ()
 
     def _predict_and_write(self, case: InputCase) -> tuple[str, ...]:
         """The labels are written last: where they are, the rest is."""

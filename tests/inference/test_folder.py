@@ -327,3 +327,41 @@ def test_an_export_of_several_series_is_told_beside_other_files(tmp_path):
         with pytest.raises(DataError, match="several folders with DICOM slices") as refused:
             find_inputs(tmp_path)
         assert "t1, t2" in str(refused.value)
+
+
+ALL_BESIDE = FolderOptions(resume=True, preview=True, save_probabilities=True, quiet=True)
+
+
+@pytest.mark.parametrize("beside", [{"preview": True}, {"save_probabilities": True}])
+def test_going_on_with_another_network_is_refused_whatever_else_is_written(scans, tmp_path, predictor, beside):
+    predict(scans, tmp_path / "out", predictor)
+    before = {path: path.read_bytes() for path in (tmp_path / "out").iterdir()}
+    other = Predictor(predictor.plans, [brightness], step_size=0.7)
+    with pytest.raises(ConfigurationError, match="of other networks"):
+        predict(scans, tmp_path / "out", other, FolderOptions(resume=True, quiet=True, **beside))
+    assert {path: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+
+
+def test_going_on_keeps_a_mask_corrected_by_hand_and_tells_what_is_not_written_for_it(scans, tmp_path, predictor):
+    output = tmp_path / "out"
+    predict(scans, output, predictor)
+    image = nib.load(output / "a.nii.gz")
+    nib.Nifti1Image((np.asanyarray(image.dataobj) == 0).astype(np.uint8), image.affine).to_filename(output / "a.nii.gz")
+    kept = (output / "a.nii.gz").read_bytes()
+    _, said = predict(scans, output, predictor, ALL_BESIDE)
+    assert "written by another program and kept as they are: a.nii.gz" in said
+    assert "not written, as those masks are not of these networks: a.npz, a.png" in said
+    assert (output / "a.nii.gz").read_bytes() == kept
+    assert sorted(path.name for path in output.glob("*.npz")) == ["b.npz", "c.npz"]
+    assert sorted(path.name for path in output.glob("*.png")) == ["b.png", "c.png"]
+
+
+def test_going_on_draws_pictures_of_masks_that_are_there(scans, tmp_path, predictor, monkeypatch):
+    preview = FolderOptions(resume=True, preview=True, quiet=True)
+    predict(scans, tmp_path / "new", predictor, preview)
+    predict(scans, tmp_path / "out", predictor)
+    monkeypatch.setattr(Predictor, "predict_array", lambda *_, **__: pytest.fail("segmented again"))
+    _, said = predict(scans, tmp_path / "out", predictor, preview)
+    assert "3 of 3 cases are done already" in said
+    for case in "abc":
+        assert (tmp_path / "out" / f"{case}.png").read_bytes() == (tmp_path / "new" / f"{case}.png").read_bytes()
