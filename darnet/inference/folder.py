@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import time
@@ -150,11 +151,13 @@ def predict_folder(
     if finished:
         notice(f"{len(finished)} of {len(cases)} cases are done already")
     started = time.monotonic()
+    made = not output.exists()
     lock = output / f".part_{options.part_id}_of_{options.num_parts}.lock"
     with only_one(lock, "predicts this part into this folder", keep=False, notice=notice):
         faults = run.draw_missing([case for case, mark in finished.items() if mark]) + run.predict_all(todo)
-    if not any(output.iterdir()):
-        output.rmdir()
+    if made and not any(output.iterdir()):
+        with contextlib.suppress(OSError):  # another run begins to write into it
+            output.rmdir()
     if faults and len(faults) == len(todo):
         raise_together(faults, "no scan could be segmented")
     if faults:

@@ -365,3 +365,16 @@ def test_going_on_draws_pictures_of_masks_that_are_there(scans, tmp_path, predic
     assert "3 of 3 cases are done already" in said
     for case in "abc":
         assert (tmp_path / "out" / f"{case}.png").read_bytes() == (tmp_path / "new" / f"{case}.png").read_bytes()
+
+
+@pytest.mark.parametrize("there", ["here", "link", "folder"])
+def test_a_folder_that_was_there_before_stays_where_nothing_is_written(scans, tmp_path, predictor, monkeypatch, there):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to("folder")
+    monkeypatch.chdir(tmp_path / ("folder" if there == "here" else "."))
+    (scans / "a_0000.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(DataError, match="a_0000"):
+        predict(scans / "a_0000.nii.gz", "." if there == "here" else there, predictor)
+    predict(scans, "." if there == "here" else there, predictor, FolderOptions(num_parts=4, part_id=3, quiet=True))
+    assert (tmp_path / "link").is_symlink()
+    assert list((tmp_path / "folder").iterdir()) == []
