@@ -82,7 +82,7 @@ class DiskFull(ResourceError):
 
 
 class SomeCasesFailed(DarnetError):
-    """Some cases failed; the results of the others are kept."""
+    """Some cases failed; the results of the others, those of earlier runs too, are kept."""
 
     exit_code = ExitCode.SOME_CASES_FAILED
 

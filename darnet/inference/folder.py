@@ -134,9 +134,9 @@ def predict_folder(
     Raises:
         ConfigurationError: Input or output cannot be used, masks that are there have other classes, or those to go on
             with are of other networks.
-        DataError: No scan could be segmented.
+        DataError: All cases failed.
         DiskFull: There is no room for a result; those before it are kept.
-        SomeCasesFailed: Some could not; the results of the others are kept.
+        SomeCasesFailed: Some cases failed; the results of the others, those of earlier runs too, are kept.
     """
     output = Path(output)
     everything = find_inputs(source)
@@ -158,11 +158,11 @@ def predict_folder(
     if made and not any(output.iterdir()):
         with contextlib.suppress(OSError):  # another run begins to write into it
             output.rmdir()
-    if faults and len(faults) == len(todo):
+    if faults and len(faults) == len(cases):
         raise_together(faults, "no scan could be segmented")
     if faults:
         raise SomeCasesFailed(
-            f"{len(faults)} of {len(todo)} cases failed; the results of the others are in {output}",
+            f"{len(faults)} of {len(cases)} cases failed; the results of the others are in {output}",
             found="\n".join(str(fault) for fault in faults),
             remedy="mend these scans and run the command again with --continue",
         )

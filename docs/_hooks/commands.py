@@ -15,7 +15,8 @@ INTRODUCTION = """# Commands
 
 Flags cannot be shortened, and an unknown flag is an error. `darnet_COMMAND -h` shows the same in a terminal.
 Exit codes: 0 done; 1 a fault of darnet itself; 2 wrong use or configuration; 3 invalid data; 4 disk or memory; 5 some
-cases failed, the others are kept; 130 and 143 interrupted.
+cases failed, the others have results, of this run or an earlier one (where all failed, 3 or 4); 130 and 143
+interrupted.
 """
 
 

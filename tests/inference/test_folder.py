@@ -378,3 +378,20 @@ def test_a_folder_that_was_there_before_stays_where_nothing_is_written(scans, tm
     predict(scans, "." if there == "here" else there, predictor, FolderOptions(num_parts=4, part_id=3, quiet=True))
     assert (tmp_path / "link").is_symlink()
     assert list((tmp_path / "folder").iterdir()) == []
+
+
+def test_masks_of_an_earlier_run_count_where_the_rest_fails(scans, tmp_path, predictor):
+    predict(scans / "a_0000.nii.gz", tmp_path / "out", predictor)
+    for case in "bc":
+        (scans / f"{case}_0000.nii.gz").write_bytes(b"nothing")
+    with pytest.raises(SomeCasesFailed, match="2 of 3 cases failed"):
+        predict(scans, tmp_path / "out", predictor, FolderOptions(resume=True, quiet=True))
+
+
+def test_no_case_counts_where_all_masks_stay(scans, tmp_path, predictor):
+    predict(scans, tmp_path / "out", predictor)
+    for case in "abc":
+        image = nib.load(tmp_path / "out" / f"{case}.nii.gz")
+        nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine).to_filename(tmp_path / "out" / f"{case}.nii.gz")
+    with pytest.raises(DataError, match="3 faults"):
+        predict(scans, tmp_path / "out", predictor)
