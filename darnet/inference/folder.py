@@ -37,6 +37,7 @@ from darnet.io import (
     only_one,
     read_scan,
     read_seg_sources,
+    refuse_held,
     require_highdicom,
     require_writable,
     write_dicom_seg,
@@ -49,6 +50,8 @@ SCAN_ENDINGS = ("_0000.nii.gz", "_0000.nii")
 
 # Lies beside predictions. A folder that has it may be written to again; without it no file is ever replaced.
 RECORD = "prediction.json"
+# Of a part, held while it runs. Parts of one division share no scan, those of two may.
+LOCK = ".part_{}_of_{}.lock"
 
 _Work = Callable[[InputCase], tuple[str, ...]]  # what is done for a case; gives notes on its scan
 
@@ -152,8 +155,11 @@ def predict_folder(
         notice(f"{len(finished)} of {len(cases)} cases are done already")
     started = time.monotonic()
     made = not output.exists()
-    lock = output / f".part_{options.part_id}_of_{options.num_parts}.lock"
+    lock = output / LOCK.format(options.part_id, options.num_parts)
     with only_one(lock, "predicts this part into this folder", keep=False, notice=notice):
+        # Looked for with the own lock held: of two runs that start at once at least one sees the other.
+        beside = set(output.glob(LOCK.format("*", "*"))) - set(output.glob(LOCK.format("*", options.num_parts)))
+        refuse_held(sorted(beside), "predicts the scans, or other parts of them, into this folder")
         faults = run.draw_missing([case for case, mark in finished.items() if mark]) + run.predict_all(todo)
     if made and not any(output.iterdir()):
         with contextlib.suppress(OSError):  # another run begins to write into it

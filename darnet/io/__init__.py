@@ -16,7 +16,7 @@ from darnet.io.files import (
     write_json,
 )
 from darnet.io.grid import corners_apart, most_apart
-from darnet.io.lock import is_held, only_one
+from darnet.io.lock import is_held, only_one, refuse_held
 from darnet.io.nifti_header import ScanHeader
 from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
 from darnet.strict_json import read_json
@@ -48,6 +48,7 @@ __all__ = [
     "read_meta",
     "read_scan",
     "read_seg_sources",
+    "refuse_held",
     "remove_left_overs",
     "require_highdicom",
     "require_writable",

@@ -6,7 +6,7 @@ import contextlib
 import os
 import socket
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -44,7 +44,7 @@ def only_one(
         ResourceError: The disk is full.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    lock, record = FileLock(path), path.with_name(path.name + ".holder")
+    lock, record = FileLock(path), _record(path)
     try:
         _acquire(lock, record, work, wait, notice)
         if record.exists():
@@ -77,19 +77,44 @@ def is_held(path: Path) -> bool:
     return False
 
 
+def refuse_held(paths: Iterable[Path], work: str) -> None:
+    """Refuse to go on beside other processes. Locks that nobody holds are left as they are.
+
+    Args:
+        paths: Files of their locks.
+        work: What a holder does, for the message: "trains fold 0".
+
+    Raises:
+        ConfigurationError: One of the locks is held.
+    """
+    for path in paths:
+        if is_held(path):
+            raise _held(path, work)
+
+
 def _acquire(lock: FileLock, record: Path, work: str, wait: bool, notice: Callable[[str], None]) -> None:
     try:
         lock.acquire(timeout=0)
     except Timeout:
         if not wait:
-            raise ConfigurationError(
-                f"another process {work}",
-                where=lock.lock_file,
-                found=_holder(record),
-                remedy="wait for it to end, or stop it, and run the command again",
-            ) from None
+            raise _held(Path(lock.lock_file), work) from None
         notice(f"another process {work}; waiting for it to end" + (f" ({_holder(record)})" if record.exists() else ""))
         lock.acquire()
+
+
+def _held(path: Path, work: str) -> ConfigurationError:
+    """The error for a lock that another process holds."""
+    return ConfigurationError(
+        f"another process {work}",
+        where=path,
+        found=_holder(_record(path)),
+        remedy="wait for it to end, or stop it, and run the command again",
+    )
+
+
+def _record(path: Path) -> Path:
+    """Where the holder of a lock says who it is."""
+    return path.with_name(path.name + ".holder")
 
 
 def _holder(record: Path) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 
 import nibabel as nib
 import numpy as np
@@ -11,6 +12,7 @@ import torch
 from darnet.errors import ConfigurationError, DataError, SomeCasesFailed
 from darnet.inference import FolderOptions, InputCase, Predictor, check_output, find_inputs, predict_folder, select_part
 from darnet.inference.doubts import other_size
+from darnet.io import only_one
 from darnet.plans import DomainPlan, IntensityPlan
 from darnet.words import number
 
@@ -395,3 +397,28 @@ def test_no_case_counts_where_all_masks_stay(scans, tmp_path, predictor):
         nib.Nifti1Image(np.asanyarray(image.dataobj), image.affine).to_filename(tmp_path / "out" / f"{case}.nii.gz")
     with pytest.raises(DataError, match="3 faults"):
         predict(scans, tmp_path / "out", predictor)
+
+
+@pytest.mark.parametrize(
+    ("held", "parts"), [("0_of_1", (2, 0)), ("0_of_1", (2, 1)), ("1_of_2", (1, 0)), ("1_of_3", (2, 0))]
+)
+def test_another_division_of_the_scans_is_refused(scans, tmp_path, predictor, held, parts):
+    options = FolderOptions(num_parts=parts[0], part_id=parts[1], quiet=True)
+    with only_one(tmp_path / "out" / f".part_{held}.lock", "predicts", keep=False):
+        with pytest.raises(ConfigurationError, match="another process predicts") as refused:
+            predict(scans, tmp_path / "out", predictor, options)
+        assert f"process {os.getpid()} on" in str(refused.value)
+        assert not list((tmp_path / "out").glob("*.nii.gz"))
+    assert len(predict(scans, tmp_path / "out", predictor, options)[0]) in (1, 2, 3)
+
+
+def test_parts_of_one_division_run_side_by_side(scans, tmp_path, predictor):
+    with only_one(tmp_path / "out" / ".part_1_of_2.lock", "predicts", keep=False):
+        predict(scans, tmp_path / "out", predictor, FolderOptions(num_parts=2, part_id=0, quiet=True))
+    assert sorted(path.name for path in (tmp_path / "out").glob("*.nii.gz")) == ["a.nii.gz", "c.nii.gz"]
+
+
+def test_a_lock_that_a_killed_run_of_another_division_left_does_not_count(scans, tmp_path, predictor):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".part_0_of_2.lock").touch()
+    assert len(predict(scans, tmp_path / "out", predictor)[0]) == 3
