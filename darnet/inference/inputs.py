@@ -47,7 +47,8 @@ def find_inputs(source: str | Path) -> list[InputCase]:
     """
     source = Path(source)
     if source.is_dir() and is_dicom_folder(source):
-        return [InputCase(source.resolve().name, source, ".nii.gz")]
+        named = source.name not in ("", "..")  # a link has its own name; "." and ".." have none
+        return [InputCase((source if named else source.resolve()).name, source, ".nii.gz")]
     if source.is_dir():
         _refuse_folder_of_series(source)
         names = [path.name.lower() for path in source.iterdir() if not path.name.startswith(".")]

@@ -422,3 +422,14 @@ def test_a_lock_that_a_killed_run_of_another_division_left_does_not_count(scans,
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / ".part_0_of_2.lock").touch()
     assert len(predict(scans, tmp_path / "out", predictor)[0]) == 3
+
+
+def test_the_given_name_of_a_series_wins_over_that_of_the_folder_it_links_to(tmp_path, monkeypatch):
+    series = tmp_path / "store" / "series"
+    (series / "below").mkdir(parents=True)
+    (series / "1.dcm").write_bytes(bytes(128) + b"DICM")
+    (tmp_path / "patient_07").symlink_to(series)
+    assert find_inputs(tmp_path / "patient_07")[0].case_id == "patient_07"
+    for inside, given in ((series, "."), (series / "below", "..")):
+        monkeypatch.chdir(inside)
+        assert find_inputs(given)[0].case_id == "series"
