@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darnet.errors import ConfigurationError, DataError
-from darnet.io import Scan, is_dicom_folder, list_cases, read_dicom_scan, read_scan
+from darnet.io import Scan, is_dicom_folder, list_cases, name_too_long, read_dicom_scan, read_scan
 
 ENDINGS = (".nii.gz", ".nii")
 
@@ -43,12 +43,15 @@ def find_inputs(source: str | Path) -> list[InputCase]:
 
     Raises:
         ConfigurationError: There is no such file or folder.
-        DataError: No scan, a wrong name or ending, or a second channel.
+        DataError: No scan, a name that is wrong or too long, a wrong ending, or a second channel.
     """
     source = Path(source)
     if source.is_dir() and is_dicom_folder(source):
-        named = source.name not in ("", "..")  # a link has its own name; "." and ".." have none
-        return [InputCase((source if named else source.resolve()).name, source, ".nii.gz")]
+        # A link has its own name; "." and ".." have none.
+        named = source.resolve() if source.name in ("", "..") else source
+        if too_long := name_too_long(named):
+            raise too_long
+        return [InputCase(named.name, source, ".nii.gz")]
     if source.is_dir():
         _refuse_folder_of_series(source)
         names = [path.name.lower() for path in source.iterdir() if not path.name.startswith(".")]
@@ -79,6 +82,8 @@ def find_inputs(source: str | Path) -> list[InputCase]:
             expected=f"a name such as CASE_0000{ending}",
             remedy="rename it",
         )
+    if too_long := name_too_long(source, ending):
+        raise too_long
     return [InputCase(case_id, source, ending)]
 
 

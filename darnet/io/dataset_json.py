@@ -3,18 +3,17 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from darnet.errors import ConfigurationError, DarnetError, DataError, collect, raise_together
+from darnet.io.files import name_too_long
 from darnet.strict_json import read_json
 
 FILE_ENDINGS = (".nii.gz", ".nii")
 DICOM = ".dcm"
-LONGEST_NAME = 200  # bytes of CASE_0000; file systems allow 255, and what is made of a case has longer endings
 SCAN_ENDINGS = (*FILE_ENDINGS, ".mha", ".mhd", ".nrrd", ".nhdr", ".img", ".hdr", ".mgz", ".mgh", ".mnc", DICOM, ".gipl")
 UNKNOWN = "unknown"
 
@@ -302,15 +301,8 @@ def _fault(path: Path, file_ending: str, pattern: str, channel: str | None, imag
     """What is wrong with the name of a file, or None."""
     if not path.is_file():
         return DataError("a link leads nowhere", where=path, remedy="mend or remove the link")
-    length = len(os.fsencode(path.name.removesuffix(file_ending)))
-    if length > LONGEST_NAME:
-        return DataError(
-            "the name of a case is too long: names of what is made of it would not fit the file system",
-            where=path,
-            found=f"{length} bytes",
-            expected=f"at most {LONGEST_NAME}",
-            remedy="rename the file",
-        )
+    if too_long := name_too_long(path, file_ending):
+        return too_long
     if not path.name.endswith(file_ending):
         return DataError(
             "a file has another ending",

@@ -13,13 +13,14 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from darnet.errors import ConfigurationError, DiskFull
+from darnet.errors import ConfigurationError, DataError, DiskFull
 
 _DISK_FULL = {
     errno.ENOSPC: "the disk is full",
     errno.EDQUOT: "the quota of the disk is used up",
     errno.EFBIG: "the file is larger than the file system or a limit of this process allows",
 }
+LONGEST_NAME = 200  # bytes of CASE_0000; file systems allow 255, and what is made of a case has longer endings
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
 
@@ -114,6 +115,25 @@ def require_writable(folder: str | Path, remedy: str) -> None:
             found=f"{parent} is not a folder open to writing",
             remedy=remedy,
         )
+
+
+def name_too_long(path: Path, ending: str = "") -> DataError | None:
+    """What is wrong with the name of a scan, a label file or a folder of slices that is too long; None where it is not.
+
+    Args:
+        path: Of the file or folder.
+        ending: Of its name; does not count.
+    """
+    length = len(os.fsencode(path.name.removesuffix(ending)))
+    if length <= LONGEST_NAME:
+        return None
+    return DataError(
+        "the name of a case is too long: names of what is made of it would not fit the file system",
+        where=path,
+        found=f"{length} bytes",
+        expected=f"at most {LONGEST_NAME}",
+        remedy="rename it",
+    )
 
 
 def remove_left_overs(folder: Path) -> None:

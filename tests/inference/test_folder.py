@@ -433,3 +433,20 @@ def test_the_given_name_of_a_series_wins_over_that_of_the_folder_it_links_to(tmp
     for inside, given in ((series, "."), (series / "below", "..")):
         monkeypatch.chdir(inside)
         assert find_inputs(given)[0].case_id == "series"
+
+
+@pytest.mark.parametrize("kind", ["file", "series"])
+def test_names_that_are_too_long_are_refused(tmp_path, kind):
+    for length in (200, 201):
+        source = tmp_path / ("ü" * 100 + "n" * (length - 200) + (".nii.gz" if kind == "file" else ""))
+        if kind == "file":
+            source.write_bytes(b"x")
+        else:
+            source.mkdir()
+            (source / "1.dcm").write_bytes(bytes(128) + b"DICM")
+        if length == 200:
+            assert find_inputs(source)[0].case_id == "ü" * 100
+            continue
+        with pytest.raises(DataError, match="name of a case is too long") as refused:
+            find_inputs(source)
+        assert "201 bytes" in str(refused.value) and "at most 200" in str(refused.value)
