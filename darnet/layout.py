@@ -98,7 +98,8 @@ def find_root(root: str | Path | None = None) -> Path:
 def find_dataset(dataset: str, root: str | Path | None = None) -> DatasetLayout:
     """Find a data set by id (`101`), name (`Dataset101_AbdomenCT2MR`) or path of its raw folder.
 
-    A path outside `ROOT/raw` keeps its folder as it is: only `preprocessed` and `results` are put below the root.
+    A path outside `ROOT/raw` keeps its folder as it is: only `preprocessed` and `results` are put below the root. Where
+    nothing else is meant, results are found by any name that they have, such as that of an imported model.
 
     Raises:
         ConfigurationError: There is no such data set, or an id belongs to several.
@@ -131,7 +132,10 @@ def find_dataset(dataset: str, root: str | Path | None = None) -> DatasetLayout:
                 remedy="give one of them with -d",
             )
         return _ExternalLayout(base, path.resolve().name, path.resolve())
-    raise _no_such_data_set(dataset, base, folders)
+    models = {plans.parent.name for plans in (base / "results").glob("*/plans.json")}
+    if dataset in models:
+        return DatasetLayout(base, dataset)
+    raise _no_such_data_set(dataset, base, sorted(models.union(folders)))
 
 
 def _no_such_data_set(dataset: str, base: Path, folders: list[str]) -> ConfigurationError:

@@ -49,6 +49,28 @@ def test_by_path(root, tmp_path_factory):
     assert layout.preprocessed == root / "preprocessed" / "Dataset001_Far"
 
 
+def test_a_model_by_any_name_that_it_was_imported_under(root, tmp_path_factory, monkeypatch):
+    for name in ("Model1", "Dataset7"):
+        (root / "results" / name).mkdir(parents=True)
+        (root / "results" / name / "plans.json").write_text("{}")
+    (root / "results" / "notes").mkdir()
+    assert find_dataset("Model1", root) == DatasetLayout(root, "Model1")
+    assert find_dataset("Dataset7", root) == DatasetLayout(root, "Dataset7")
+    monkeypatch.chdir(tmp_path_factory.mktemp("empty"))
+    for asked in ("notes", "Model2", "results/Model1"):
+        with pytest.raises(ConfigurationError, match="there is no data set") as refused:
+            find_dataset(asked, root)
+        assert "Dataset007_Heart" in str(refused.value) and "Model1" in str(refused.value)
+
+
+def test_a_folder_of_scans_comes_before_the_results_of_its_name(root, tmp_path, monkeypatch):
+    (root / "results" / "mine").mkdir(parents=True)
+    (root / "results" / "mine" / "plans.json").write_text("{}")
+    (tmp_path / "here" / "mine").mkdir(parents=True)
+    monkeypatch.chdir(tmp_path / "here")
+    assert find_dataset("mine", root).raw == tmp_path / "here" / "mine"
+
+
 @pytest.mark.parametrize(
     ("asked", "message"), [("55", "not unique"), ("12", "no data set 12"), ("Heart", "no data set")]
 )
