@@ -187,7 +187,7 @@ def test_files(tmp_path):
     with pytest.raises(ConfigurationError, match="JSON"):
         Plans.read(tmp_path / "plans.json")
     (tmp_path / "plans.json").write_text('{"seed": 1,\n "seed": 2}')
-    with pytest.raises(ConfigurationError, match='"seed" is there twice'):
+    with pytest.raises(ConfigurationError, match='line 2: the key "seed" is there twice'):
         Plans.read(tmp_path / "plans.json")
     (tmp_path / "plans.json").write_text("[1]")
     with pytest.raises(ConfigurationError, match="schema"):

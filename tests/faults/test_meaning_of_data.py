@@ -359,7 +359,10 @@ GOOD = {
     ("text", "words"),
     [
         ('{\n"channel_names": {"0": "CT"},\n"labels": {"background": 0 "cube": 1}\n}', ("line 3", "mend this line")),
-        ('{"labels": {"background": 0, "cube": 1, "cube": 2}}', ('the key "cube" is there twice', "mend the file")),
+        (
+            '{"labels": {\n"background": 0,\n"cube": 1,\n"cube": 2}}',
+            ("line 4", 'the key "cube" is there twice', "remove this line"),
+        ),
         ("[" * 100_000, ("not JSON that can be used", "mend the file")),
         (json.dumps({**GOOD, "labels": {"0": "background", "1": "cube"}}), ("old nnU-Net", 'key "labels"')),
         (json.dumps({**GOOD, "modality": {"0": "CT"}}, indent=1), ("old nnU-Net", "line 11", "channel_names")),
