@@ -39,7 +39,12 @@ def build_parser() -> ArgumentParser:
         help="target scans that lie among those of --source, such as 'amos_05*'; instead of --target",
     )
     for role in ROLES:
-        nnunet.add_argument(f"--{role}_channel", metavar="NAME", help="channel to use where the scans have several")
+        else_of_source = ", else that of the source" if role == "target" else ""
+        nnunet.add_argument(
+            f"--{role}_channel",
+            metavar="NAME",
+            help=f"channel of the {role} scans where they have several{else_of_source}",
+        )
         nnunet.add_argument(f"--{role}_modality", metavar="NAME", help="what to call it; else the channel's name")
     chaos = kind("chaos", "CHAOS: MR as DICOM slices with PNG masks, the unpacked Train_Sets or Test_Sets.")
     btcv = kind("btcv", "BTCV, abdomen: CT, the unpacked RawData.")
@@ -119,22 +124,38 @@ def _find(args: Namespace) -> tuple[Found | None, Found | None]:
 
 def _find_nnunet(args: Namespace) -> tuple[Found | None, Found | None]:
     """Source and target scans of data sets of nnU-Net."""
-    from dataclasses import replace
-
     from darnet.convert import divide, find_nnunet
 
     if args.source is None and args.target is None:
         raise ConfigurationError("no data set of nnU-Net is given", remedy="name it with --source, --target or both")
     if args.target_cases and (args.source is None or args.target is not None):
         raise ConfigurationError("--target_cases are among the scans of --source", remedy="leave --target out")
+    _refuse_idle_flags(args)
     source = find_nnunet(args.source, args.source_channel, args.source_modality) if args.source else None
+    if source is not None and args.target_cases:
+        others = find_nnunet(args.source, args.target_channel or args.source_channel, args.target_modality)
+        return divide(source, others, args.target_cases)
     target = (
         find_nnunet(args.target, args.target_channel, args.target_modality, labelled=False) if args.target else None
     )
-    if source is not None and args.target_cases:
-        source, target = divide(source, args.target_cases)
-        target = replace(target, modality=args.target_modality or target.modality)
     return source, target
+
+
+def _refuse_idle_flags(args: Namespace) -> None:
+    """Refuse the channel or the name of a domain whose scans are not given.
+
+    Raises:
+        ConfigurationError: There are such flags.
+    """
+    for role, naming in (("source", "--source"), ("target", "--target or --target_cases")):
+        idle = [flag for flag in (f"{role}_channel", f"{role}_modality") if getattr(args, flag) is not None]
+        given = getattr(args, role) or (role == "target" and args.target_cases)
+        if idle and not given:
+            raise ConfigurationError(
+                f"a flag is about {role} scans, and none are given",
+                found=", ".join(f"--{flag} {getattr(args, flag)}" for flag in idle),
+                remedy=f"name the scans with {naming}, or leave the flag out",
+            )
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -94,11 +94,25 @@ def with_test_cases(found: Found, patterns: Sequence[str]) -> Found:
     return dataclasses.replace(found, cases=cases)
 
 
-def divide(found: Found, patterns: Sequence[str]) -> tuple[Found, Found]:
-    """Two domains out of scans that lie together: all others, and those that match the patterns."""
-    chosen = matching(found, patterns)
-    rest = tuple(case for case in found.cases if case not in chosen)
-    return dataclasses.replace(found, cases=rest), dataclasses.replace(found, cases=chosen, notes=())
+def divide(source: Found, target: Found, patterns: Sequence[str]) -> tuple[Found, Found]:
+    """Two domains out of scans that lie together.
+
+    Args:
+        source: All of them, in the channel of the source.
+        target: All of them, in the channel of the target.
+        patterns: Names of the target cases; * stands for anything.
+
+    Returns:
+        The cases of `source` that match none of the patterns, those of `target` that match; a note is there once.
+
+    Raises:
+        ConfigurationError: A pattern matches none.
+    """
+    chosen = matching(target, patterns)
+    names = {case.case_id for case in chosen}
+    rest = tuple(case for case in source.cases if case.case_id not in names)
+    notes = tuple(note for note in target.notes if note not in source.notes)
+    return dataclasses.replace(source, cases=rest), dataclasses.replace(target, cases=chosen, notes=notes)
 
 
 def same_name(one: str, other: str) -> bool:

@@ -146,6 +146,33 @@ def test_one_of_several_channels(write_nnunet, convert, root, load, capsys):
     )
 
 
+def test_another_channel_for_the_target_cases(write_nnunet, convert, root, load, description, capsys):
+    folder, labels = write_nnunet("Dataset003_MR", ["c1", "c2", "t1", "t2"], channels=["T1ce", "T2"], test=["t9", "c9"])
+    flags = ["--source_channel", "T1ce", "--target_cases", "t*", "--target_channel", "T2", "--test_cases", "t2"]
+    assert convert("nnunet", "--source", folder, *flags) == 0
+    assert "1 scans of the source are left behind" in capsys.readouterr().out
+    raw = root / "raw" / "Dataset101_New"
+    for made, kept in (
+        ("imagesTr/c1", "imagesTr/c1_0000"),
+        ("imagesTr/c2", "imagesTr/c2_0000"),
+        ("imagesTr_target/t1", "imagesTr/t1_0001"),
+        ("imagesTs/t2", "imagesTr/t2_0001"),
+        ("imagesTs/t9", "imagesTs/t9_0001"),
+    ):
+        np.testing.assert_array_equal(load(raw / f"{made}_0000.nii.gz"), load(folder / f"{kept}.nii.gz"))
+    assert len(list(raw.rglob("*_0000.nii.gz"))) == 5
+    np.testing.assert_array_equal(load(raw / "labelsTs" / "t2.nii.gz"), labels["t2"])
+    assert description()["domains"] == {"source": "T1ce", "target": "T2"}
+
+
+def test_the_channel_of_the_source_is_that_of_target_cases_too(write_nnunet, convert, root, load):
+    folder, _ = write_nnunet("Dataset003_MR", ["c1", "c2", "t1"], channels=["T1", "T2"])
+    flags = ["--source_channel", "T2", "--target_cases", "t1", "--target_modality", "T2 of B"]
+    assert convert("nnunet", "--source", folder, *flags) == 0
+    made = root / "raw" / "Dataset101_New" / "imagesTr_target" / "t1_0000.nii.gz"
+    np.testing.assert_array_equal(load(made), load(folder / "imagesTr" / "t1_0001.nii.gz"))
+
+
 def test_the_older_layout(write_nnunet, convert, description):
     old = {"channel_names": None, "file_ending": None, "modality": {"0": "MRI"}}
     folder, _ = write_nnunet("Task05_MR", ["c1", "c2"], **old, labels={"0": "background", "1": "a", "2": "b", "3": "c"})
@@ -216,6 +243,10 @@ def test_dataset_json_refused(write_nnunet, convert, root, capsys, keys, code, w
         (("--source", "{ct}", "--target_cases", "c*"), 3, "no scans to convert"),
         (("--source", "{ct}", "--target", "{ct}", "--target_cases", "c1"), 2, "leave --target out"),
         (("--source", "{ct}", "--target", "{ct}", "--test_cases", "c*"), 3, "no target scan is left"),
+        (("--source", "{ct}", "--target_cases", "c1", "--target_channel", "T9"), 2, "there is no channel T9"),
+        (("--source", "{ct}", "--target_channel", "0"), 2, "found:    --target_channel 0\n"),
+        (("--source", "{ct}", "--target_modality", "MR"), 2, "with --target or --target_cases, or leave the flag out"),
+        (("--target", "{ct}", "--source_modality", "CT", "--source_channel", "0"), 2, "about source scans, and none"),
         (("--source", "nowhere"), 2, "there is no such folder"),
         (("--source", "{ct}/imagesTr"), 3, "no data set of nnU-Net"),
         ((), 2, "no data set of nnU-Net is given"),
