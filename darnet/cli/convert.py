@@ -36,7 +36,7 @@ def build_parser() -> ArgumentParser:
         "--target_cases",
         nargs="+",
         metavar="PATTERN",
-        help="target scans that lie among those of --source, such as 'amos_05*'; instead of --target",
+        help="target scans that lie among those of --source, such as 'amos_05*' 'amos_06*'; instead of --target",
     )
     for role in ROLES:
         else_of_source = ", else that of the source" if role == "target" else ""
@@ -45,7 +45,10 @@ def build_parser() -> ArgumentParser:
             metavar="NAME",
             help=f"channel of the {role} scans where they have several{else_of_source}",
         )
-        nnunet.add_argument(f"--{role}_modality", metavar="NAME", help="what to call it; else the channel's name")
+        needed = "; needed for --target_cases of the source's channel" if role == "target" else ""
+        nnunet.add_argument(
+            f"--{role}_modality", metavar="NAME", help=f"what to call it; else the channel's name{needed}"
+        )
     chaos = kind("chaos", "CHAOS: MR as DICOM slices with PNG masks, the unpacked Train_Sets or Test_Sets.")
     btcv = kind("btcv", "BTCV, abdomen: CT, the unpacked RawData.")
     crossmoda = kind("crossmoda", "crossMoDA 2021 to 2023: both domains, a folder with all that was unpacked.")
@@ -132,9 +135,19 @@ def _find_nnunet(args: Namespace) -> tuple[Found | None, Found | None]:
         raise ConfigurationError("--target_cases are among the scans of --source", remedy="leave --target out")
     _refuse_idle_flags(args)
     source = find_nnunet(args.source, args.source_channel, args.source_modality) if args.source else None
+    target: Found | None
     if source is not None and args.target_cases:
         others = find_nnunet(args.source, args.target_channel or args.source_channel, args.target_modality)
-        return divide(source, others, args.target_cases)
+        source, target = divide(source, others, args.target_cases)
+        if args.target_modality is None and (args.target_channel is None or target.modality == source.modality):
+            raise ConfigurationError(
+                "it is not said what kind of scan the target cases are",
+                where=args.source,
+                found=f"{target.modality}, the name of their channel; the source scans are {source.modality}",
+                expected="a name of their own: what is named CT gets a window of CT, other scans do not",
+                remedy="name it with --target_modality, such as MR",
+            )
+        return source, target
     target = (
         find_nnunet(args.target, args.target_channel, args.target_modality, labelled=False) if args.target else None
     )

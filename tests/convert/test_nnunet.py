@@ -109,6 +109,24 @@ def test_one_data_set_of_two_modalities(write_nnunet, convert, root, description
     assert description()["domains"] == {"source": "CT", "target": "MR"}
 
 
+@pytest.mark.parametrize(
+    ("channels", "flags"),
+    [
+        (["CT"], []),
+        (["CT"], ["--source_modality", "CT of A"]),
+        (["CT"], ["--target_channel", "CT"]),
+        (["MR", "MR"], ["--source_channel", "0", "--target_channel", "1"]),
+    ],
+)
+def test_target_cases_need_a_name_of_their_own(write_nnunet, convert, root, capsys, channels, flags):
+    both, _ = write_nnunet("Dataset005_Both", ["amos_001", "amos_501"], channels=channels)
+    assert convert("nnunet", "--source", both, "--target_cases", "amos_5*", *flags) == 2
+    said = capsys.readouterr().err
+    assert "not said what kind of scan the target cases are" in said
+    assert "--target_modality" in said
+    assert not root.exists()
+
+
 def test_source_first_and_target_later(write_nnunet, convert, root, description, capsys):
     ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], test=["c9"])
     mr, _ = write_nnunet("Dataset004_MR", ["m1"], channels=["T2"], test=["m9"])
@@ -240,7 +258,7 @@ def test_dataset_json_refused(write_nnunet, convert, root, capsys, keys, code, w
         (("--source", "{ct}", "--classes", "liver", "LIVER"), 2, "asked for twice"),
         (("--source", "{ct}", "--test_cases", "c1"), 2, "names target scans"),
         (("--source", "{ct}", "--target_cases", "x*"), 2, "no case is named x*"),
-        (("--source", "{ct}", "--target_cases", "c*"), 3, "no scans to convert"),
+        (("--source", "{ct}", "--target_cases", "c*", "--target_modality", "MR"), 3, "no scans to convert"),
         (("--source", "{ct}", "--target", "{ct}", "--target_cases", "c1"), 2, "leave --target out"),
         (("--source", "{ct}", "--target", "{ct}", "--test_cases", "c*"), 3, "no target scan is left"),
         (("--source", "{ct}", "--target_cases", "c1", "--target_channel", "T9"), 2, "there is no channel T9"),
@@ -447,7 +465,7 @@ def test_scans_that_are_left_out_are_named(write_nnunet, convert, save, root, ca
 
 def test_other_channels_are_not_left_out(write_nnunet, convert, save, capsys):
     folder, _ = write_nnunet("Dataset003_MR", ["c1", "c2", "t1"], channels=["T1", "T2"])
-    divided = ["--target_cases", "t1", "--source_channel", "T2"]
+    divided = ["--target_cases", "t1", "--source_channel", "T2", "--target_modality", "T2 of B"]
     assert convert("nnunet", "--source", folder, *divided) == 0
     assert "note:" not in capsys.readouterr().out
     save(folder / "imagesTr" / "c3_0000.nii.gz")
