@@ -96,8 +96,8 @@ def run(args: Namespace) -> None:
         left = len(source.cases) - placed.source
         if left:
             say(args, f"note: {left} scans of the source are left behind, for they have no labels or are test cases")
-    for found in (source, target):
-        for note in found.notes if found else ():
+    for made in (source, target, placed):
+        for note in made.notes if made else ():
             say(args, f"note: {note}")
     if target is not None:
         say(args, f"{placed.target} target scans without labels, {target.modality}")

@@ -13,7 +13,8 @@ from typing import Any
 from darnet.convert.files import put_image, put_labels
 from darnet.convert.found import Found, FoundCase, choose_classes, values_for
 from darnet.errors import ConfigurationError, DarnetError, DataError, raise_together
-from darnet.io import only_one, read_dataset_json, read_json, require_writable, write_json
+from darnet.io import only_one, paired_notes, read_dataset_json, read_json, require_writable, write_json
+from darnet.io.dataset_json import survey_folder
 from darnet.layout import DatasetLayout
 from darnet.progress import track
 
@@ -31,6 +32,7 @@ class Placed:
         test: Number of target scans for testing.
         labelled_test: How many of these have labels.
         how: Number of files that were linked, copied and converted.
+        notes: What a user should know of the data set, a sentence each.
     """
 
     source: int
@@ -38,6 +40,7 @@ class Placed:
     test: int
     labelled_test: int
     how: Mapping[str, int]
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -95,7 +98,14 @@ def place(
         test=len(test),
         labelled_test=sum(t.labels is not None for t in test),
         how={word: how.count(word) for word in sorted(set(how))},
+        notes=tuple(_paired(layout, description["file_ending"])),
     )
+
+
+def _paired(layout: DatasetLayout, ending: str) -> list[str]:
+    """Notes on cases of one name in both domains of the data set as it is now."""
+    folders = (layout.images("source"), layout.images("target"), layout.raw / "imagesTs")
+    return paired_notes(*(survey_folder(folder, ending, images=True).cases for folder in folders))
 
 
 def labelled(source: Found) -> list[FoundCase]:

@@ -19,6 +19,7 @@ from darnet.io.files import (
 from darnet.io.grid import corners_apart, most_apart
 from darnet.io.lock import is_held, only_one, refuse_held
 from darnet.io.nifti_header import ScanHeader
+from darnet.io.paired import paired_notes
 from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
 from darnet.strict_json import read_json
 
@@ -42,6 +43,7 @@ __all__ = [
     "name_too_long",
     "only_one",
     "pack_checkpoint",
+    "paired_notes",
     "read_dataset_json",
     "read_dicom",
     "read_dicom_scan",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from darnet.errors import DarnetError, DataError, collect, raise_together
-from darnet.io import DatasetInfo, read_dataset_json
+from darnet.io import DatasetInfo, paired_notes, read_dataset_json
 from darnet.io.dataset_json import FILE_ENDINGS, Listing, survey_folder
 from darnet.layout import DatasetLayout
 from darnet.words import counted, several
@@ -123,6 +123,7 @@ def survey_dataset(layout: DatasetLayout, replace_non_finite: bool = False) -> S
     test = survey_folder(layout.raw / "imagesTs", ending, images=True)
     if (layout.raw / "imagesTs").exists():
         notes += [f"imagesTs: {fault.what} ({fault.where})" for fault in test.faults]
+    notes += paired_notes(images.cases, targets.cases, test.cases)
     kinds = (info.source_modality, info.target_modality) if info else ("", "")
     both = sorted(set(images.cases) & set(labels.cases))
     sources = {path.resolve() for path in images.cases.values()}

@@ -183,6 +183,28 @@ def test_another_channel_for_the_target_cases(write_nnunet, convert, root, load,
     assert description()["domains"] == {"source": "T1ce", "target": "T2"}
 
 
+def test_patients_in_both_domains_are_told(write_nnunet, convert, capsys):
+    folder, _ = write_nnunet("Dataset003_MR", ["p1", "p2", "p3"], channels=["T1ce", "T2"])
+    channels = ["--source_channel", "T1ce", "--target_channel", "T2"]
+    assert convert("nnunet", "--source", folder, "--target", folder, *channels, "--test_cases", "p3") == 0
+    said = capsys.readouterr().out
+    assert "note: cases of one name in imagesTr and imagesTs (1): p3; if these are the same patients" in said
+    assert "take these cases out of imagesTr and labelsTr" in said
+    assert "note: cases of one name in imagesTr and imagesTr_target (2): p1, p2; if" in said
+    assert said.count("note:") == 2
+
+
+def test_patients_that_are_added_later_are_told(write_nnunet, convert, capsys):
+    folder, _ = write_nnunet("Dataset003_MR", ["p1", "p2"], channels=["T1ce", "T2"])
+    assert convert("nnunet", "--source", folder, "--source_channel", "T1ce") == 0
+    assert "of one name" not in capsys.readouterr().out
+    flags = ["--target_channel", "T2", "--test_cases", "p2"]
+    assert convert("nnunet", "--target", folder, *flags, dataset="101") == 0
+    said = capsys.readouterr().out
+    assert "imagesTr and imagesTs (1): p2" in said
+    assert "imagesTr and imagesTr_target (1): p1" in said
+
+
 def test_the_channel_of_the_source_is_that_of_target_cases_too(write_nnunet, convert, root, load):
     folder, _ = write_nnunet("Dataset003_MR", ["c1", "c2", "t1"], channels=["T1", "T2"])
     flags = ["--source_channel", "T2", "--target_cases", "t1", "--target_modality", "T2 of B"]

@@ -337,6 +337,17 @@ def test_30_a_scan_in_training_and_test(bench, repacked):
     assert "other_0000" not in out
 
 
+def test_30_a_patient_in_training_and_test(bench):
+    folder = bench.raw / "imagesTs"
+    folder.mkdir()
+    path = folder / "s1_0000.nii.gz"
+    shutil.copy(bench.target, path)
+    repaint(path, lambda array: array + 1)
+    code, out, _ = bench.plan("--verify")
+    assert code == 0
+    assert "note: cases of one name in imagesTr and imagesTs (1): s1; if these are the same patients" in out
+
+
 def test_30_test_scans_that_cannot_be_used_are_said(bench):
     folder = bench.raw / "imagesTs"
     folder.mkdir()

@@ -54,6 +54,19 @@ def test_few_target_scans_are_noted(layout):
     assert any("only 2 target scans" in note for note in verify_dataset(layout).notes)
 
 
+def test_patients_in_both_domains_are_noted(layout):
+    test = layout.raw / "imagesTs"
+    test.mkdir()
+    shutil.copy(layout.images("target") / "t3_0000.nii.gz", test / "b_0000.nii.gz")
+    (tested,) = verify_dataset(layout).notes
+    assert tested.startswith("cases of one name in imagesTr and imagesTs (1): b; if these are the same patients")
+    assert "take these cases out of imagesTr and labelsTr" in tested
+    shutil.move(layout.images("target") / "t1_0000.nii.gz", layout.images("target") / "a_0000.nii.gz")
+    also, paired = verify_dataset(layout).notes
+    assert also == tested
+    assert paired.startswith("cases of one name in imagesTr and imagesTr_target (1): a; if")
+
+
 def test_faults_of_all_folders_are_listed_together(layout):
     (layout.images("source") / "a_0000.nii.gz").rename(layout.images("source") / "a.nii.gz")
     shutil.rmtree(layout.images("target"))
