@@ -31,7 +31,10 @@ def build_parser() -> ArgumentParser:
 
     nnunet = kind("nnunet", "One or two data sets of nnU-Net.")
     for role in ROLES:
-        nnunet.add_argument(f"--{role}", metavar="FOLDER", help=f"data set of nnU-Net whose scans are the {role}")
+        targets = "; where it is one of darnet, its target scans come along" if role == "source" else ""
+        nnunet.add_argument(
+            f"--{role}", metavar="FOLDER", help=f"data set of nnU-Net whose scans are the {role}{targets}"
+        )
     nnunet.add_argument(
         "--target_cases",
         nargs="+",
@@ -96,9 +99,9 @@ def run(args: Namespace) -> None:
         left = len(source.cases) - placed.source
         if left:
             say(args, f"note: {left} scans of the source are left behind, for they have no labels or are test cases")
-    for made in (source, target, placed):
-        for note in made.notes if made else ():
-            say(args, f"note: {note}")
+    # Both domains may have been found in one folder, with the same notes.
+    for note in dict.fromkeys(note for made in (source, target, placed) if made for note in made.notes):
+        say(args, f"note: {note}")
     if target is not None:
         say(args, f"{placed.target} target scans without labels, {target.modality}")
         say(args, f"{placed.test} target scans for testing, {placed.labelled_test} with labels")
@@ -127,43 +130,54 @@ def _find(args: Namespace) -> tuple[Found | None, Found | None]:
 
 def _find_nnunet(args: Namespace) -> tuple[Found | None, Found | None]:
     """Source and target scans of data sets of nnU-Net."""
-    from darnet.convert import divide, find_nnunet
+    from darnet.convert import divide, find_nnunet, find_targets
 
     if args.source is None and args.target is None:
         raise ConfigurationError("no data set of nnU-Net is given", remedy="name it with --source, --target or both")
     if args.target_cases and (args.source is None or args.target is not None):
         raise ConfigurationError("--target_cases are among the scans of --source", remedy="leave --target out")
-    _refuse_idle_flags(args)
-    source = find_nnunet(args.source, args.source_channel, args.source_modality) if args.source else None
-    target: Found | None
-    if source is not None and args.target_cases:
-        others = find_nnunet(args.source, args.target_channel or args.source_channel, args.target_modality)
-        source, target = divide(source, others, args.target_cases)
-        if args.target_modality is None and (args.target_channel is None or target.modality == source.modality):
-            raise ConfigurationError(
-                "it is not said what kind of scan the target cases are",
-                where=args.source,
-                found=f"{target.modality}, the name of their channel; the source scans are {source.modality}",
-                expected="a name of their own: what is named CT gets a window of CT, other scans do not",
-                remedy="name it with --target_modality, such as MR",
-            )
-        return source, target
-    target = (
-        find_nnunet(args.target, args.target_channel, args.target_modality, labelled=False) if args.target else None
-    )
+    source: Found | None = None
+    target: Found | None = None
+    if args.source is not None:
+        own = args.target is None and not args.target_cases
+        source = find_nnunet(args.source, args.source_channel, args.source_modality, with_targets=own)
+        of_target = args.target_channel or args.source_channel, args.target_modality
+        if own:
+            target = find_targets(args.source, *of_target)
+        elif args.target_cases:
+            source, target = divide(source, find_nnunet(args.source, *of_target), args.target_cases)
+            _require_name(args, source, target)
+    if args.target is not None:
+        target = find_nnunet(args.target, args.target_channel, args.target_modality, labelled=False)
+    _refuse_idle_flags(args, source, target)
     return source, target
 
 
-def _refuse_idle_flags(args: Namespace) -> None:
-    """Refuse the channel or the name of a domain whose scans are not given.
+def _require_name(args: Namespace, source: Found, target: Found) -> None:
+    """Refuse target cases of which nothing but their common channel says what kind of scan they are.
+
+    Raises:
+        ConfigurationError: They are named as the source scans are, or only by the channel of these.
+    """
+    if args.target_modality is None and (args.target_channel is None or target.modality == source.modality):
+        raise ConfigurationError(
+            "it is not said what kind of scan the target cases are",
+            where=args.source,
+            found=f"{target.modality}, the name of their channel; the source scans are {source.modality}",
+            expected="a name of their own: what is named CT gets a window of CT, other scans do not",
+            remedy="name it with --target_modality, such as MR",
+        )
+
+
+def _refuse_idle_flags(args: Namespace, source: Found | None, target: Found | None) -> None:
+    """Refuse the channel or the name of a domain that has no scans.
 
     Raises:
         ConfigurationError: There are such flags.
     """
-    for role, naming in (("source", "--source"), ("target", "--target or --target_cases")):
+    for found, role, naming in ((source, "source", "--source"), (target, "target", "--target or --target_cases")):
         idle = [flag for flag in (f"{role}_channel", f"{role}_modality") if getattr(args, flag) is not None]
-        given = getattr(args, role) or (role == "target" and args.target_cases)
-        if idle and not given:
+        if idle and found is None:
             raise ConfigurationError(
                 f"a flag is about {role} scans, and none are given",
                 found=", ".join(f"--{flag} {getattr(args, flag)}" for flag in idle),

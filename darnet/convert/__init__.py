@@ -4,7 +4,7 @@ from darnet.convert.btcv import find_btcv
 from darnet.convert.chaos import find_chaos
 from darnet.convert.crossmoda import find_crossmoda
 from darnet.convert.found import Found, FoundCase, divide, with_test_cases
-from darnet.convert.nnunet import find_nnunet
+from darnet.convert.nnunet import find_nnunet, find_targets
 from darnet.convert.place import Placed, new_layout, place
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "find_chaos",
     "find_crossmoda",
     "find_nnunet",
+    "find_targets",
     "new_layout",
     "place",
     "with_test_cases",

@@ -103,7 +103,7 @@ def divide(source: Found, target: Found, patterns: Sequence[str]) -> tuple[Found
         patterns: Names of the target cases; * stands for anything.
 
     Returns:
-        The cases of `source` that match none of the patterns, those of `target` that match; a note is there once.
+        The cases of `source` that match none of the patterns, those of `target` that match.
 
     Raises:
         ConfigurationError: A pattern matches none.
@@ -111,8 +111,7 @@ def divide(source: Found, target: Found, patterns: Sequence[str]) -> tuple[Found
     chosen = matching(target, patterns)
     names = {case.case_id for case in chosen}
     rest = tuple(case for case in source.cases if case.case_id not in names)
-    notes = tuple(note for note in target.notes if note not in source.notes)
-    return dataclasses.replace(source, cases=rest), dataclasses.replace(target, cases=chosen, notes=notes)
+    return dataclasses.replace(source, cases=rest), dataclasses.replace(target, cases=chosen)
 
 
 def same_name(one: str, other: str) -> bool:

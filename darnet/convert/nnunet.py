@@ -1,9 +1,10 @@
-"""A data set of nnU-Net: version 2 with or without a list of its files, and the older layout."""
+"""A data set of nnU-Net: version 2 with or without a list of its files, the older layout, or one of darnet."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +15,106 @@ from darnet.io.dataset_json import FILE_ENDINGS, SCAN_ENDINGS
 
 BACKGROUND = "background"
 MOST_VALUE = 65535
+TRAINING = ("imagesTr", "labelsTr")
+TEST = ("imagesTs", "labelsTs")
+TARGETS = "imagesTr_target"  # a data set with this folder is one of darnet: its test cases are target scans too
+
+
+@dataclass(frozen=True)
+class _Description:
+    """What dataset.json says; `number` and `name` are those of the channel to keep, out of `channels`."""
+
+    path: Path
+    values: Mapping[str, Any]
+    number: int
+    name: str
+    channels: int
+    classes: Mapping[str, int]
+    ending: str
+    domains: Mapping[str, str]
 
 
 def find_nnunet(
-    folder: str | Path, channel: str | None = None, modality: str | None = None, labelled: bool = True
+    folder: str | Path,
+    channel: str | None = None,
+    modality: str | None = None,
+    labelled: bool = True,
+    with_targets: bool = False,
 ) -> Found:
     """Find the scans of a data set of nnU-Net.
 
     Cases of imagesTr (or of the key "dataset") are labelled; those of imagesTs are test cases, labelled where
-    labelsTs has them.
+    labelsTs has them. Of a data set of darnet, these are the source cases alone.
 
     Args:
         folder: The one with dataset.json.
         channel: Name or number of the channel to keep; needed where there are several.
-        modality: What to call it; the channel's name if not given.
+        modality: What to call it; if not given the name of the source in "domains", else the channel's name.
         labelled: The cases must have labels; else a missing labelsTr is no fault.
+        with_targets: Target scans of a data set of darnet are taken with `find_targets`; else a note says that they are
+            left out.
 
     Raises:
         ConfigurationError: No such channel, or several and none chosen.
         DataError: dataset.json or the files are not as they should be, or ask for what darnet has not.
     """
     folder = Path(folder)
+    told = _describe(folder, channel)
+    own_targets = (folder / TARGETS).is_dir()
+    listed = "dataset" in told.values
+    cases = (
+        _listed(told.values["dataset"], told.path, told.number)
+        if listed
+        else _training_cases(folder, told.ending, told.number, labelled)
+    )
+    notes = _announced(told.values, len(cases), told.path)
+    test = [] if own_targets else _test_cases(folder, told)
+    images = ([] if listed else ["imagesTr"]) + ([] if own_targets else ["imagesTs"])
+    notes += _odd_names(folder, told, images, test)
+    if own_targets and not with_targets:
+        own = [path for name in (TARGETS, *TEST) if (path := folder / name).is_dir()]
+        notes += left_out(own, folder, "target scans of its own; they come along with --source alone")
+    read = ", ".join((*TRAINING, *([TARGETS] if own_targets else []), *TEST))
+    notes += left_out(_not_read(folder, cases), folder, f"only {read} are read")
+    return Found(folder, modality or told.domains.get("source", told.name), told.classes, (*cases, *test), notes)
+
+
+def find_targets(folder: str | Path, channel: str | None = None, modality: str | None = None) -> Found | None:
+    """Find the target scans of a data set of darnet: those of imagesTr_target and, for testing, those of imagesTs.
+
+    Args:
+        folder: The one with dataset.json.
+        channel: Name or number of the channel to keep; needed where there are several.
+        modality: What to call it; if not given the name of the target in "domains".
+
+    Returns:
+        None where there is no imagesTr_target.
+
+    Raises:
+        ConfigurationError: No such channel, several and none chosen, or no name.
+        DataError: dataset.json or the files are not as they should be.
+    """
+    folder = Path(folder)
+    if not (folder / TARGETS).is_dir():
+        return None
+    told = _describe(folder, channel)
+    modality = modality or told.domains.get("target")
+    if modality is None:
+        raise ConfigurationError(
+            "it is not said what kind of scan the target scans are",
+            where=folder / TARGETS,
+            expected=f'"domains" with "target" in {told.path}',
+            remedy="name it with --target_modality, such as MR",
+        )
+    scans = _scans(folder / TARGETS, told.ending, told.number)
+    cases = [FoundCase(case, path) for case, path in sorted(scans.items())]
+    test = _test_cases(folder, told)
+    notes = _odd_names(folder, told, [TARGETS, "imagesTs"], test)
+    return Found(folder, modality, told.classes, (*cases, *test), notes)
+
+
+def _describe(folder: Path, channel: str | None) -> _Description:
+    """Read dataset.json."""
     path = folder / "dataset.json"
     if not path.is_file():
         raise DataError(
@@ -51,21 +131,11 @@ def find_nnunet(
     if not isinstance(values, dict):
         raise DataError("dataset.json is no object", where=path, found=type(values).__name__)
     number, name, channels = _channel(values, path, channel)
-    classes = _classes(values, path)
-    ending = _file_ending(values, path)
-    if "dataset" in values:
-        cases = _listed(values["dataset"], path, number)
-    else:
-        cases = _training_cases(folder, ending, number, labelled)
-    notes = _announced(values, len(cases), path)
-    test = _test_cases(folder, ending, number)
-    unused = [] if "dataset" in values else _unused(folder / "imagesTr", ending, number, channels)
-    unused += _unused(folder / "imagesTs", ending, number, channels)
-    notes += left_out(unused, folder, f"not named CASE_{number:04d}{ending}")
-    masks = _files(folder / "labelsTs", ending).values() if (folder / "labelsTs").is_dir() else ()
-    unused = [mask for mask in masks if mask not in {case.labels for case in test}]
-    notes += left_out(unused, folder, "no scan of this name in imagesTs")
-    return Found(folder, modality or name, classes, (*cases, *test), notes)
+    classes, ending = _classes(values, path), _file_ending(values, path)
+    domains = values.get("domains", {})
+    if not isinstance(domains, dict) or not all(isinstance(kind, str) and kind for kind in domains.values()):
+        raise _wrong(path, "domains", "the kinds of scan are wrong", domains, '{"source": "CT", "target": "MR"}')
+    return _Description(path, values, number, name, channels, classes, ending, domains)
 
 
 def _wrong(path: Path, key: str, what: str, found: object, expected: object, remedy: str | None = None) -> DataError:
@@ -193,14 +263,32 @@ def _training_cases(folder: Path, ending: str, channel: int, labelled: bool) -> 
     return [FoundCase(case, scans[case], masks[case]) for case in sorted(scans)]
 
 
-def _test_cases(folder: Path, ending: str, channel: int) -> list[FoundCase]:
+def _test_cases(folder: Path, told: _Description) -> list[FoundCase]:
     """Scans of imagesTs, with labels where labelsTs has them."""
-    if not (folder / "imagesTs").is_dir():
+    images, labels = (folder / name for name in TEST)
+    if not images.is_dir():
         return []
-    labels = folder / "labelsTs"
-    masks = _files(labels, ending) if labels.is_dir() else {}
-    scans = _scans(folder / "imagesTs", ending, channel, may_be_empty=True)
+    masks = _files(labels, told.ending) if labels.is_dir() else {}
+    scans = _scans(images, told.ending, told.number, may_be_empty=True)
     return [FoundCase(case, path, masks.get(case), test=True) for case, path in sorted(scans.items())]
+
+
+def _odd_names(folder: Path, told: _Description, images: Sequence[str], test: Sequence[FoundCase]) -> tuple[str, ...]:
+    """Notes on scans of these folders whose names are others, and on labels of test scans that are not there."""
+    unused = [path for name in images for path in _unused(folder / name, told)]
+    notes = left_out(unused, folder, f"not named CASE_{told.number:04d}{told.ending}")
+    labels = folder / "labelsTs"
+    masks = _files(labels, told.ending).values() if "imagesTs" in images and labels.is_dir() else ()
+    alone = [mask for mask in masks if mask not in {case.labels for case in test}]
+    return notes + left_out(alone, folder, "no scan of this name in imagesTs")
+
+
+def _not_read(folder: Path, cases: Sequence[FoundCase]) -> list[Path]:
+    """Other folders of scans or labels, but for those that a list of files names."""
+    named = {path.parent for case in cases for path in (case.image, case.labels) if path is not None}
+    known = {folder / name for name in (*TRAINING, *TEST, TARGETS)} | named
+    others = [p for p in folder.iterdir() if p.is_dir() and not p.name.startswith(".") and p not in known]
+    return [p for p in others if any(file.name.lower().endswith(FILE_ENDINGS) for file in p.iterdir())]
 
 
 def _scans(folder: Path, ending: str, channel: int, may_be_empty: bool = False) -> dict[str, Path]:
@@ -219,13 +307,13 @@ def _scans(folder: Path, ending: str, channel: int, may_be_empty: bool = False) 
     return scans
 
 
-def _unused(folder: Path, ending: str, channel: int, channels: int) -> list[Path]:
+def _unused(folder: Path, told: _Description) -> list[Path]:
     """Scans of a folder that are neither used nor another channel of one that is."""
     if not folder.is_dir():
         return []
-    cases = _scans(folder, ending, channel, may_be_empty=True)
-    known = {f"{case}_{number:04d}" for case in cases for number in range(channels)}
-    return [path for name, path in _files(folder, ending).items() if name not in known]
+    cases = _scans(folder, told.ending, told.number, may_be_empty=True)
+    known = {f"{case}_{number:04d}" for case in cases for number in range(told.channels)}
+    return [path for name, path in _files(folder, told.ending).items() if name not in known]
 
 
 def _files(folder: Path, ending: str) -> dict[str, Path]:

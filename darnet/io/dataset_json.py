@@ -146,7 +146,7 @@ class _Document:
                 json.dumps(labels),
                 expected,
                 "number the classes without gaps, in the label files too"
-                + ("; darnet_convert nnunet does both" if whole else ""),
+                + ("; darnet_convert nnunet does both and takes target scans along" if whole else ""),
             )
         if labels.get("background") != 0 or len(labels) < 2 or len(labels) > 256:
             raise self.wrong("labels", "background must be 0, beside 1 to 255 classes", json.dumps(labels), expected)

@@ -213,6 +213,90 @@ def test_the_channel_of_the_source_is_that_of_target_cases_too(write_nnunet, con
     np.testing.assert_array_equal(load(made), load(folder / "imagesTr" / "t1_0001.nii.gz"))
 
 
+@pytest.fixture
+def write_own(write_nnunet, save):
+    """A data set of darnet whose classes have gaps; returns its folder and the labels of each case."""
+
+    def write(**keys):
+        classes = {"background": 0, "myocardium": 205, "aorta": 250}
+        domains = {"domains": {"source": "MR cine", "target": "CT angio"}}
+        folder, labels = write_nnunet("Dataset005_Own", ["s1", "s2"], classes, ["MR"], test=["t8"], **(domains | keys))
+        for case in ("t1", "t2", "t3"):
+            save(folder / "imagesTr_target" / f"{case}_0000.nii.gz", ord(case[1]))
+        return folder, labels
+
+    return write
+
+
+def test_a_data_set_of_darnet_keeps_its_target_scans(write_own, save, convert, root, load, description, capsys):
+    folder, labels = write_own()
+    save(folder / "labelsTr_target" / "t1.nii.gz", values=[205])
+    save(folder / "imagesTr_target" / "t4.nii.gz")
+    assert convert("nnunet", "--source", folder) == 0
+    said = capsys.readouterr().out
+    assert "2 labelled source scans, MR cine" in said
+    assert "3 target scans without labels, CT angio" in said
+    assert f"left out of {folder}: imagesTr_target/t4.nii.gz (not named CASE_0000.nii.gz)" in said
+    assert (
+        f"left out of {folder}: labelsTr_target (only imagesTr, labelsTr, imagesTr_target, imagesTs, labelsTs are"
+        in said
+    )
+    assert said.count("note:") == 2
+    raw = root / "raw" / "Dataset101_New"
+    assert description()["domains"] == {"source": "MR cine", "target": "CT angio"}
+    assert description()["labels"] == {"background": 0, "myocardium": 1, "aorta": 2}
+    assert [p.name[:2] for p in sorted((raw / "imagesTr_target").iterdir())] == ["t1", "t2", "t3"]
+    assert (raw / "imagesTs" / "t8_0000.nii.gz").is_symlink()
+    np.testing.assert_array_equal(load(raw / "labelsTs" / "t8.nii.gz"), np.searchsorted([0, 205, 250], labels["t8"]))
+    dataset, _ = verify(DatasetLayout(root, "Dataset101_New"))
+    assert (len(dataset.source), len(dataset.target)) == (2, 3)
+
+
+def test_a_data_set_of_darnet_with_other_target_scans(write_own, write_nnunet, convert, root, description, capsys):
+    folder, _ = write_own()
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2"], channels=["T2"])
+    assert convert("nnunet", "--source", folder, "--target", mr) == 0
+    said = capsys.readouterr().out
+    assert f"left out of {folder}: imagesTr_target, imagesTs, labelsTs (target scans of its own; they come" in said
+    assert said.count("note:") == 1
+    assert description()["domains"] == {"source": "MR cine", "target": "T2"}
+    assert not (root / "raw" / "Dataset101_New" / "imagesTs").exists()
+
+
+def test_a_data_set_of_darnet_whose_domains_are_not_named(write_own, convert, description, capsys):
+    folder, _ = write_own(domains=None)
+    assert convert("nnunet", "--source", folder) == 2
+    assert "name it with --target_modality" in capsys.readouterr().err
+    assert convert("nnunet", "--source", folder, "--target_modality", "CT") == 0
+    assert description()["domains"] == {"source": "MR", "target": "CT"}
+
+
+def test_folders_that_are_not_read_are_told(write_nnunet, convert, save, capsys):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2", "m1"], test=["m9"])
+    for path in ("imagesVa/c5_0000", "labelsVa/c5"):
+        save(folder / f"{path}.nii.gz", values=[1])
+    (folder / "imagesTe").mkdir()
+    (folder / "figures").mkdir()
+    (folder / "figures" / "c1.png").write_bytes(b"")
+    flags = ["--target_cases", "m*", "--target_modality", "MR"]
+    assert convert("nnunet", "--source", folder, *flags) == 0
+    said = capsys.readouterr().out
+    only = "only imagesTr, labelsTr, imagesTs, labelsTs are read"
+    assert f"note: left out of {folder}: imagesVa, labelsVa ({only})" in said
+    assert said.count("note:") == 1
+
+
+def test_folders_of_a_list_of_files_are_not_left_out(write_nnunet, convert, capsys):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    for name in ("images", "labels"):
+        (folder / f"{name}Tr").rename(folder / f"{name}Va")
+    files = {c: {"images": [f"./imagesVa/{c}_0000.nii.gz"], "label": f"labelsVa/{c}.nii.gz"} for c in ("c1", "c2")}
+    text = json.loads((folder / "dataset.json").read_text())
+    (folder / "dataset.json").write_text(json.dumps(text | {"dataset": files}))
+    assert convert("nnunet", "--source", folder) == 0
+    assert "note:" not in capsys.readouterr().out
+
+
 def test_the_older_layout(write_nnunet, convert, description):
     old = {"channel_names": None, "file_ending": None, "modality": {"0": "MRI"}}
     folder, _ = write_nnunet("Task05_MR", ["c1", "c2"], **old, labels={"0": "background", "1": "a", "2": "b", "3": "c"})
@@ -260,6 +344,7 @@ def test_copies(write_nnunet, convert, root):
         ({"labels": None}, 3, "labels are missing"),
         ({"channel_names": None}, 3, "channels are missing"),
         ({"file_ending": ".mha"}, 3, "convert scans and labels to NIfTI"),
+        ({"domains": {"source": 1}}, 3, "kinds of scan are wrong"),
         ({"dataset": {"c1": {"images": []}}}, 3, "entry of c1 is wrong"),
         ({"dataset": {"c1": {"images": ["no.nii.gz"], "label": "labelsTr/c1.nii.gz"}}}, 3, "no.nii.gz"),
     ],
