@@ -234,13 +234,15 @@ def write(path, seed, values=None):
     nib.Nifti1Image(array.astype(np.int16), np.diag([-2.0, -2.0, 5.0, 1.0])).to_filename(path)
 
 
-def write_nnunet(folder, cases, channel):
+def write_nnunet(folder, cases, *channels):
     for case in cases:
         seed = sum(map(ord, case))
-        write(folder / "imagesTr" / f"{case}_0000.nii.gz", seed)
+        for number in range(len(channels)):
+            write(folder / "imagesTr" / f"{case}_{number:04d}.nii.gz", seed + number)
         write(folder / "labelsTr" / f"{case}.nii.gz", seed, (1, 2, 3))
     labels = {"background": 0, "spleen": 1, "kidney": 2, "liver": 3}
-    write_json(folder / "dataset.json", {"channel_names": {"0": channel}, "labels": labels, "file_ending": ".nii.gz"})
+    names = {str(number): channel for number, channel in enumerate(channels)}
+    write_json(folder / "dataset.json", {"channel_names": names, "labels": labels, "file_ending": ".nii.gz"})
 
 
 def test_nnunet(tmp_path, snippets, run_script, monkeypatch):
@@ -249,12 +251,15 @@ def test_nnunet(tmp_path, snippets, run_script, monkeypatch):
     write_nnunet(raw / "Dataset003_CT", ["ct_01", "ct_02"], "CT")
     write_nnunet(raw / "Dataset004_MR", ["mr_01", "mr_02", "mr_03"], "MR")
     write_nnunet(raw / "Dataset005_Both", ["both_001", "both_002", "both_051", "both_052"], "any")
+    write_nnunet(raw / "Dataset043_BraTS", ["p_001", "p_002", "p_301", "p_302"], "FLAIR", "T1", "T1ce", "T2")
     for language, text in snippets("docs/how-to/nnunet.md"):
         assert language == "sh"
         run_script(text)
     for name in ("Dataset101_CT2MR", "Dataset102_CT2MR", "Dataset103_CT2MR"):
         dataset, _ = verify(DatasetLayout(tmp_path / "darnet_data", name))
         assert (dataset.info.source_modality, dataset.info.target_modality) == ("CT", "MR")
+    dataset, _ = verify(DatasetLayout(tmp_path / "darnet_data", "Dataset104_T1ce2T2"))
+    assert (dataset.info.source_modality, dataset.info.target_modality) == ("T1ce", "T2")
 
 
 def test_public_data(tmp_path, snippets, run_script, monkeypatch, write_dicom):
