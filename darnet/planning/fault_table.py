@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import textwrap
 from collections.abc import Sequence
 from pathlib import Path
@@ -31,10 +32,9 @@ def format_faults(faults: Sequence[DarnetError], folder: Path) -> str:
 
 
 def _text(value: object, folder: Path) -> str:
-    text = "" if value is None else str(value)
-    for start in (str(folder), str(folder.absolute())):
-        text = text.replace(f"{start}/", "")
-    return text
+    """A cell; paths within the folder start there. Its relative path within another path is no start."""
+    starts = "|".join(re.escape(str(start)) for start in (folder.absolute(), folder))
+    return "" if value is None else re.sub(rf"(?<![^\s\"'(])(?:{starts})/", "", str(value))
 
 
 def _wrap(text: str, width: int) -> list[str]:

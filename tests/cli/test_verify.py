@@ -52,6 +52,16 @@ def change_description(bench, **values):
     path.write_text(json.dumps(json.loads(path.read_text()) | values))
 
 
+def test_a_missing_folder_below_a_relative_root(bench, monkeypatch):
+    (bench.raw / "imagesTr_target").rename(bench.raw / "imagesTarget")
+    monkeypatch.chdir(bench.root.parent)
+    bench.root = bench.root.relative_to(bench.root.parent)
+    code, _, err = bench.plan("--verify")
+    assert code == 3
+    _, rows = rows_of(err)
+    assert [row[1] for row in rows] == ["imagesTr_target"]
+
+
 def test_all_faults_at_once(bench):
     spoil_everything(bench)
     before = tree(bench.root)
