@@ -159,7 +159,8 @@ def _read(path: Path, labels: Mapping[str, int], faults: list[DarnetError]) -> S
                 where=path,
                 found=", ".join(counts) + (f" and {len(unknown) - SHOWN} more values" if unknown[SHOWN:] else ""),
                 expected=", ".join(f"{value} {name}" for name, value in {"background": 0, **labels}.items()),
-                remedy="mend the labels, or give the dataset.json that describes them",
+                remedy="mend the labels, or give the dataset.json that describes them; references of a download with "
+                "values of their own are renumbered by darnet_convert with --test_cases, into labelsTs",
             )
         )
     return scan

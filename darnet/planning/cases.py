@@ -65,7 +65,10 @@ def _refuse_unknown_values(labels: Scan, classes: Mapping[str, int]) -> None:
     values, counts = np.unique(labels.array, return_counts=True)
     unknown = {int(v): int(n) for v, n in zip(values, counts, strict=True) if int(v) not in classes.values()}
     if unknown:
-        remedy = "mend the labels, or name the classes in dataset.json"
+        remedy = (
+            "mend the labels, or name all values in dataset.json; to keep some of the classes only, convert the data "
+            "set with darnet_convert nnunet and --classes then"
+        )
         if len(unknown) > MANY_VALUES:
             remedy = "is it a scan? put the labels of this case in its place"
         raise DataError(

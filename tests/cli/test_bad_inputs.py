@@ -229,7 +229,7 @@ SPOILED_SETS = {
     "labels of another shape": (cut_labels, ["differ in shape", "labelsTr/s1.nii.gz", "(16, 14, 7)", "resample"]),
     "unknown label": (
         label_seven,
-        ["does not name", "labelsTr/s1.nii.gz", "7 (3 voxels)", "1 cube", "mend the labels"],
+        ["does not name", "labelsTr/s1.nii.gz", "7 (3 voxels)", "1 cube", "name all values", "--classes"],
     ),
     "half labels": (halve_labels, ["no whole numbers", "labelsTr/s1.nii.gz", "nearest-neighbour"]),
     "class in no case": (take_class_out, ["no case shows the class rod", "labelsTr", "take the class out"]),

@@ -131,6 +131,7 @@ def test_all_bad_files_are_named_at_once(folders):
     bad = (folders[0] / "a.nii.gz", folders[1] / "a.nii.gz", folders[0] / "b.nii.gz", folders[0] / "c.nii.gz")
     assert all(str(path) in message for path in bad)
     assert "7 (3 voxels)" in message and "1 liver, 2 spleen" in message
+    assert "renumbered by darnet_convert with --test_cases, into labelsTs" in message
     assert seen == ["a", "b", "c", "d"]
 
 
