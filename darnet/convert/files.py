@@ -6,7 +6,7 @@ import contextlib
 import gzip
 import os
 import shutil
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -37,8 +37,11 @@ def put_image(case: FoundCase, path: Path, copy: bool = False) -> str:
     return _put_nifti(case.image, path, copy)
 
 
-def put_labels(case: FoundCase, path: Path, values: Mapping[int, int], copy: bool = False) -> str:
-    """Put the labels of a case at `path`, each of their values replaced, and say how: linked, copied or converted.
+def put_labels(case: FoundCase, path: Path, values: Mapping[int, int], copy: bool = False) -> tuple[str, list[int]]:
+    """Put the labels of a case at `path`, each of their values replaced.
+
+    Returns:
+        How: linked, copied or converted; and which values of the file became background.
 
     Raises:
         DataError: They cannot be read, do not belong to the scan, or have a value that is not in `values`.
@@ -47,8 +50,9 @@ def put_labels(case: FoundCase, path: Path, values: Mapping[int, int], copy: boo
     if case.labels.is_dir():
         volume = read_dicom(case.image)
         masks = read_masks(case.labels, volume, case.masks_named_after)
-        write_new_labels(path, replace_values(masks, values, case.labels), volume.affine)
-        return CONVERTED
+        there = known_values(masks, values, case.labels)
+        write_new_labels(path, replace_values(masks, there, values), volume.affine)
+        return CONVERTED, _dropped(there, values)
     scan = read_scan(case.labels, labels=True)
     shape = read_header(case.image).shape
     if scan.array.shape != shape:
@@ -59,23 +63,24 @@ def put_labels(case: FoundCase, path: Path, values: Mapping[int, int], copy: boo
             expected=f"{shape} voxels, as {case.image}",
             remedy="put the labels that belong to this scan there, or mend the label file",
         )
+    there = known_values(scan.array, values, case.labels)
     if all(old == new for old, new in values.items()):
-        known_values(scan.array, values, case.labels)
-        return _put_nifti(case.labels, path, copy)
-    write_labels(path, replace_values(scan.array, values, case.labels), scan)
-    return CONVERTED
+        return _put_nifti(case.labels, path, copy), []
+    write_labels(path, replace_values(scan.array, there, values), scan)
+    return CONVERTED, _dropped(there, values)
 
 
-def replace_values(array: NDArray[Any], values: Mapping[int, int], where: Path) -> NDArray[np.uint8]:
-    """Labels with each value replaced.
-
-    Raises:
-        DataError: A value has no replacement.
-    """
+def replace_values(array: NDArray[Any], there: Sequence[int], values: Mapping[int, int]) -> NDArray[np.uint8]:
+    """Labels with each of the values that are there replaced."""
     out = np.zeros(array.shape, np.uint8)
-    for value in known_values(array, values, where):
+    for value in there:
         out[array == value] = values[value]
     return out
+
+
+def _dropped(there: Sequence[int], values: Mapping[int, int]) -> list[int]:
+    """Values of classes that become background."""
+    return [value for value in there if value and not values[value]]
 
 
 def known_values(array: NDArray[Any], values: Mapping[int, int], where: Path) -> list[int]:
@@ -92,7 +97,8 @@ def known_values(array: NDArray[Any], values: Mapping[int, int], where: Path) ->
             where=where,
             found=", ".join(f"{v} ({n} voxels)" for v, n in unknown[:10]),
             expected=", ".join(map(str, sorted(values))),
-            remedy="mend the label file",
+            remedy="mend the label file; where these are classes that are not wanted, name them in the dataset.json of "
+            "the data set of nnU-Net too, and choose the others with --classes",
         )
     return [int(value) for value in there]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +18,7 @@ from darnet.io import only_one, paired_notes, read_dataset_json, read_json, requ
 from darnet.io.dataset_json import survey_folder
 from darnet.layout import DatasetLayout
 from darnet.progress import track
+from darnet.words import counted
 
 RECORD = "conversion.json"
 TARGET_FOLDERS = ("imagesTr_target", "imagesTs", "labelsTs")
@@ -45,12 +47,13 @@ class Placed:
 
 @dataclass(frozen=True)
 class _Task:
-    """A case and where it goes; `labels` is None where none are wanted."""
+    """A case and where it goes; `labels` is None where none are wanted. `classes` are those of its label file."""
 
     case: FoundCase
     image: Path
     labels: Path | None
     values: Mapping[int, int]
+    classes: Mapping[str, int]
 
 
 def place(
@@ -85,7 +88,7 @@ def place(
     lock = layout.raw.parent / f".{layout.name}.convert.lock"
     with only_one(lock, f"converts {layout.name}", keep=False), _staging(folder):
         _check_place(layout, source, target)  # another process may just have made it
-        made = _put_all(tasks, folder, copy, quiet)
+        made, dropped = _put_all(tasks, folder, copy, quiet)
         former = read_json(layout.raw / RECORD) if (layout.raw / RECORD).exists() else []
         write_json(folder / RECORD, former + made)
         write_json(folder / "dataset.json", description)
@@ -98,8 +101,14 @@ def place(
         test=len(test),
         labelled_test=sum(t.labels is not None for t in test),
         how={word: how.count(word) for word in sorted(set(how))},
-        notes=tuple(_paired(layout, description["file_ending"])),
+        notes=(*_left_out_classes(dropped), *_paired(layout, description["file_ending"])),
     )
+
+
+def _left_out_classes(dropped: Mapping[str, int]) -> tuple[str, ...]:
+    """A note on classes that are background now, with the number of label files that hold each; none where none are."""
+    names = ", ".join(f"{name} in {counted(files, 'label file')}" for name, files in dropped.items())
+    return (f"classes left out, which are background now: {names}",) if names else ()
 
 
 def _paired(layout: DatasetLayout, ending: str) -> list[str]:
@@ -196,16 +205,16 @@ def _tasks(folder: Path, description: Mapping[str, Any], source: Found | None, t
     if source is not None:
         values = values_for(source, labels)
         for case in _told_apart(labelled(source), source):
-            tasks.append(_task(folder, "imagesTr", "labelsTr", case, ending, values))
+            tasks.append(_task(folder, "imagesTr", "labelsTr", case, ending, values, source.classes))
     if target is not None:
         wanted = any(case.test and case.labels is not None for case in target.cases)
         values = values_for(target, labels) if wanted else {}
         for case in _told_apart(target.cases, target):
             if case.test:
                 place_of_labels = "labelsTs" if case.labels is not None else None
-                tasks.append(_task(folder, "imagesTs", place_of_labels, case, ending, values))
+                tasks.append(_task(folder, "imagesTs", place_of_labels, case, ending, values, target.classes))
             else:
-                tasks.append(_task(folder, "imagesTr_target", None, case, ending, {}))
+                tasks.append(_task(folder, "imagesTr_target", None, case, ending, {}, target.classes))
         if not any(not case.test for case in target.cases):
             raise DataError(
                 "no target scan is left to train with", where=target.where, remedy="name fewer cases with --test_cases"
@@ -214,10 +223,16 @@ def _tasks(folder: Path, description: Mapping[str, Any], source: Found | None, t
 
 
 def _task(
-    folder: Path, images: str, labels: str | None, case: FoundCase, ending: str, values: Mapping[int, int]
+    folder: Path,
+    images: str,
+    labels: str | None,
+    case: FoundCase,
+    ending: str,
+    values: Mapping[int, int],
+    classes: Mapping[str, int],
 ) -> _Task:
     image = folder / images / f"{case.case_id}_0000{ending}"
-    return _Task(case, image, folder / labels / f"{case.case_id}{ending}" if labels else None, values)
+    return _Task(case, image, folder / labels / f"{case.case_id}{ending}" if labels else None, values, classes)
 
 
 def _told_apart(cases: Sequence[FoundCase], found: Found) -> Sequence[FoundCase]:
@@ -244,38 +259,48 @@ def _staging(folder: Path) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _put_all(tasks: Sequence[_Task], folder: Path, copy: bool, quiet: bool) -> list[dict[str, str]]:
-    """Put all files into place and record where each came from.
+def _put_all(
+    tasks: Sequence[_Task], folder: Path, copy: bool, quiet: bool
+) -> tuple[list[dict[str, str]], Mapping[str, int]]:
+    """Put all files into place.
+
+    Returns:
+        Where each came from; and in how many label files each class that became background was.
 
     Raises:
         DataError: All faults together.
     """
     faults: list[DarnetError] = []
-    record = []
+    record: list[dict[str, str]] = []
+    dropped: Counter[str] = Counter()
     for task in track(tasks, "convert", "scan", quiet):
         for put in (_put_image, _put_labels):
             try:
-                record += put(task, folder, copy)
+                lines, classes = put(task, folder, copy)
             except DataError as error:
                 faults.append(error)
+            else:
+                record += lines
+                dropped.update(classes)
     # What ails a scan may show in its labels again.
     raise_together(list({str(fault): fault for fault in faults}.values()), "nothing was converted")
-    return record
+    return record, dropped
 
 
-def _put_image(task: _Task, folder: Path, copy: bool) -> list[dict[str, str]]:
-    """Put a scan into place and record where it came from."""
+def _put_image(task: _Task, folder: Path, copy: bool) -> tuple[list[dict[str, str]], list[str]]:
+    """Put a scan into place and record where it came from; no class becomes background."""
     task.image.parent.mkdir(exist_ok=True)
-    return [_line(folder, task.image, task.case.image, put_image(task.case, task.image, copy))]
+    return [_line(folder, task.image, task.case.image, put_image(task.case, task.image, copy))], []
 
 
-def _put_labels(task: _Task, folder: Path, copy: bool) -> list[dict[str, str]]:
-    """Put the labels of a scan into place, where any are wanted, and record where they came from."""
+def _put_labels(task: _Task, folder: Path, copy: bool) -> tuple[list[dict[str, str]], list[str]]:
+    """Put the labels of a scan into place, where any are wanted; where they came from, and classes made background."""
     if task.labels is None or task.case.labels is None:
-        return []
+        return [], []
     task.labels.parent.mkdir(exist_ok=True)
-    how = put_labels(task.case, task.labels, task.values, copy)
-    return [_line(folder, task.labels, task.case.labels, how)]
+    how, dropped = put_labels(task.case, task.labels, task.values, copy)
+    classes = [name for name, value in task.classes.items() if value in dropped]
+    return [_line(folder, task.labels, task.case.labels, how)], classes
 
 
 def _line(folder: Path, path: Path, source: Path, how: str) -> dict[str, str]:

@@ -55,6 +55,7 @@ def test_two_data_sets(write_nnunet, convert, root, load, description, capsys):
         "2 target scans without labels, T2",
         "1 target scans for testing, 1 with",
         "3 files converted, 7 files linked",
+        "note: classes left out, which are background now: left kidney in 3 label files\n",
         f"next: darnet_plan_and_preprocess -d Dataset101_New --root {shlex.quote(str(root))}",
     ):
         assert words in said
@@ -86,6 +87,18 @@ def test_two_data_sets(write_nnunet, convert, root, load, description, capsys):
     }  # fmt: skip
     dataset, _ = verify(DatasetLayout(root, "Dataset101_New"))
     assert (len(dataset.source), len(dataset.target)) == (3, 2)
+
+
+def test_classes_of_test_cases_that_are_left_out(write_nnunet, convert, save, capsys):
+    ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"], {"background": 0, "liver": 1, "lesion": 2, "cyst": 3})
+    save(ct / "labelsTr" / "c1.nii.gz", values=[1])
+    more = {"background": 0, "aorta": 1, "lesion": 2, "liver": 3}
+    mr, _ = write_nnunet("Dataset004_MR", ["m1"], more, ["T2"], test=["m8", "m9"])
+    assert convert("nnunet", "--source", ct, "--target", mr, "--classes", "liver") == 0
+    said = capsys.readouterr().out
+    why = "lesion in 3 label files, cyst in 1 label file, aorta in 2 label files\n"
+    assert f"note: classes left out, which are background now: {why}" in said
+    assert said.count("note:") == 1
 
 
 def test_labels_of_the_target_are_left_behind(write_nnunet, convert, root):
@@ -451,6 +464,7 @@ def test_all_faults_at_once_and_nothing_left(write_nnunet, convert, root, capsys
     assert convert("nnunet", "--source", ct, "--classes", "Liver") == 3
     said = capsys.readouterr().err
     assert "77 (2 voxels)" in said
+    assert "name them in the dataset.json of the data set of nnU-Net too, and choose the others with --classes" in said
     assert "c1.nii.gz" in said
     assert "c3.nii.gz" in said
     assert list((root / "raw").iterdir()) == []
