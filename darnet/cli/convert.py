@@ -31,7 +31,7 @@ def build_parser() -> ArgumentParser:
 
     nnunet = kind("nnunet", "One or two data sets of nnU-Net.")
     for role in ROLES:
-        targets = "; where it is one of darnet, its target scans come along" if role == "source" else ""
+        targets = "; one of darnet, given alone, brings its target scans along" if role == "source" else ""
         nnunet.add_argument(
             f"--{role}", metavar="FOLDER", help=f"data set of nnU-Net whose scans are the {role}{targets}"
         )
@@ -42,7 +42,7 @@ def build_parser() -> ArgumentParser:
         help="target scans that lie among those of --source, such as 'amos_05*' 'amos_06*'; instead of --target",
     )
     for role in ROLES:
-        else_of_source = ", else that of the source" if role == "target" else ""
+        else_of_source = "; else --target_cases have that of the source" if role == "target" else ""
         nnunet.add_argument(
             f"--{role}_channel",
             metavar="NAME",
