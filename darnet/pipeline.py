@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from functools import partial
 
@@ -40,6 +39,7 @@ from darnet.training import (
     check_preprocessed,
     fold_notes,
     load_translator,
+    no_run_beside,
     plan_hash,
     publish_plans,
     read_fold,
@@ -93,9 +93,9 @@ def plan(
     plans = make_plans(fingerprint, dataset.info, layout.name, preset, seed, memory_gb)
     if preset.source_contrast:
         plans = choose_source_contrast(plans, dataset, fingerprint, preset, processes, quiet)
-    with _no_run_beside(layout):
+    with no_run_beside(layout):
         write_json(layout.fingerprint, fingerprint.to_json())
-        write_splits(layout, dataset, plans, notice)  # which looks at the plan before
+        _write_splits(layout, dataset, plans, notice)  # which looks at the plan before
         keep_edited(layout, plans, notice)
         write_json(layout.planned, plans.to_json())
         write_json(layout.plans, plans.to_json())
@@ -112,24 +112,34 @@ def require_room_for(layout: DatasetLayout, stage: str) -> None:
     require_writable(folder, "name another root with --root or DARNET_ROOT, or mend the permissions")
 
 
-@contextlib.contextmanager
-def _no_run_beside(layout: DatasetLayout, notice: Notice = warnings.warn) -> Iterator[None]:
-    """Plan or preprocess alone: a training would go on with the old plan and read cases of both.
+def keep_plan(layout: DatasetLayout, dataset: VerifiedDataset, notice: Notice = warnings.warn) -> Plans:
+    """The plan that is there, edits included; writes splits.json where cases have come or gone.
 
     Raises:
-        ConfigurationError: Another process plans, preprocesses or trains this data set.
+        ConfigurationError: No valid plan, one of other labels, or another process works on this data set.
     """
-    lock = layout.preprocessed / ".preprocessing.lock"
-    with only_one(lock, "plans or preprocesses this data set", keep=False, notice=notice), ExitStack() as held:
-        for path in sorted(layout.results.rglob(".*.lock")):  # of folds, of the translator, of comparisons
-            held.enter_context(only_one(path, "trains on this data set", notice=notice))
-        yield
+    plans = Plans.read(layout.plans)
+    _refuse_other_labels(layout, dataset, plans)
+    with no_run_beside(layout, notice):
+        _write_splits(layout, dataset, plans, notice)
+    return plans
 
 
-def write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans, notice: Notice = warnings.warn) -> None:
+def _write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans, notice: Notice) -> None:
     """Write the folds over the source cases, as `write_folds` does."""
     cases = [files.case_id for files in dataset.source]
     write_folds(layout.splits, cases, plans.segmentation.folds, plans.seed, notice, planned_seed(layout))
+
+
+def _refuse_other_labels(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) -> None:
+    if plans.labels != dataset.info.labels:
+        raise ConfigurationError(
+            "the plan was made for other labels",
+            where=layout.plans,
+            found=plans.labels,
+            expected=dataset.info.labels,
+            remedy="plan again",
+        )
 
 
 def preprocess(
@@ -146,15 +156,8 @@ def preprocess(
         ConfigurationError: The plan was made for other labels, or another process preprocesses this data set.
         DataError: Everything that is wrong with any case, at once; the other cases are kept.
     """
-    if plans.labels != dataset.info.labels:
-        raise ConfigurationError(
-            "the plan was made for other labels",
-            where=layout.plans,
-            found=plans.labels,
-            expected=dataset.info.labels,
-            remedy="plan again",
-        )
-    with _no_run_beside(layout, notice):
+    _refuse_other_labels(layout, dataset, plans)
+    with no_run_beside(layout, notice):
         layout.preprocessing.unlink(missing_ok=True)
         counts = preprocess_dataset(dataset, layout, plans, processes, quiet)
         held = {domain: list(CaseStore(layout.cases(domain)).case_ids()) for domain in DOMAINS}

@@ -85,8 +85,8 @@ def plan_and_preprocess(args: Namespace, layout: DatasetLayout) -> None:
     device = resolve_device(args.device)
     preset = find_preset(args.preset or ("paper" if device.type == "cuda" else "fast"))
     if args.keep_plan:
-        dataset, plans = verify_dataset(layout, args.replace_non_finite), Plans.read(layout.plans)
-        pipeline.write_splits(layout, dataset, plans, warn)
+        dataset = verify_dataset(layout, args.replace_non_finite)
+        plans = pipeline.keep_plan(layout, dataset, warn)
     else:
         dataset, fingerprint = pipeline.verify(layout, args.processes, args.quiet, args.replace_non_finite)
         tell_notes(args, dataset, fingerprint)

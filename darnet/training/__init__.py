@@ -1,5 +1,6 @@
 """Training: one loop, two stages (translation, segmentation), hooks beside it."""
 
+from darnet.training.alone import no_run_beside
 from darnet.training.device import autocast, resolve_device
 from darnet.training.expected import ExpectedTime, measure_time, memory_here
 from darnet.training.folds import fold_notes, other_number_of_folds, read_fold, write_folds
@@ -46,6 +47,7 @@ __all__ = [
     "load_translator",
     "measure_time",
     "memory_here",
+    "no_run_beside",
     "other_number_of_folds",
     "plan_hash",
     "publish_plans",

@@ -6,7 +6,7 @@ import pytest
 
 from darnet.cli import train
 from darnet.cli.plan_and_preprocess import main
-from darnet.io import CaseStore
+from darnet.io import CaseStore, only_one
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
 
@@ -181,6 +181,21 @@ def test_folds_that_are_not_as_many_as_planned_are_kept_and_told(layout, command
     assert command("--keep_plan") == 0
     assert "is kept" not in capsys.readouterr().out
     assert json.loads(layout.splits.read_text()) == dealt
+
+
+@pytest.mark.parametrize("lock", [".fold_0.lock", "no_adaptation/.fold_1.lock"])
+def test_nothing_is_written_while_a_fold_trains(layout, command, capsys, hashes_of_tree, lock):
+    assert command("--plan_only") == 0
+    dealt = json.loads(layout.splits.read_text())
+    layout.splits.write_text(json.dumps([{"train": ["s1", "s2"], "val": ["s3"]}, *dealt]))
+    before = hashes_of_tree(layout.preprocessed)
+    with only_one(layout.results / lock, "trains"):
+        for flag in ("--keep_plan", "--plan_only"):
+            assert command(flag) == 2
+            assert "another process trains on this data set" in capsys.readouterr().err
+            assert hashes_of_tree(layout.preprocessed) == before
+    assert command("--keep_plan") == 0
+    assert "gone: s3" in capsys.readouterr().err and json.loads(layout.splits.read_text()) == dealt
 
 
 @pytest.mark.parametrize("dataset", ["7", "007", NAME, "path"])
