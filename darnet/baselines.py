@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
+from contextlib import AbstractContextManager, ExitStack
+from dataclasses import dataclass
 from pathlib import Path
 
-from darnet.io import CaseStore, only_one, read_json, require_writable, write_json
+from darnet.errors import ConfigurationError
+from darnet.io import CaseStore, is_held, only_one, require_writable
 from darnet.layout import DatasetLayout, fold_lock
-from darnet.pipeline import preprocess
+from darnet.pipeline import preprocess, require_room_for
 from darnet.planning import CaseFiles, VerifiedDataset, verify_dataset
 from darnet.plans import Plans
 from darnet.training import (
@@ -20,7 +23,6 @@ from darnet.training import (
     check_preprocessed,
     publish_plans,
     read_fold,
-    refuse_unfinished,
     train_segmentation,
     write_folds,
 )
@@ -39,12 +41,58 @@ def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | in
     plain, results = without_adaptation(plans), layout.results / NO_ADAPTATION
     if not plans.preprocessing.source_inverted:
         return train_as_they_are(layout, plain, fold, options, results)
-    own = DatasetLayout(layout.preprocessed, NO_ADAPTATION)
-    dataset = verify_dataset(layout, refuse_unfinished(layout, plans).get(REPLACED, False))
-    own.preprocessed.mkdir(parents=True, exist_ok=True)
-    preprocess(own, dataclasses.replace(dataset, target=()), plain, 1, options.quiet, options.notice)
-    write_json(own.splits, read_json(layout.splits))  # held-out cases are those of the rows to compare with
-    return train_as_they_are(own, plain, fold, options, results)
+    require_room_for(layout, "preprocessed")
+    _require_room_and_fold(layout, fold, results)
+    replaced = check_preprocessed(layout, plans, ("source",)).get(REPLACED, False)
+    own, work = _SourceAsItIs(layout.root, layout.name, layout), "preprocesses source scans for this baseline"
+    with ExitStack() as held:
+        # Folds that are started side by side wait for the one that preprocesses.
+        with only_one(own.preprocessed / ".folds.lock", work, wait=True, notice=options.notice):
+            if not (_is_learned_from(own) and _is_preprocessed(own, plain)):
+                dataset = dataclasses.replace(verify_dataset(layout, replaced), target=())
+                preprocess(own, dataset, plain, 1, options.quiet, options.notice)
+            held.enter_context(_alone(results, fold, options))
+        return _train(own, plain, fold, options, results)
+
+
+@dataclass(frozen=True)
+class _SourceAsItIs(DatasetLayout):
+    """Source scans as they are, of a data set with another contrast of them planned; folds are those of the set.
+
+    Attributes:
+        base: The data set.
+    """
+
+    base: DatasetLayout
+
+    @property
+    def raw(self) -> Path:
+        return self.base.raw
+
+    @property
+    def splits(self) -> Path:
+        return self.base.splits
+
+    @property
+    def preprocessed(self) -> Path:
+        return self.base.preprocessed / "preprocessed" / NO_ADAPTATION
+
+    @property
+    def results(self) -> Path:
+        return self.base.results / NO_ADAPTATION
+
+
+def _is_learned_from(layout: DatasetLayout) -> bool:
+    """Whether a fold is being trained: what it learns from may not be made again, even where that changes nothing."""
+    return any(is_held(path) for path in layout.results.glob(fold_lock(layout.results, "*").name))
+
+
+def _is_preprocessed(layout: DatasetLayout, plans: Plans) -> bool:
+    try:
+        check_preprocessed(layout, plans, ("source",))
+    except ConfigurationError:
+        return False
+    return True
 
 
 def train_without_translation(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions) -> Path:
@@ -153,13 +201,28 @@ def train_as_they_are(layout: DatasetLayout, plans: Plans, fold: str | int, opti
         options: Device, resume, quiet.
         results: Gets the plan and the weights.
     """
-    source = CaseStore(layout.cases("source"))
-    split = read_fold(layout.splits, fold)
+    _require_room_and_fold(layout, fold, results)
+    with _alone(results, fold, options):
+        return _train(layout, plans, fold, options, results)
+
+
+def _require_room_and_fold(layout: DatasetLayout, fold: str | int, results: Path) -> None:
+    """Refuse, before anything is written or computed, a fold that is not there and results that cannot be written."""
+    read_fold(layout.splits, fold)
     require_writable(results, "name another root with --root or DARNET_ROOT, or mend the permissions")
+
+
+def _alone(results: Path, fold: str | int, options: RunOptions) -> AbstractContextManager[None]:
+    """The lock of a fold of a baseline; as long as it is held nothing preprocesses."""
+    return only_one(fold_lock(results, fold), f"trains fold {fold}", notice=options.notice)
+
+
+def _train(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions, results: Path) -> Path:
+    """As `train_as_they_are`, for a fold whose lock is held."""
     check_preprocessed(layout, plans, ("source",))
     publish_plans(plans, results)
+    source, split = CaseStore(layout.cases("source")), read_fold(layout.splits, fold)
     variants = {case: (case,) for case in source.case_ids()}
     folder = results / "segmentation" / f"fold_{fold}"
-    with only_one(fold_lock(results, fold), f"trains fold {fold}"):
-        train_segmentation(plans, source, source, variants, split, str(fold), folder, options)
+    train_segmentation(plans, source, source, variants, split, str(fold), folder, options)
     return results

@@ -18,8 +18,8 @@ REPLACED = "replace_non_finite"  # key of preprocessing.json
 REMEDY = "run darnet_plan_and_preprocess --keep_plan"
 
 
-def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[str] = DOMAINS) -> None:
-    """Refuse case stores that are not whole, or were made with another plan or of other scans.
+def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[str] = DOMAINS) -> dict[str, Any]:
+    """Refuse case stores that are not whole, or were made with another plan or of other scans; gives what is known.
 
     Raises:
         ConfigurationError: What is wrong with them.
@@ -42,6 +42,7 @@ def check_preprocessed(layout: DatasetLayout, plans: Plans, domains: Sequence[st
             raise ConfigurationError(
                 "preprocessed cases are missing", where=layout.cases(domain), found=", ".join(missing), remedy=REMEDY
             )
+    return made
 
 
 def refuse_unfinished(layout: DatasetLayout, plans: Plans) -> dict[str, Any]:

@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import dataclasses
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
 import torch
 
 from darnet import baselines, pipeline
+from darnet.errors import ConfigurationError
 from darnet.experiment.rows import find_rows, plans_of
 from darnet.imaging import invert_contrast
 from darnet.inference import doubts
-from darnet.io import CaseStore, read_json, write_json
-from darnet.layout import DatasetLayout
+from darnet.io import CaseStore, only_one, read_json, write_json
+from darnet.layout import DatasetLayout, fold_lock
 from darnet.planning import find_preset
 from darnet.plans import Plans
 from darnet.preprocessing import case_hash
@@ -21,6 +24,7 @@ from darnet.selection import Contrasts, source_contrast
 from darnet.training import REPLACED, RunOptions, plan_hash, read_fold, refuse_unfinished
 
 FAST = find_preset("fast")
+OPTIONS = RunOptions(torch.device("cpu"), quiet=True)
 SOURCE, TARGET = ("s1", "s2", "s3", "s4"), ("t1", "t2")
 
 
@@ -80,16 +84,72 @@ def test_no_adaptation_learns_from_source_scans_as_they_are(prepare, monkeypatch
     turned, _, plans = prepare("turned", Contrasts(0.1, 0.5))
     write_json(turned.splits, read_json(turned.splits)[::-1])  # as a user may deal folds
     trained = []
-    monkeypatch.setattr(baselines, "train_segmentation", lambda *arguments: trained.append(arguments[:2]))
-    results = baselines.train_without_adaptation(turned, plans, 0, RunOptions(torch.device("cpu"), quiet=True))
-    own, store = trained[0]
+    monkeypatch.setattr(baselines, "train_segmentation", lambda *arguments: trained.append(arguments))
+    results = baselines.train_without_adaptation(turned, plans, 0, OPTIONS)
+    own, store, _, _, split, *_ = trained[0]
     assert results == turned.results / "no_adaptation"
     assert own.preprocessing.source_inverted is None
     for case, before in volumes(as_is, "source").items():
         np.testing.assert_array_equal(store.image(case)[0], before)
-    assert read_fold(turned.preprocessed / "preprocessed" / "no_adaptation" / "splits.json", 0) == read_fold(
-        turned.splits, 0
-    )
+    assert split == read_fold(turned.splits, 0)
+
+
+def test_no_adaptation_refuses_what_has_changed_since_the_data_set_was_preprocessed(prepare, monkeypatch):
+    turned, _, plans = prepare("turned", Contrasts(0.1, 0.5))
+    monkeypatch.setattr(baselines, "train_segmentation", pytest.fail)
+    scan, description = turned.images("source") / "s2_0000.nii.gz", turned.dataset_json.read_text()
+    before = scan.read_bytes()
+    scan.write_bytes((turned.images("source") / "s1_0000.nii.gz").read_bytes())
+    with pytest.raises(ConfigurationError, match="have changed since they were preprocessed") as refused:
+        baselines.train_without_adaptation(turned, plans, 0, OPTIONS)
+    assert refused.value.found == "source s2"
+    scan.write_bytes(before)
+    turned.dataset_json.write_text(description.replace('"cube": 1, "rod": 2', '"rod": 1, "cube": 2'))
+    with pytest.raises(ConfigurationError, match="the classes have changed") as refused:
+        baselines.train_without_adaptation(turned, plans, 0, OPTIONS)
+    assert refused.value.where == turned.dataset_json
+    assert not (turned.results / "no_adaptation").exists()
+
+
+def test_no_adaptation_preprocesses_nothing_that_one_of_its_folds_learns_from(prepare, monkeypatch, hashes_of_tree):
+    turned, _, plans = prepare("turned", Contrasts(0.1, 0.5))
+    trained = []
+    monkeypatch.setattr(baselines, "train_segmentation", lambda *arguments: trained.append(arguments[5]))
+    baselines.train_without_adaptation(turned, plans, 0, OPTIONS)
+    own = turned.preprocessed / "preprocessed" / "no_adaptation"
+    before = hashes_of_tree(own)
+    with only_one(fold_lock(turned.results / "no_adaptation", 0), "trains fold 0"):
+        baselines.train_without_adaptation(turned, plans, 1, OPTIONS)
+        scans = turned.images("source")
+        (scans / "s2_0000.nii.gz").write_bytes((scans / "s1_0000.nii.gz").read_bytes())
+        monkeypatch.setattr(baselines, "check_preprocessed", check_own(turned, baselines.check_preprocessed))
+        with pytest.raises(ConfigurationError, match="another process trains on this data set"):
+            baselines.train_without_adaptation(turned, plans, 1, OPTIONS)
+        assert hashes_of_tree(own) == before
+    baselines.train_without_adaptation(turned, plans, 1, OPTIONS)
+    assert trained == ["0", "1", "1"] and hashes_of_tree(own) != before
+
+
+def check_own(layout, check):
+    """A check that lets the data set itself pass, as if it had been preprocessed again meanwhile."""
+    return lambda other, *rest: {} if other == layout else check(other, *rest)
+
+
+def test_folds_of_no_adaptation_wait_for_the_one_that_preprocesses(prepare, monkeypatch):
+    turned, _, plans = prepare("turned", Contrasts(0.1, 0.5))
+    waiting, side_by_side, made = threading.Event(), threading.Barrier(2), []
+
+    def preprocess(*arguments):
+        made.append(arguments)
+        assert waiting.wait(60)
+        return pipeline.preprocess(*arguments)
+
+    monkeypatch.setattr(baselines, "preprocess", preprocess)
+    monkeypatch.setattr(baselines, "train_segmentation", lambda *_: side_by_side.wait(60))
+    options = dataclasses.replace(OPTIONS, notice=lambda sentence: waiting.set())
+    with ThreadPoolExecutor(2) as folds:
+        list(folds.map(lambda fold: baselines.train_without_adaptation(turned, plans, fold, options), (0, 1)))
+    assert len(made) == 1
 
 
 def test_a_plan_without_the_key_is_of_the_same_training(prepare):
