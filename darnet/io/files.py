@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import itertools
 import json
 import os
 import shutil
@@ -72,14 +73,21 @@ def atomic_write(path: str | Path, content: bytes | str) -> None:
 
 
 def keep_beside(path: Path) -> Path:
-    """Copy a file that will be replaced to NAME.previous, in place of an earlier one; returns the copy.
+    """Copy a file that will be replaced to NAME.previous, or NAME.previous_2 and so on; earlier copies stay.
+
+    Returns:
+        The copy; an earlier one where it is the same.
 
     Raises:
         DiskFull: The disk is full.
     """
-    previous = path.with_name(f"{path.name}.previous")
-    atomic_write(previous, path.read_bytes())
-    return previous
+    content = path.read_bytes()
+    endings = itertools.chain(("previous",), (f"previous_{number}" for number in itertools.count(2)))
+    names = (path.with_name(f"{path.name}.{ending}") for ending in endings)
+    copy = next(name for name in names if not name.exists() or name.read_bytes() == content)
+    if not copy.exists():
+        atomic_write(copy, content)
+    return copy
 
 
 def write_json(path: str | Path, values: Any, indent: int | None = 2) -> None:

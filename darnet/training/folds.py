@@ -45,7 +45,7 @@ def write_folds(
 ) -> None:
     """Deal the cases into folds, but keep those of just these cases, and those made by hand of some of them.
 
-    Folds that are dealt anew stay beside, as `splits.json.previous`.
+    Folds that are dealt anew stay beside, as `keep_beside` keeps them.
 
     Args:
         splits: The file of the folds.

@@ -272,11 +272,12 @@ def test_a_plan_changed_by_hand_stays_beside_the_one_that_takes_its_place(layout
     assert "changed by hand" not in capsys.readouterr().err and not previous.exists()
     as_planned = layout.plans.read_bytes()
     edited = layout.plans.read_text("utf-8").replace('"iterations": ', '"iterations": 1')
-    for content in (edited, edited + "}"):
+    for content, copy in ((edited, previous), (edited + "}", previous.with_suffix(".previous_2")), (edited, previous)):
         layout.plans.write_text(content, "utf-8")
         assert command("--plan_only") == 0
-        assert f"{layout.plans} was changed by hand" in capsys.readouterr().err
-        assert previous.read_text("utf-8") == content
+        said = capsys.readouterr().err
+        assert f"{layout.plans} was changed by hand" in said and f"as it was it is {copy}." in said
+        assert copy.read_text("utf-8") == content
         assert layout.plans.read_bytes() == as_planned
     layout.planned.unlink()
     assert command("--plan_only") == 0

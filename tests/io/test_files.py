@@ -6,7 +6,7 @@ import hashlib
 import pytest
 
 from darnet.errors import ConfigurationError, ResourceError
-from darnet.io import atomic_path, atomic_write, read_json, sha256_of, write_json
+from darnet.io import atomic_path, atomic_write, keep_beside, read_json, sha256_of, write_json
 
 
 def test_written_whole_and_nothing_else_is_left(tmp_path):
@@ -74,3 +74,13 @@ def test_hash_of_a_file(tmp_path):
     path = tmp_path / "a"
     path.write_bytes(b"abc" * 1_000_000)
     assert sha256_of(path) == hashlib.sha256(b"abc" * 1_000_000).hexdigest()
+
+
+def test_no_earlier_copy_is_replaced(tmp_path):
+    path = tmp_path / "a.json"
+    names = ("previous", "previous_2", "previous_3", "previous")
+    for content, name in zip(("first", "second", "third", "first"), names, strict=True):
+        path.write_text(content)
+        assert keep_beside(path) == tmp_path / f"a.json.{name}"
+    assert [(tmp_path / f"a.json.{name}").read_text() for name in names[:3]] == ["first", "second", "third"]
+    assert len(list(tmp_path.iterdir())) == 4

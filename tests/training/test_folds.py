@@ -84,6 +84,11 @@ def test_folds_made_by_hand_are_kept_without_the_cases_that_they_leave_out(split
     write_folds(splits, list("ab"), 3, 0, said.append)
     assert "gone: c" in said[1], "a case of a fold is gone"
     assert splits.with_name("splits.json.previous").read_bytes() == by_hand
+    dealt_anew = splits.read_bytes()
+    write_folds(splits, list("abc"), 3, 0, said.append)
+    assert splits.with_name("splits.json.previous").read_bytes() == by_hand
+    assert said[2].endswith("the former ones are " + str(copy := splits.with_name("splits.json.previous_2")))
+    assert copy.read_bytes() == dealt_anew
 
 
 @pytest.mark.parametrize("fold", [{"train": ["a", "b"], "val": ["b"]}, {"train": ["a", "a", "b"], "val": []}])
