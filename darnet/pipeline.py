@@ -46,6 +46,7 @@ from darnet.training import (
     refuse_trained,
     refuse_unfinished,
     refuse_while_read,
+    require_checkpoints,
     require_teacher,
     stage_iterations,
     tell_changed_cases,
@@ -199,10 +200,8 @@ def train(
         require_room_for(layout, written)
     split = read_fold(layout.splits, fold)
     check_preprocessed(layout, plans)
-    if options.resume and not any((f / CHECKPOINT).exists() for f in (layout.translation, layout.segmentation(fold))):
-        raise ConfigurationError(
-            "there is no checkpoint to go on from", where=layout.results, remedy="leave out --continue"
-        )
+    if options.resume:
+        require_checkpoints(layout, plans, fold)
     store = CaseStore(layout.cases("source"))
     for note in fold_notes(layout.splits, {case: store.record(case).class_voxels for case in store.case_ids()}, fold):
         notice(note)

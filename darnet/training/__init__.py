@@ -24,7 +24,13 @@ from darnet.training.stages import plan_hash, stage_hash, stage_iterations
 from darnet.training.state import load_module
 from darnet.training.translation import TranslationStep
 from darnet.training.validation import validate
-from darnet.training.weights import publish_plans, refuse_trained, refuse_while_read, tell_changed_cases
+from darnet.training.weights import (
+    publish_plans,
+    refuse_trained,
+    refuse_while_read,
+    require_checkpoints,
+    tell_changed_cases,
+)
 
 __all__ = [
     "CHECKPOINT",
@@ -55,6 +61,7 @@ __all__ = [
     "refuse_trained",
     "refuse_unfinished",
     "refuse_while_read",
+    "require_checkpoints",
     "require_teacher",
     "resolve_device",
     "stage_hash",

@@ -35,6 +35,32 @@ def publish_plans(plans: Plans, folder: Path) -> None:
     write_json(folder / "plans.json", plans.to_json())
 
 
+def require_checkpoints(layout: DatasetLayout, plans: Plans, fold: str | int) -> None:
+    """Refuse to go on from nothing, or with a fold whose translator is gone: another one would take its place.
+
+    Args:
+        layout: Where the data set lies.
+        plans: Its plan.
+        fold: 0 to 4, or "all".
+
+    Raises:
+        ConfigurationError: So it is.
+    """
+    translator, own = layout.translation / CHECKPOINT, layout.segmentation(fold) / CHECKPOINT
+    if not translator.exists() and not own.exists():
+        raise ConfigurationError(
+            "there is no checkpoint to go on from", where=layout.results, remedy="leave out --continue"
+        )
+    if plans.translates and not translator.exists():
+        raise ConfigurationError(
+            f"fold {fold} has a network, but the translator whose volumes it learned from is gone",
+            where=own,
+            expected=translator,
+            remedy="put that folder back, or move the fold's folders in segmentation and self_training away too and "
+            "leave out --continue to start afresh",
+        )
+
+
 def refuse_trained(layout: DatasetLayout, fold: str | int, resume: bool) -> None:
     """Notice weights of this fold before hours of training; those of self-training would outlive their teacher.
 

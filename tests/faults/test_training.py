@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 
 import nibabel as nib
 import numpy as np
@@ -202,6 +203,19 @@ def test_49_continue_without_a_checkpoint(before, capsys, stage):
     said = capsys.readouterr().err
     assert "there is no checkpoint to go on from" in said
     assert "leave out --continue" in said
+    assert tree(root) == contents
+
+
+@pytest.mark.parametrize("stage", ["all", "translation", "segmentation"])
+def test_49_continue_without_the_translator_of_a_fold(before, capsys, stage):
+    root = before(SELF_TRAINING)
+    shutil.rmtree(root / "results" / NAME / "translation")
+    contents = tree(root)
+    flags = ["7", "0", "--stage", stage, "--continue", "--root", str(root), "-device", "cpu", "--quiet"]
+    assert train.main(flags) == 2
+    said = capsys.readouterr().err
+    assert "the translator whose volumes it learned from is gone" in said
+    assert "put that folder back" in said
     assert tree(root) == contents
 
 
