@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -12,8 +12,19 @@ from darnet import baselines, pipeline
 from darnet.errors import ConfigurationError, DarnetError, Interrupted, ResourceError, is_out_of_memory, out_of_memory
 from darnet.evaluation import evaluate_folders
 from darnet.experiment.measure import Estimate, memory_of_training, training_seconds
+from darnet.experiment.records import ANOTHER_PLAN, difference
 from darnet.experiment.rows import LABELLED_TARGET, SOURCE, TRANSLATED, Row, find_rows, missing_fields, plans_of
-from darnet.experiment.shared import FOLDER, RunLayout, claim, clear, hash_of_data, hash_of_tested, keys_of
+from darnet.experiment.shared import (
+    FOLDER,
+    Run,
+    RunLayout,
+    claim,
+    clear,
+    hash_of_data,
+    hash_of_tested,
+    keys_of,
+    plan_key,
+)
 from darnet.experiment.supervised import UNAVAILABLE, LabelledTarget, find_labelled, hash_of_labelled, held_out
 from darnet.inference import FolderOptions, Predictor, find_inputs, predict_folder
 from darnet.io import CaseStore, only_one, read_json, require_writable, write_json
@@ -52,15 +63,6 @@ class ExperimentOptions:
     fold: str = "0"
     labelled: tuple[Path, Path] | None = None
     processes: int = 1
-
-
-@dataclass(frozen=True)
-class Run:
-    """One row with one seed. `layout.row` is the first row of the same plan: such rows share one run."""
-
-    row: Row
-    plans: Plans
-    layout: RunLayout
 
 
 class Experiment:
@@ -117,8 +119,8 @@ class Experiment:
         """Whether a run is trained and, where there are labels, scored."""
         path = run.layout.record(self.options.fold)
         record = read_json(path) if path.exists() else {}
-        scored = record.get("scores") is not None or self.references(run.row) is None
-        return record.get("key") == run.layout.keys.scores and scored and self._is_present(record, run.row)
+        same = record.get("key") == run.layout.keys.scores and not difference(record, self._beside_plan(run.row))
+        return same and (record.get("scores") is not None or self.references(run.row) is None)
 
     def references(self, row: Row) -> Path | None:
         """Folder of the labels that a row is scored with; None where there are none."""
@@ -132,18 +134,33 @@ class Experiment:
 
         The target labels that "supervised" learns from are not looked at, so its record stays when they change.
         """
-        if missing_fields(row, self.plans):
-            return row.name, []
-        alone = row.images == LABELLED_TARGET
-        name = row.name if alone else self.run_of(row, self.plans.seed).layout.row
+        name, found = self._written(row)
+        return name, [record for record, differs in found if not differs]
+
+    def left_out(self, row: Row) -> dict[str, list[int]]:
+        """Seeds of a row that are done, but of something else than is there now, by how that differs."""
+        seeds: dict[str, list[int]] = {}
+        for record, differs in self._written(row)[1]:
+            if differs:
+                seeds.setdefault(differs, []).append(int(record["seed"]))
+        return seeds
+
+    def _written(self, row: Row) -> tuple[str, list[tuple[dict[str, Any], str | None]]]:
+        """As `records`, all that are there: each with what it is of instead of what is there now, or None."""
+        lacking, alone = bool(missing_fields(row, self.plans)), row.images == LABELLED_TARGET
+        name = row.name if alone or lacking else self.run_of(row, self.plans.seed).layout.row
         found = []
         for path in sorted(self.folder.glob(f"{name}/seed_*/fold_{self.options.fold}.json")):
             record = read_json(path)
-            plans = self._plans(row, int(record["seed"]))
-            wanted = plan_key(row, plans) if alone else keys_of(row, plans, self.data).scores
-            if record["plan" if alone else "key"] == wanted and (alone or self._is_present(record, row)):
-                found.append(record)
-        return name, sorted(found, key=lambda record: int(record["seed"]))
+            differs = None if alone else difference(record, self._beside_plan(row))
+            if lacking or record["plan" if alone else "key"] != self._key(row, int(record["seed"])):
+                differs = ANOTHER_PLAN
+            found.append((record, differs))
+        return name, sorted(found, key=lambda pair: int(pair[0]["seed"]))
+
+    def _key(self, row: Row, seed: int) -> str:
+        plans = self._plans(row, seed)
+        return plan_key(row, plans) if row.images == LABELLED_TARGET else keys_of(row, plans, self.data).scores
 
     def estimate(self, options: RunOptions) -> list[tuple[str, int, float | None]]:
         """Row, seed and seconds of training of each run that is not done; None where it cannot be measured."""
@@ -227,13 +244,6 @@ class Experiment:
             {"row": layout.row, "seed": layout.seed, **keys, **measured, "scores": scores} | self._beside_plan(run.row),
         )
 
-    def _is_present(self, record: Mapping[str, Any], row: Row) -> bool:
-        """Whether a record is of the fold as it is now and of the test scans and labels that are there now.
-
-        A record that does not tell is taken for one.
-        """
-        return all(record.get(name, value) == value for name, value in self._beside_plan(row).items())
-
     def _beside_plan(self, row: Row) -> dict[str, Any]:
         """What scores depend on beside the plan and the scans that are learned from, for a record."""
         own = row.images == LABELLED_TARGET
@@ -304,11 +314,6 @@ class Experiment:
 
     def _plans(self, row: Row, seed: int) -> Plans:
         return dataclasses.replace(plans_of(row, self.plans), seed=seed)
-
-
-def plan_key(row: Row, plans: Plans) -> str:
-    """Hash of all of the plan that the scores of a row depend on."""
-    return keys_of(row, plans, "").scores
 
 
 def train_run(run: Run, fold: str, options: RunOptions, notice: Notice) -> dict[str, float]:

@@ -62,6 +62,11 @@ def keys_of(row: Row, plans: Plans, data: str) -> Keys:
     return Keys(plan_hash(plans), translation, synthesis, training, scores)
 
 
+def plan_key(row: Row, plans: Plans) -> str:
+    """Hash of all of the plan that the scores of a row depend on."""
+    return keys_of(row, plans, "").scores
+
+
 def hash_of_data(layout: DatasetLayout) -> str:
     """Hash of the preprocessed scans of a data set and the labels of its source scans."""
     stores = {domain: CaseStore(layout.cases(domain)) for domain in DOMAINS}
@@ -137,6 +142,15 @@ class RunLayout(DatasetLayout):
     def predictions(self, fold: int | str) -> Path:
         """Masks of the test scans."""
         return self.results / "predictions" / f"fold_{fold}"
+
+
+@dataclass(frozen=True)
+class Run:
+    """One row with one seed. `layout.row` is the first row of the same plan: such rows share one run."""
+
+    row: Row
+    plans: Plans
+    layout: RunLayout
 
 
 def claim(layout: RunLayout) -> None:

@@ -98,6 +98,8 @@ class Line:
 def make_table(experiment: Experiment, failed: Mapping[str, object] | None = None) -> list[Line]:
     """A line for each row of which something is done, or which was asked for.
 
+    What is done of another plan, or of cases or test scans that are no longer there, is named but not counted.
+
     Args:
         experiment: The experiment; what former ones of this data set and fold have done counts too.
         failed: What went wrong, by row and seed.
@@ -110,10 +112,12 @@ def make_table(experiment: Experiment, failed: Mapping[str, object] | None = Non
         notes += [f"{name} failed" for name in failed or {} if name.startswith(f"{row.name}, ")]
         left_out = [str(record["seed"]) for record in records if record["left_out"]]
         notes += [f"self-training left out with seed {', '.join(left_out)}"] if left_out else []
+        former = experiment.left_out(row)
+        notes += [f"seed {', '.join(map(str, seeds))} left out: {differs}" for differs, seeds in former.items()]
         if not records:
-            if row.name not in asked:
+            if row.name not in asked and not former:
                 continue
-            notes.append(experiment.unavailable(row) or "not run yet")
+            notes += [] if former else [experiment.unavailable(row) or "not run yet"]
         lines.append(_line(row.name, row.description, "; ".join(notes), records))
     dice = {line.name: line.dice.mean for line in lines}
     low, high = (dice.get(name, NAN) for name in (NO_ADAPTATION, SUPERVISED))

@@ -17,7 +17,7 @@ from darnet import pipeline
 from darnet.cli.experiment import main
 from darnet.errors import DataError, Interrupted
 from darnet.evaluation import evaluate_folders
-from darnet.experiment import Experiment, ExperimentOptions
+from darnet.experiment import Experiment, ExperimentOptions, make_table
 from darnet.experiment import run as module
 from darnet.experiment.run import train_run
 from darnet.io import only_one, read_meta, write_json
@@ -254,6 +254,7 @@ def test_weights_of_another_plan_are_refused(done, tmp_path):
     write_json(layout.plans, changed.to_json())
     experiment = experiment_of(layout, "no_adaptation")
     assert experiment.records(experiment.rows[0]) == ("no_adaptation", [])
+    assert list(experiment.left_out(experiment.rows[0]).values()) == [[0]]
     failed = experiment.run(OPTIONS, lambda _: None)
     assert "another plan" in str(failed["no_adaptation, seed 0"])
     # Another way to predict needs no training.
@@ -359,6 +360,9 @@ def test_test_scans_that_changed_are_scored_again(layout):
     assert len(scored_again()) == 2
     (layout.raw / "labelsTs" / second).unlink()
     (layout.raw / "imagesTs" / second.replace(".nii", "_0000.nii")).unlink()
+    said = make_table(experiment_of(layout, "multi_style"))[0]
+    assert (said.name, said.seeds) == ("no_adaptation", ())
+    assert said.note.startswith("seed 0 left out: scored on other test scans or labels than are there now: run the row")
     assert scored_again() == [first.removesuffix(".nii.gz")]
     assert not (run.layout.predictions("0") / second).exists()
     assert checkpoints(layout.root) == weights, "nothing is trained again"
@@ -368,10 +372,14 @@ def test_other_folds_are_another_row(layout):
     experiment = experiment_of(layout, "no_adaptation")
     assert experiment.run(OPTIONS, lambda _: None) == {}
     (run,) = experiment.runs()
+    assert experiment.left_out(run.row) == {}
     folds = json.loads(layout.splits.read_text())
     write_json(layout.splits, [folds[1], folds[0], *folds[2:]])
     experiment = experiment_of(layout, "no_adaptation")
     assert not experiment.done(run) and experiment.records(run.row)[1] == []
+    assert [(words[:22], seeds) for words, seeds in experiment.left_out(run.row).items()] == [
+        ("trained on other cases", [0])
+    ]
     failed = experiment.run(OPTIONS, lambda _: None)
     assert "the checkpoint is of other cases" in str(failed["no_adaptation, seed 0"])
     write_json(layout.splits, folds)

@@ -30,10 +30,14 @@ class Fake:
 
     def __init__(self, folder, plans, records, asked=()):
         self.folder, self.plans, self._records = folder, plans, records
+        self.former = {}
         self.options, self.rows = ExperimentOptions(fold="0"), find_rows(asked) if asked else ()
 
     def records(self, row):
         return ("multi_style" if row.name == "deep_supervision" else row.name), self._records.get(row.name, [])
+
+    def left_out(self, row):
+        return self.former if row.name == "content_curves" else {}
 
     def unavailable(self, row):
         return "not available: the plan lacks it" if row.name == "entangled" else None
@@ -86,6 +90,15 @@ def test_rows_of_the_table(fake):
     assert lines["deep_supervision"].note == "the same plan as multi_style"
     assert lines["entangled"].note == "not available: the plan lacks it"
     assert lines["default"].note == "default, seed 0 failed; not run yet"
+
+
+def test_what_is_of_something_else_is_named_and_not_counted(fake):
+    fake.former = {"of another plan": [0, 2], "scored on other test scans": [1]}
+    named = "seed 0, 2 left out: of another plan; seed 1 left out: scored on other test scans"
+    for records in ([], [record(3, DICE[3], ASD[3])]):
+        fake._records["content_curves"] = records
+        line = next(line for line in make_table(fake) if line.name == "content_curves")
+        assert (line.note, len(line.seeds)) == (named, len(records))
 
 
 def test_rounds_that_were_left_out_are_said(fake):
