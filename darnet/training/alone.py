@@ -24,6 +24,6 @@ def no_run_beside(layout: DatasetLayout, notice: Callable[[str], None] = warning
     """
     lock = layout.preprocessed / ".preprocessing.lock"
     with only_one(lock, "plans or preprocesses this data set", keep=False, notice=notice), ExitStack() as held:
-        for path in sorted(layout.results.rglob(".*.lock")):  # of folds, of the translator, of comparisons
+        for path in sorted(layout.results.rglob(".*lock")):  # of folds, translators and experiments
             held.enter_context(only_one(path, "trains on this data set", notice=notice))
         yield

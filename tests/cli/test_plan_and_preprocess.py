@@ -183,7 +183,7 @@ def test_folds_that_are_not_as_many_as_planned_are_kept_and_told(layout, command
     assert json.loads(layout.splits.read_text()) == dealt
 
 
-@pytest.mark.parametrize("lock", [".fold_0.lock", "no_adaptation/.fold_1.lock"])
+@pytest.mark.parametrize("lock", [".fold_0.lock", "no_adaptation/.fold_1.lock", "experiment/.lock"])
 def test_nothing_is_written_while_a_fold_trains(layout, command, capsys, hashes_of_tree, lock):
     assert command("--plan_only") == 0
     dealt = json.loads(layout.splits.read_text())
