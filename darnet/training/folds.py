@@ -43,7 +43,7 @@ def write_folds(
     notice: Callable[[str], None],
     former: Collection[int] | None = (),
 ) -> None:
-    """Deal the cases into folds, but keep those of just these cases, and those made by hand of some of them.
+    """Deal the cases into folds, but keep those of just these cases and this seed, and those made by hand of some.
 
     Folds that are dealt anew stay beside, as `keep_beside` keeps them.
 
@@ -52,33 +52,43 @@ def write_folds(
         cases: Source cases that are there.
         number: Of folds.
         seed: Of the deal.
-        notice: Gets a sentence on cases that are in no fold, and on folds that were dealt anew.
-        former: Seeds of earlier deals: folds of these are not made by hand. None where no folds are.
+        notice: Gets a sentence on cases that are in no fold, on folds that were dealt anew, and on those made by hand
+            where the seed is another.
+        former: Seeds of earlier deals: folds of these are not made by hand. None where no folds are, and those of any
+            seed are kept.
 
     Raises:
         ConfigurationError: A file of another form.
     """
-    if not splits.exists() or not _kept(splits, cases, None if former is None else {seed, *former}, notice):
-        write_json(splits, make_splits(cases, number, seed))
+    if splits.exists():
+        reason = _why_anew(splits, cases, seed, notice, former)
+        if reason is None:
+            return
+        notice(f"{reason}: folds are dealt anew, the former ones are {keep_beside(splits)}")
+    write_json(splits, make_splits(cases, number, seed))
 
 
-def _kept(splits: Path, cases: Sequence[str], seeds: Collection[int] | None, notice: Callable[[str], None]) -> bool:
-    """Whether the folds on disk are kept; see `write_folds`."""
+def _why_anew(
+    splits: Path, cases: Sequence[str], seed: int, notice: Callable[[str], None], former: Collection[int] | None
+) -> str | None:
+    """Why the folds on disk are not kept; None where they are. See `write_folds`."""
     folds = _checked(read_json(splits), splits)
     dealt = {case for fold in folds for case in (*fold["train"], *fold["val"])}
     left_out, gone = sorted(set(cases) - dealt), sorted(dealt - set(cases))
-    by_hand = seeds is not None and all(folds != make_splits(sorted(dealt), len(folds), seed) for seed in seeds)
-    if not gone and (not left_out or by_hand):
-        if left_out:
-            notice(
-                f"{', '.join(left_out)}: in no fold of {splits}, which was made by hand and is kept; add them there, "
-                "or move it away to deal anew"
-            )
-        return True
-    previous = keep_beside(splits)
-    changes = [f"{word} {', '.join(names)}" for word, names in (("new:", left_out), ("gone:", gone)) if names]
-    notice(f"source cases have changed ({'; '.join(changes)}): folds are dealt anew, the former ones are {previous}")
-    return False
+    seeds = () if former is None else (seed, *former)
+    of_seed = next((one for one in seeds if folds == make_splits(sorted(dealt), len(folds), one)), None)
+    by_hand = former is not None and of_seed is None
+    if gone or (left_out and not by_hand):
+        changes = [f"{word} {', '.join(names)}" for word, names in (("new:", left_out), ("gone:", gone)) if names]
+        return f"source cases have changed ({'; '.join(changes)})"
+    if left_out:
+        notice(
+            f"{', '.join(left_out)}: in no fold of {splits}, which was made by hand and is kept; add them there, "
+            "or move it away to deal anew"
+        )
+    if by_hand and former and seed not in former:
+        notice(f"{splits} was made by hand and is kept: seed {seed} changes no fold; move it away to deal anew")
+    return None if of_seed in (None, seed) else f"the folds are of seed {of_seed}, and it is {seed} now"
 
 
 def other_number_of_folds(splits: Path, planned: int, cases: int) -> str | None:

@@ -61,7 +61,7 @@ def dealt(splits, cases, seed=0):
 
 
 @pytest.mark.parametrize(("cases", "changes"), [("abcd", "new: d"), ("ab", "gone: c"), ("abx", "new: x; gone: c")])
-@pytest.mark.parametrize(("former", "was"), [((), 0), ((7,), 7), (None, 5)])
+@pytest.mark.parametrize(("former", "was"), [((), 0), ((7,), 0), (None, 5)])
 def test_folds_that_were_dealt_are_dealt_anew_where_cases_have_changed(splits, cases, changes, former, was):
     before, said = dealt(splits, list("abc"), was), []
     write_folds(splits, list("abc"), 3, 0, said.append, former)
@@ -72,6 +72,31 @@ def test_folds_that_were_dealt_are_dealt_anew_where_cases_have_changed(splits, c
     assert changes in sentence and str(previous) in sentence
     assert previous.read_bytes() == before
     assert json.loads(splits.read_text()) == make_splits(list(cases), 3, 0)
+
+
+def test_folds_of_another_seed_are_dealt_anew_and_go_back_with_it(splits):
+    cases, said = list("abcdef"), []
+    before = dealt(splits, cases, 7)
+    write_folds(splits, cases, 3, 0, said.append, (7,))
+    (sentence,) = said
+    previous = splits.with_name("splits.json.previous")
+    assert sentence.startswith("the folds are of seed 7, and it is 0 now: folds are dealt anew")
+    assert str(previous) in sentence and previous.read_bytes() == before
+    assert json.loads(splits.read_text()) == make_splits(cases, 3, 0) != json.loads(before)
+    write_folds(splits, cases, 3, 7, said.append, (0,))
+    assert json.loads(splits.read_text()) == json.loads(before)
+
+
+def test_folds_made_by_hand_are_kept_with_another_seed_which_is_said(splits):
+    said: list[str] = []
+    splits.write_text(json.dumps(FOLDS[:1]), encoding="utf-8")
+    by_hand = splits.read_bytes()
+    for former in ((), (3,)):
+        write_folds(splits, list("abc"), 3, 3, said.append, former)
+    assert said == []
+    write_folds(splits, list("abc"), 3, 3, said.append, (0,))
+    assert said == [f"{splits} was made by hand and is kept: seed 3 changes no fold; move it away to deal anew"]
+    assert splits.read_bytes() == by_hand
 
 
 def test_folds_made_by_hand_are_kept_without_the_cases_that_they_leave_out(splits):
