@@ -8,6 +8,7 @@ from argparse import ArgumentParser, Namespace
 from collections.abc import Sequence
 
 from darnet.cli.common import add_common, entry, parser, root_flag, say, seed, warn
+from darnet.errors import ConfigurationError
 from darnet.layout import find_dataset
 from darnet.plans import Plans
 
@@ -20,7 +21,7 @@ def build_parser() -> ArgumentParser:
     command.add_argument("dataset", help="id, name or path of the data set; with -d before it too")
     command.add_argument("fold", help="0 to 4, or all to train on every source case")
     command.add_argument("--continue", dest="resume", action="store_true", help="go on from the last checkpoint")
-    command.add_argument("--stage", choices=STAGES, default="all", help="do only this stage")
+    command.add_argument("--stage", choices=STAGES, default="all", help="do only this stage; not of a baseline")
     baseline = command.add_mutually_exclusive_group()
     baseline.add_argument(
         "--no_adaptation",
@@ -46,6 +47,7 @@ def run(args: Namespace) -> None:
     from darnet.pipeline import train
     from darnet.training import RunOptions, resolve_device
 
+    refuse_stage_of_baseline(args)
     layout = find_dataset(args.dataset, args.root)
     plans = Plans.read(layout.plans)
     if args.seed is not None:
@@ -65,6 +67,21 @@ def run(args: Namespace) -> None:
             args,
             f"next: darnet_predict -i FOLDER_OF_SCANS -o FOLDER_FOR_MASKS -d {args.dataset} -f {args.fold}"
             f"{root_flag(args)} --preview",
+        )
+
+
+def refuse_stage_of_baseline(args: Namespace) -> None:
+    """Refuse to do only one stage of a baseline, which has one alone.
+
+    Raises:
+        ConfigurationError: It was asked for.
+    """
+    baseline = "--no_adaptation" if args.no_adaptation else "--no_translation" if args.no_translation else None
+    if baseline and args.stage != "all":
+        raise ConfigurationError(
+            "a baseline has no stages: it is one training on source scans",
+            found=f"{baseline} --stage {args.stage}",
+            remedy=f"leave out --stage to train the baseline, or {baseline} to do only this stage",
         )
 
 

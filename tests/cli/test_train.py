@@ -94,6 +94,15 @@ def test_wrong_flags(layout, command, calls, capsys, flags):
     assert not calls
 
 
+@pytest.mark.parametrize("baseline", ["--no_adaptation", "--no_translation"])
+def test_a_baseline_has_no_stages(layout, command, calls, capsys, baseline):
+    assert command("0", baseline, "--stage", "translation") == 2
+    said = capsys.readouterr().err
+    assert "a baseline has no stages" in said
+    assert f"{baseline} --stage translation" in said and "leave out --stage" in said
+    assert not calls
+
+
 def test_no_such_data_set(layout, command, calls, capsys):
     assert command("0", dataset="8") == 2
     said = capsys.readouterr().err
