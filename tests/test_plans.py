@@ -181,8 +181,9 @@ def test_a_whole_number_may_stand_for_a_real_one(values):
 
 
 def test_files(tmp_path):
-    with pytest.raises(ConfigurationError, match="darnet_plan_and_preprocess"):
+    with pytest.raises(ConfigurationError, match="darnet_plan_and_preprocess") as caught:
         Plans.read(tmp_path / "plans.json")
+    assert "in results is written again by darnet_train with --continue" in str(caught.value)
     (tmp_path / "plans.json").write_text("{")
     with pytest.raises(ConfigurationError, match="JSON"):
         Plans.read(tmp_path / "plans.json")

@@ -170,7 +170,10 @@ class Plans:
             values = parse_json(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
             raise ConfigurationError(
-                "there is no plan", where=path, remedy="run darnet_plan_and_preprocess first"
+                "there is no plan",
+                where=path,
+                remedy="run darnet_plan_and_preprocess first; a plan that is missing in results is written again by "
+                "darnet_train with --continue",
             ) from None
         except (ValueError, RecursionError) as error:
             raise ConfigurationError(

@@ -15,7 +15,7 @@ from darnet import __version__
 from darnet.errors import ConfigurationError
 from darnet.inference import CHOICE, load_network
 from darnet.inference.checkpoints import checkpoint_of, choose_folds, leave_out_unfinished, segmentation_checkpoint
-from darnet.io import load_checkpoint, pack_checkpoint, read_json, sha256_of
+from darnet.io import load_checkpoint, pack_checkpoint, read_json, require_writable, sha256_of
 from darnet.io.files import remove_left_over_folders
 from darnet.plans import Plans
 from darnet.sharing.archive import PLANS, STAGING, write_archive
@@ -39,7 +39,7 @@ def export_model(
 
     Args:
         results: A data set's results.
-        output: File to write, NAME.zip; it must not be there.
+        output: File to write, NAME.zip; it must not be there. Its folder is made where it is missing.
         folds: As in `Predictor.from_results`.
         notice: Gets a sentence where something is done in another way than asked for.
 
@@ -64,6 +64,7 @@ def export_model(
     for path in paths.values():
         network = load_network(path, plans, notice)  # what cannot be predicted with is not shared
         needed += sum(tensor.nbytes for tensor in network.state_dict().values())
+    output.absolute().parent.mkdir(parents=True, exist_ok=True)
     about = {"darnet": __version__, "dataset": plans.dataset}
     return chosen, write_archive(output, _files(results, plans, paths, notice), about, needed)
 
@@ -78,9 +79,7 @@ def _check_output(output: Path) -> None:
         )
     if os.path.lexists(output):
         raise ConfigurationError("there is such a file", where=output, remedy="give another file with -o")
-    parent = output.absolute().parent
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigurationError("the folder cannot be written to", where=parent, remedy="give another file with -o")
+    require_writable(output.absolute().parent, "give another file with -o")
 
 
 def _files(

@@ -222,7 +222,7 @@ def test_nothing_is_replaced(bench, trained, archive):
     ("flags", "words"),
     [
         (["-o", "model.tar"], "the output is no zip"),
-        (["-o", "missing/model.zip"], "cannot be written to"),
+        (["-o", "taken.txt/sub/model.zip"], "taken.txt is not a folder open to writing"),
         (["-o", "new.zip", "-f", "3"], "fold 3 is not trained"),
         (["-o", "new.zip", "--fold", "3"], "unrecognized"),
         ([], "required"),
@@ -230,10 +230,17 @@ def test_nothing_is_replaced(bench, trained, archive):
 )
 def test_wrong_export(bench, trained, flags, words):
     flags = [bench.root / flag if "." in flag else flag for flag in flags]
+    (bench.root / "taken.txt").write_text("no folder")
     with bench.unchanged():
         code, _, err = command(bench, export_model.main, "-m", trained, *flags)
     assert code == 2
     assert words in err
+
+
+def test_a_folder_that_is_missing_is_made(bench, trained):
+    shared = bench.root / "missing" / "sub" / "model.zip"
+    assert command(bench, export_model.main, "-m", trained, "-o", shared)[0] == 0
+    assert shared.is_file()
 
 
 def test_a_damaged_network_is_not_exported(bench, trained):
