@@ -23,6 +23,7 @@ from darnet.training import (
     check_preprocessed,
     publish_plans,
     read_fold,
+    refuse_unfinished,
     train_segmentation,
     write_folds,
 )
@@ -51,6 +52,7 @@ def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | in
             if not (_is_learned_from(own) and _is_preprocessed(own, plain)):
                 dataset = dataclasses.replace(verify_dataset(layout, replaced), target=())
                 preprocess(own, dataset, plain, 1, options.quiet, options.notice)
+            check_preprocessed(own, plain, ("source",))
             held.enter_context(_alone(results, fold, options))
         return _train(own, plain, fold, options, results)
 
@@ -202,6 +204,7 @@ def train_as_they_are(layout: DatasetLayout, plans: Plans, fold: str | int, opti
         results: Gets the plan and the weights.
     """
     _require_room_and_fold(layout, fold, results)
+    check_preprocessed(layout, plans, ("source",))
     with _alone(results, fold, options):
         return _train(layout, plans, fold, options, results)
 
@@ -213,13 +216,13 @@ def _require_room_and_fold(layout: DatasetLayout, fold: str | int, results: Path
 
 
 def _alone(results: Path, fold: str | int, options: RunOptions) -> AbstractContextManager[None]:
-    """The lock of a fold of a baseline; as long as it is held nothing preprocesses."""
+    """The lock of a fold of a baseline."""
     return only_one(fold_lock(results, fold), f"trains fold {fold}", notice=options.notice)
 
 
 def _train(layout: DatasetLayout, plans: Plans, fold: str | int, options: RunOptions, results: Path) -> Path:
     """As `train_as_they_are`, for a fold whose lock is held."""
-    check_preprocessed(layout, plans, ("source",))
+    refuse_unfinished(layout, plans)  # from here on nothing preprocesses
     publish_plans(plans, results)
     source, split = CaseStore(layout.cases("source")), read_fold(layout.splits, fold)
     variants = {case: (case,) for case in source.case_ids()}
