@@ -22,7 +22,7 @@ from darnet.planning import (
     as_verified,
     keep_edited,
     make_plans,
-    planned_seed,
+    planned_seeds,
     survey_cases,
     survey_dataset,
     trained_test_scans,
@@ -129,7 +129,7 @@ def keep_plan(layout: DatasetLayout, dataset: VerifiedDataset, notice: Notice = 
 def _write_splits(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans, notice: Notice) -> None:
     """Write the folds over the source cases, as `write_folds` does."""
     cases = [files.case_id for files in dataset.source]
-    write_folds(layout.splits, cases, plans.segmentation.folds, plans.seed, notice, planned_seed(layout))
+    write_folds(layout.splits, cases, plans.segmentation.folds, plans.seed, notice, planned_seeds(layout))
 
 
 def _refuse_other_labels(layout: DatasetLayout, dataset: VerifiedDataset, plans: Plans) -> None:
@@ -198,7 +198,7 @@ def train(
         raise ConfigurationError("there is no such stage", found=stage, expected=", ".join(STAGES))
     for written in ("preprocessed", "results"):
         require_room_for(layout, written)
-    split = read_fold(layout.splits, fold)
+    read_fold(layout.splits, fold)  # a fold that is not there is refused before scans are read
     check_preprocessed(layout, plans)
     if options.resume:
         require_checkpoints(layout, plans, fold)
@@ -207,6 +207,7 @@ def train(
         notice(note)
     with only_one(fold_lock(layout.results, fold), f"trains fold {fold}", notice=notice):
         refuse_unfinished(layout, plans)  # from here on nothing preprocesses
+        split = read_fold(layout.splits, fold)
         with ExitStack() as reading:
             _train_fold(layout, plans, fold, split, options, stage, notice, reading)
 

@@ -181,9 +181,10 @@ def test_a_whole_number_may_stand_for_a_real_one(values):
 
 
 def test_files(tmp_path):
-    with pytest.raises(ConfigurationError, match="darnet_plan_and_preprocess") as caught:
+    with pytest.raises(ConfigurationError, match="remedy: +run darnet_plan_and_preprocess first$"):
         Plans.read(tmp_path / "plans.json")
-    assert "in results is written again by darnet_train with --continue" in str(caught.value)
+    with pytest.raises(ConfigurationError, match="remedy: +train first$"):
+        Plans.read(tmp_path / "plans.json", "train first")
     (tmp_path / "plans.json").write_text("{")
     with pytest.raises(ConfigurationError, match="JSON"):
         Plans.read(tmp_path / "plans.json")

@@ -145,10 +145,11 @@ def _find_nnunet(args: Namespace) -> tuple[Found | None, Found | None]:
         if own:
             target = find_targets(args.source, *of_target)
         elif args.target_cases:
-            source, target = divide(source, find_nnunet(args.source, *of_target), args.target_cases)
+            source, target = divide(source, find_nnunet(args.source, *of_target, domain=None), args.target_cases)
             _require_name(args, source, target)
     if args.target is not None:
         target = find_nnunet(args.target, args.target_channel, args.target_modality, labelled=False)
+        _refuse_same(source, target)
     _refuse_idle_flags(args, source, target)
     return source, target
 
@@ -166,6 +167,22 @@ def _require_name(args: Namespace, source: Found, target: Found) -> None:
             found=f"{target.modality}, the name of their channel; the source scans are {source.modality}",
             expected="a name of their own: what is named CT gets a window of CT, other scans do not",
             remedy="name it with --target_modality, such as MR",
+        )
+
+
+def _refuse_same(source: Found | None, target: Found) -> None:
+    """Refuse a target whose scans are those of the source.
+
+    Raises:
+        ConfigurationError: They are the same files.
+    """
+    if source is not None and {case.image for case in source.cases} == {case.image for case in target.cases}:
+        raise ConfigurationError(
+            "source and target are the same scans",
+            where=target.where,
+            expected="another data set or another channel as --target",
+            remedy="leave --target out where the data set is one of darnet: its target scans come along; choose "
+            "channels with --source_channel and --target_channel, or some of the scans with --target_cases",
         )
 
 

@@ -40,6 +40,7 @@ def find_nnunet(
     modality: str | None = None,
     labelled: bool = True,
     with_targets: bool = False,
+    domain: str | None = "source",
 ) -> Found:
     """Find the scans of a data set of nnU-Net.
 
@@ -49,10 +50,11 @@ def find_nnunet(
     Args:
         folder: The one with dataset.json.
         channel: Name or number of the channel to keep; needed where there are several.
-        modality: What to call it; if not given the name of the source in "domains", else the channel's name.
+        modality: What to call it; if not given the name of `domain` in "domains", else the channel's name.
         labelled: The cases must have labels; else a missing labelsTr is no fault.
         with_targets: Target scans of a data set of darnet are taken with `find_targets`; else a note says that they are
             left out.
+        domain: What the cases are in a data set of darnet; None for those of a channel that is named alone.
 
     Raises:
         ConfigurationError: No such channel, or several and none chosen.
@@ -60,7 +62,7 @@ def find_nnunet(
     """
     folder = Path(folder)
     told = _describe(folder, channel)
-    own_targets = (folder / TARGETS).is_dir()
+    own_targets = _has_targets(folder)
     listed = "dataset" in told.values
     cases = (
         _listed(told.values["dataset"], told.path, told.number)
@@ -76,7 +78,8 @@ def find_nnunet(
         notes += left_out(own, folder, "target scans of its own; they come along with --source alone")
     read = ", ".join((*TRAINING, *([TARGETS] if own_targets else []), *TEST))
     notes += left_out(_not_read(folder, cases), folder, f"only {read} are read")
-    return Found(folder, modality or told.domains.get("source", told.name), told.classes, (*cases, *test), notes)
+    name = told.domains.get(domain, told.name) if domain else told.name
+    return Found(folder, modality or name, told.classes, (*cases, *test), notes)
 
 
 def find_targets(folder: str | Path, channel: str | None = None, modality: str | None = None) -> Found | None:
@@ -88,14 +91,14 @@ def find_targets(folder: str | Path, channel: str | None = None, modality: str |
         modality: What to call it; if not given the name of the target in "domains".
 
     Returns:
-        None where there is no imagesTr_target.
+        None where imagesTr_target is not there or empty.
 
     Raises:
         ConfigurationError: No such channel, several and none chosen, or no name.
         DataError: dataset.json or the files are not as they should be.
     """
     folder = Path(folder)
-    if not (folder / TARGETS).is_dir():
+    if not _has_targets(folder):
         return None
     told = _describe(folder, channel)
     modality = modality or told.domains.get("target")
@@ -111,6 +114,12 @@ def find_targets(folder: str | Path, channel: str | None = None, modality: str |
     test = _test_cases(folder, told)
     notes = _odd_names(folder, told, [TARGETS, "imagesTs"], test)
     return Found(folder, modality, told.classes, (*cases, *test), notes)
+
+
+def _has_targets(folder: Path) -> bool:
+    """Whether a data set has target scans of its own, as those of darnet."""
+    targets = folder / TARGETS
+    return targets.is_dir() and any(not path.name.startswith(".") for path in targets.iterdir())
 
 
 def _describe(folder: Path, channel: str | None) -> _Description:
@@ -132,9 +141,9 @@ def _describe(folder: Path, channel: str | None) -> _Description:
         raise DataError("dataset.json is no object", where=path, found=type(values).__name__)
     number, name, channels = _channel(values, path, channel)
     classes, ending = _classes(values, path), _file_ending(values, path)
-    domains = values.get("domains", {})
-    if not isinstance(domains, dict) or not all(isinstance(kind, str) and kind for kind in domains.values()):
-        raise _wrong(path, "domains", "the kinds of scan are wrong", domains, '{"source": "CT", "target": "MR"}')
+    domains = values.get("domains")  # a key of darnet: in other data sets it may mean anything
+    domains = domains if isinstance(domains, dict) else {}
+    domains = {role: kind for role, kind in domains.items() if isinstance(kind, str) and kind}
     return _Description(path, values, number, name, channels, classes, ending, domains)
 
 

@@ -16,12 +16,14 @@ from darnet.experiment.records import ANOTHER_PLAN, difference
 from darnet.experiment.rows import LABELLED_TARGET, SOURCE, TRANSLATED, Row, find_rows, missing_fields, plans_of
 from darnet.experiment.shared import (
     FOLDER,
+    OF_LEARNED,
     Run,
     RunLayout,
     claim,
     clear,
     hash_of_data,
     hash_of_tested,
+    is_of,
     keys_of,
     plan_key,
 )
@@ -132,7 +134,8 @@ class Experiment:
     def records(self, row: Row) -> tuple[str, list[dict[str, Any]]]:
         """All that is done of a row, with its present plan: the row that it shares its runs with, and a record a seed.
 
-        The target labels that "supervised" learns from are not looked at, so its record stays when they change.
+        The target labels that "supervised" learns from are not looked at, so its record stays when they change, and
+        when it was scored on them.
         """
         name, found = self._written(row)
         return name, [record for record, differs in found if not differs]
@@ -152,15 +155,12 @@ class Experiment:
         found = []
         for path in sorted(self.folder.glob(f"{name}/seed_*/fold_{self.options.fold}.json")):
             record = read_json(path)
-            differs = None if alone else difference(record, self._beside_plan(row))
-            if lacking or record["plan" if alone else "key"] != self._key(row, int(record["seed"])):
+            own = alone and record.get("tested") == OF_LEARNED
+            differs = None if own else difference(record, self._beside_plan(row))
+            if lacking or not is_of(record, row, self._plans(row, int(record["seed"])), self.data):
                 differs = ANOTHER_PLAN
             found.append((record, differs))
         return name, sorted(found, key=lambda pair: int(pair[0]["seed"]))
-
-    def _key(self, row: Row, seed: int) -> str:
-        plans = self._plans(row, seed)
-        return plan_key(row, plans) if row.images == LABELLED_TARGET else keys_of(row, plans, self.data).scores
 
     def estimate(self, options: RunOptions) -> list[tuple[str, int, float | None]]:
         """Row, seed and seconds of training of each run that is not done; None where it cannot be measured."""

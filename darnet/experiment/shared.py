@@ -6,11 +6,13 @@ import contextlib
 import hashlib
 import json
 import shutil
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from darnet.errors import ConfigurationError
-from darnet.experiment.rows import TRANSLATED, Row
+from darnet.experiment.rows import LABELLED_TARGET, TRANSLATED, Row
 from darnet.io import CaseStore, read_json, sha256_of, write_json
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.plans import Plans, settings_of
@@ -65,6 +67,13 @@ def keys_of(row: Row, plans: Plans, data: str) -> Keys:
 def plan_key(row: Row, plans: Plans) -> str:
     """Hash of all of the plan that the scores of a row depend on."""
     return keys_of(row, plans, "").scores
+
+
+def is_of(record: Mapping[str, Any], row: Row, plans: Plans, data: str) -> bool:
+    """Whether a record is of this plan and, unless the row learns from labelled target scans, of this data."""
+    if row.images == LABELLED_TARGET:
+        return bool(record["plan"] == plan_key(row, plans))
+    return bool(record["key"] == keys_of(row, plans, data).scores)
 
 
 def hash_of_data(layout: DatasetLayout) -> str:
@@ -178,3 +187,6 @@ def clear(layout: RunLayout, fold: str) -> None:
 
 def _digest(*values: object) -> str:
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:12]
+
+
+OF_LEARNED = hash_of_tested(None, None)  # of a record that was scored on scans that the row learns from too

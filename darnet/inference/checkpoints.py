@@ -21,6 +21,10 @@ from darnet.training.state import load_module
 SEGMENTATION = "segmentation"
 SELF_TRAINING = "self_training"
 CHOICE = "choice.json"
+NO_PLAN = (
+    "train a fold first; beside networks that are there darnet_train with --continue writes the plan again, and a "
+    "model that was imported is imported again"
+)
 
 
 def segmentation_checkpoint(folder: Path, fold: str) -> Path:

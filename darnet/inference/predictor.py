@@ -18,7 +18,14 @@ from torch import Tensor, nn
 from darnet.errors import ConfigurationError, DataError, ResourceError, is_out_of_memory
 from darnet.imaging import keep_in_place, sliding_planes
 from darnet.imaging.orientation import BODY, CANONICAL_CODES, OPPOSITE
-from darnet.inference.checkpoints import checkpoint_of, choose_folds, iterations_of, leave_out_unfinished, load_network
+from darnet.inference.checkpoints import (
+    NO_PLAN,
+    checkpoint_of,
+    choose_folds,
+    iterations_of,
+    leave_out_unfinished,
+    load_network,
+)
 from darnet.inference.doubts import doubtful_shapes, other_planes, other_size, other_values
 from darnet.inference.export import (
     Geometry,
@@ -117,7 +124,7 @@ class Predictor:
         """
         folder = Path(folder)
         names = choose_folds(folder, folds)
-        plans = Plans.read(folder / "plans.json")
+        plans = Plans.read(folder / "plans.json", NO_PLAN)
         if folds is None or folds == "all":
             names = leave_out_unfinished(folder, names, plans, notice)
         paths = [checkpoint_of(folder, fold, plans, self_trained, chosen, notice) for fold in names]

@@ -1,7 +1,7 @@
 """Planning: verify a data set, take its fingerprint, decide everything."""
 
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case, trained_test_scans
-from darnet.planning.edited import keep_edited, planned_seed
+from darnet.planning.edited import keep_edited, planned_seeds
 from darnet.planning.fault_table import format_faults
 from darnet.planning.fingerprint import (
     CaseFingerprint,
@@ -42,7 +42,7 @@ __all__ = [
     "mixed_planes",
     "odd_values",
     "odd_volumes",
-    "planned_seed",
+    "planned_seeds",
     "predict_memory",
     "read_case",
     "survey_cases",

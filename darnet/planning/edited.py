@@ -28,10 +28,9 @@ def keep_edited(layout: DatasetLayout, plans: Plans, notice: Callable[[str], Non
     )
 
 
-def planned_seed(layout: DatasetLayout) -> tuple[int, ...]:
-    """The seed of the plan that is there; empty where there is none that can be read."""
-    found = _read(layout.plans)
-    return () if found is None else (found.seed,)
+def planned_seeds(layout: DatasetLayout) -> tuple[int, ...]:
+    """Seeds of the plan that is there and of that plan as it was planned, as far as they can be read."""
+    return tuple(plans.seed for plans in (_read(layout.plans), _read(layout.planned)) if plans is not None)
 
 
 def _read(path: Path) -> Plans | None:

@@ -160,8 +160,12 @@ class Plans:
         return plans
 
     @classmethod
-    def read(cls, path: str | Path) -> Plans:
+    def read(cls, path: str | Path, missing: str = "run darnet_plan_and_preprocess first") -> Plans:
         """Read a plan from a file.
+
+        Args:
+            path: The file.
+            missing: What to do where there is none.
 
         Raises:
             ConfigurationError: No such file, not JSON, a key twice, or not a valid plan.
@@ -169,12 +173,7 @@ class Plans:
         try:
             values = parse_json(Path(path).read_text(encoding="utf-8"))
         except FileNotFoundError:
-            raise ConfigurationError(
-                "there is no plan",
-                where=path,
-                remedy="run darnet_plan_and_preprocess first; a plan that is missing in results is written again by "
-                "darnet_train with --continue",
-            ) from None
+            raise ConfigurationError("there is no plan", where=path, remedy=missing) from None
         except (ValueError, RecursionError) as error:
             raise ConfigurationError(
                 "the plan is not valid JSON", where=path, found=error, remedy="mend the line or plan again"

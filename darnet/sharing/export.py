@@ -14,7 +14,13 @@ from typing import Any
 from darnet import __version__
 from darnet.errors import ConfigurationError
 from darnet.inference import CHOICE, load_network
-from darnet.inference.checkpoints import checkpoint_of, choose_folds, leave_out_unfinished, segmentation_checkpoint
+from darnet.inference.checkpoints import (
+    NO_PLAN,
+    checkpoint_of,
+    choose_folds,
+    leave_out_unfinished,
+    segmentation_checkpoint,
+)
 from darnet.io import load_checkpoint, pack_checkpoint, read_json, require_writable, sha256_of
 from darnet.io.files import remove_left_over_folders
 from darnet.plans import Plans
@@ -53,7 +59,7 @@ def export_model(
     _check_output(output)
     remove_left_over_folders(results.absolute().parent, STAGING)
     chosen = choose_folds(results, folds)
-    plans = Plans.read(results / "plans.json")
+    plans = Plans.read(results / "plans.json", NO_PLAN)
     if folds is None or folds == "all":
         chosen = leave_out_unfinished(results, chosen, plans, notice)
     paths = {}

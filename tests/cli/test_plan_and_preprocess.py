@@ -108,6 +108,17 @@ def test_seed(layout, command):
     assert Plans.read(layout.plans).seed == 5
 
 
+def test_folds_of_a_plan_that_is_gone_are_still_dealt_ones(layout, command, capsys):
+    assert command("--plan_only") == 0
+    before = json.loads(layout.splits.read_text())
+    layout.plans.unlink()
+    capsys.readouterr()
+    assert command("--plan_only", "--seed", "3") == 0
+    said = capsys.readouterr().err
+    assert "the folds are of seed 0, and it is 3 now" in said and "by hand" not in said
+    assert json.loads(layout.splits.read_text()) != before
+
+
 def test_edited_plan_is_kept(layout, command):
     assert command("--plan_only") == 0
     change_plan(layout, preprocessing__spacing=[10.0, 4.0, 4.0], segmentation__iterations=17)

@@ -284,6 +284,34 @@ def test_a_data_set_of_darnet_whose_domains_are_not_named(write_own, convert, de
     assert description()["domains"] == {"source": "MR", "target": "CT"}
 
 
+@pytest.mark.parametrize("domains", [["site A", "site B"], {"site": 1}, {"source": 3}, {"source": ""}])
+def test_domains_that_mean_something_else_do_no_harm(write_nnunet, convert, description, domains):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"domains": domains}))
+    assert convert("nnunet", "--source", folder) == 0
+    assert description()["domains"] == {"source": "CT"}
+
+
+def test_an_empty_folder_of_target_scans_is_none(write_nnunet, convert, description, root):
+    folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
+    (folder / "imagesTr_target").mkdir()
+    (folder / "imagesTr_target" / ".DS_Store").write_bytes(b"")
+    assert convert("nnunet", "--source", folder) == 0
+    assert description()["domains"] == {"source": "CT"}
+    assert not (root / "raw" / "Dataset101_New" / "imagesTr_target").exists()
+
+
+def test_target_cases_of_a_channel_are_named_after_it(write_nnunet, convert, description):
+    """Whatever "domains" says of the data set that they are taken from."""
+    folder, _ = write_nnunet("Dataset003_MR", ["p1", "p2", "p3"], channels=["T1", "T2"])
+    path = folder / "dataset.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"domains": {"source": "T1", "target": "T2"}}))
+    flags = ["--source_channel", "T1", "--target_channel", "T2", "--target_cases", "p3"]
+    assert convert("nnunet", "--source", folder, *flags) == 0
+    assert description()["domains"] == {"source": "T1", "target": "T2"}
+
+
 def test_folders_that_are_not_read_are_told(write_nnunet, convert, save, capsys):
     folder, _ = write_nnunet("Dataset003_CT", ["c1", "c2", "m1"], test=["m9"])
     for path in ("imagesVa/c5_0000", "labelsVa/c5"):
@@ -357,7 +385,6 @@ def test_copies(write_nnunet, convert, root):
         ({"labels": None}, 3, "labels are missing"),
         ({"channel_names": None}, 3, "channels are missing"),
         ({"file_ending": ".mha"}, 3, "convert scans and labels to NIfTI"),
-        ({"domains": {"source": 1}}, 3, "kinds of scan are wrong"),
         ({"dataset": {"c1": {"images": []}}}, 3, "entry of c1 is wrong"),
         ({"dataset": {"c1": {"images": ["no.nii.gz"], "label": "labelsTr/c1.nii.gz"}}}, 3, "no.nii.gz"),
     ],
@@ -380,7 +407,8 @@ def test_dataset_json_refused(write_nnunet, convert, root, capsys, keys, code, w
         (("--source", "{ct}", "--target_cases", "x*"), 2, "no case is named x*"),
         (("--source", "{ct}", "--target_cases", "c*", "--target_modality", "MR"), 3, "no scans to convert"),
         (("--source", "{ct}", "--target", "{ct}", "--target_cases", "c1"), 2, "leave --target out"),
-        (("--source", "{ct}", "--target", "{ct}", "--test_cases", "c*"), 3, "no target scan is left"),
+        (("--source", "{ct}", "--target", "{ct}", "--source_modality", "A"), 2, "source and target are the same scans"),
+        (("--source", "{ct}", "--target", "{mr}", "--test_cases", "m*"), 3, "no target scan is left"),
         (("--source", "{ct}", "--target_cases", "c1", "--target_channel", "T9"), 2, "there is no channel T9"),
         (("--source", "{ct}", "--target_channel", "0"), 2, "found:    --target_channel 0\n"),
         (("--source", "{ct}", "--target_modality", "MR"), 2, "with --target or --target_cases, or leave the flag out"),
@@ -394,7 +422,8 @@ def test_dataset_json_refused(write_nnunet, convert, root, capsys, keys, code, w
 )
 def test_flags_refused(write_nnunet, convert, capsys, flags, code, words):
     ct, _ = write_nnunet("Dataset003_CT", ["c1", "c2"])
-    assert convert("nnunet", *(flag.format(ct=ct) for flag in flags)) == code
+    mr, _ = write_nnunet("Dataset004_MR", ["m1", "m2"], channels=["T2"])
+    assert convert("nnunet", *(flag.format(ct=ct, mr=mr) for flag in flags)) == code
     assert words in capsys.readouterr().err
 
 

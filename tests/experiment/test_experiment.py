@@ -267,6 +267,18 @@ def test_weights_of_another_plan_are_refused(done, tmp_path):
     assert experiment.done(run)
 
 
+def test_an_upper_bound_of_other_test_scans_is_not_counted(done, tmp_path):
+    shutil.copytree(done, tmp_path / "root")
+    layout = DatasetLayout(tmp_path / "root", NAME)
+    experiment = experiment_of(layout, "supervised")
+    assert [record["seed"] for record in experiment.records(experiment.rows[0])[1]] == [0]
+    (layout.raw / "labelsTs" / "mr_test_02.nii.gz").unlink()
+    experiment = experiment_of(layout, "supervised")
+    assert experiment.records(experiment.rows[0])[1] == []
+    ((why, seeds),) = experiment.left_out(experiment.rows[0]).items()
+    assert "scored on other test scans" in why and seeds == [0]
+
+
 def test_own_grid_is_preprocessed_apart(layout, hashes_of_tree):
     before = hashes_of_tree(layout.cases("source"))
     experiment = experiment_of(layout, "isotropic_grid")
