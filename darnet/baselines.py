@@ -8,12 +8,11 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from contextlib import AbstractContextManager, ExitStack
-from dataclasses import dataclass
 from pathlib import Path
 
 from darnet.errors import ConfigurationError
 from darnet.io import CaseStore, is_held, only_one, require_writable
-from darnet.layout import DatasetLayout, fold_lock
+from darnet.layout import DatasetLayout, DerivedLayout, fold_lock
 from darnet.pipeline import preprocess, require_room_for
 from darnet.planning import CaseFiles, VerifiedDataset, verify_dataset
 from darnet.plans import Plans
@@ -57,23 +56,8 @@ def train_without_adaptation(layout: DatasetLayout, plans: Plans, fold: str | in
         return _train(own, plain, fold, options, results)
 
 
-@dataclass(frozen=True)
-class _SourceAsItIs(DatasetLayout):
-    """Source scans as they are, of a data set with another contrast of them planned; folds are those of the set.
-
-    Attributes:
-        base: The data set.
-    """
-
-    base: DatasetLayout
-
-    @property
-    def raw(self) -> Path:
-        return self.base.raw
-
-    @property
-    def splits(self) -> Path:
-        return self.base.splits
+class _SourceAsItIs(DerivedLayout):
+    """Source scans as they are, of a data set with another contrast of them planned."""
 
     @property
     def preprocessed(self) -> Path:

@@ -90,6 +90,25 @@ class DatasetLayout:
         return self.preprocessed / "pseudo_labels" / f"round_{round_number}" / f"fold_{fold}"
 
 
+@dataclass(frozen=True)
+class DerivedLayout(DatasetLayout):
+    """Scans and folds of a data set, and places of its own for what is made of them.
+
+    Attributes:
+        base: The data set.
+    """
+
+    base: DatasetLayout
+
+    @property
+    def raw(self) -> Path:
+        return self.base.raw
+
+    @property
+    def splits(self) -> Path:
+        return self.base.splits
+
+
 def find_root(root: str | Path | None = None) -> Path:
     """The root folder: the argument, else DARNET_ROOT, else ./darnet_data."""
     return Path(root or os.environ.get("DARNET_ROOT") or "darnet_data")

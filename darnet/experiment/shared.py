@@ -14,7 +14,7 @@ from typing import Any
 from darnet.errors import ConfigurationError
 from darnet.experiment.rows import LABELLED_TARGET, TRANSLATED, Row
 from darnet.io import CaseStore, read_json, sha256_of, write_json
-from darnet.layout import DOMAINS, DatasetLayout
+from darnet.layout import DOMAINS, DatasetLayout, DerivedLayout
 from darnet.plans import Plans, settings_of
 from darnet.training import plan_hash
 
@@ -98,30 +98,20 @@ def hash_of_tested(scans: Path | None, references: Path | None) -> str:
 
 
 @dataclass(frozen=True)
-class RunLayout(DatasetLayout):
+class RunLayout(DerivedLayout):
     """One row with one seed: results of its own, everything else where the rows that have the same find it.
 
     Attributes:
-        base: The data set.
         row: Name of the row.
         seed: Its seed.
         keys: Of its stages.
         own_grid: Whether it needs preprocessed scans other than the data set's.
     """
 
-    base: DatasetLayout
     row: str
     seed: int
     keys: Keys
     own_grid: bool
-
-    @property
-    def raw(self) -> Path:
-        return self.base.raw
-
-    @property
-    def splits(self) -> Path:
-        return self.base.splits
 
     @property
     def preprocessed(self) -> Path:
