@@ -123,7 +123,8 @@ def finished_cases(
         )
     missing = {case: [path for path in options.results(case, folder) if not path.exists()] for case in marks}
     unfinished = [case for case, mark in marks.items() if mark and set(missing[case]) - {case.preview(folder)}]
-    changed = [case for case, mark in marks.items() if mark and mark != _mark_now(case, model, options)]
+    whole = [case for case, mark in marks.items() if mark and case not in unfinished]  # others are read anyway
+    changed = [case for case in whole if marks[case] != _mark_now(case, model, options)]
     if changed:
         notice(f"scans have changed: {', '.join(case.case_id for case in changed)}")
     unknown = [case for case, mark in marks.items() if mark is None]
