@@ -8,10 +8,9 @@ from pathlib import Path
 
 import numpy as np
 
-from darnet.convert.found import Found, FoundCase, left_out, put_once
+from darnet.convert.found import Found, FoundCase, left_out, put_once, scans_below
 from darnet.errors import DarnetError, DataError, raise_together
 from darnet.io import read_scan
-from darnet.io.dataset_json import FILE_ENDINGS
 from darnet.progress import track
 
 CLASSES = {"vestibular_schwannoma": 1, "cochlea": 2}
@@ -77,15 +76,9 @@ def find_crossmoda(folder: str | Path, quiet: bool = True) -> tuple[Found, Found
         FoundCase(case, targets[case], test=_in_validation(targets[case], folder)) for case in sorted(targets)
     )
     classes = _classes(labels, folder, quiet)
-    others = [path for path in _scans(folder) if not NAME.fullmatch(path.name)]
+    others = [path for path in scans_below(folder) if not NAME.fullmatch(path.name)]
     notes = left_out(others, folder, "their names are not those of crossMoDA")
     return Found(folder, "MR ceT1", classes, source, notes), Found(folder, "MR hrT2", classes, target)
-
-
-def _scans(folder: Path) -> list[Path]:
-    """All NIfTI files at any depth."""
-    files = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(FILE_ENDINGS))
-    return [path for path in files if not path.name.startswith(".")]
 
 
 def _by_kind(folder: Path) -> dict[str, dict[str, Path]]:
@@ -96,7 +89,7 @@ def _by_kind(folder: Path) -> dict[str, dict[str, Path]]:
     """
     found: dict[str, dict[str, Path]] = {kind: {} for kind in (SOURCE, LABELS, TARGET)}
     unknown = []
-    for path in _scans(folder):
+    for path in scans_below(folder):
         match = NAME.fullmatch(path.name)
         if match is None:
             continue

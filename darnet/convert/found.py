@@ -9,6 +9,7 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 
 from darnet.errors import ConfigurationError, DataError
+from darnet.io.dataset_json import FILE_ENDINGS
 from darnet.words import several
 
 
@@ -48,6 +49,12 @@ class Found:
     classes: Mapping[str, int]
     cases: tuple[FoundCase, ...]
     notes: tuple[str, ...] = ()
+
+
+def scans_below(folder: Path) -> list[Path]:
+    """All NIfTI files of a folder at any depth."""
+    files = sorted(p for p in folder.rglob("*") if p.name.lower().endswith(FILE_ENDINGS) and not p.is_dir())
+    return [path for path in files if not path.name.startswith(".")]
 
 
 def left_out(paths: Sequence[Path], folder: Path, why: str) -> tuple[str, ...]:

@@ -261,6 +261,16 @@ def test_crossmoda_that_is_not_understood(write_crossmoda, convert, save, root, 
     assert not (root / "raw").exists()
 
 
+def test_a_folder_of_the_name_of_a_scan_is_no_scan(write_crossmoda):
+    folder = write_crossmoda()
+    scan = folder / "source_training" / "crossmoda_1_ceT1.nii.gz"
+    moved = scan.rename(folder / "moved.nii.gz")
+    scan.mkdir()
+    moved.rename(scan / scan.name)
+    source, _ = find_crossmoda(folder)
+    assert source.cases[0].image == scan / scan.name
+
+
 def test_crossmoda_of_one_domain(write_crossmoda, convert, capsys):
     folder = write_crossmoda()
     for place in FOLDERS[1:]:
