@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from pathlib import Path
 
@@ -42,6 +42,7 @@ class Found:
         classes: Values in the label files by class, without the background, which is 0.
         cases: The scans.
         notes: Which files of its folder are left out, and what of it is not as announced, a sentence each.
+        aliases: Further values in the label files, each with the value in `classes` that it means.
     """
 
     where: Path
@@ -49,6 +50,13 @@ class Found:
     classes: Mapping[str, int]
     cases: tuple[FoundCase, ...]
     notes: tuple[str, ...] = ()
+    aliases: Mapping[int, int] = field(default_factory=dict)
+
+    @property
+    def class_of(self) -> dict[int, str]:
+        """The class that each value in the label files stands for."""
+        names = {value: name for name, value in self.classes.items()}
+        return names | {alias: names[value] for alias, value in self.aliases.items()}
 
 
 def scans_below(folder: Path) -> list[Path]:
@@ -193,4 +201,4 @@ def values_for(found: Found, labels: Mapping[str, int]) -> dict[int, int]:
             )
         named[match[0]] = name
         values[found.classes[match[0]]] = value
-    return values
+    return values | {alias: values[value] for alias, value in found.aliases.items()}

@@ -47,13 +47,13 @@ class Placed:
 
 @dataclass(frozen=True)
 class _Task:
-    """A case and where it goes; `labels` is None where none are wanted. `classes` are those of its label file."""
+    """A case and where it goes; `labels` is None where none are wanted. `classes` tells what values there mean."""
 
     case: FoundCase
     image: Path
     labels: Path | None
     values: Mapping[int, int]
-    classes: Mapping[str, int]
+    classes: Mapping[int, str]
 
 
 def place(
@@ -205,16 +205,16 @@ def _tasks(folder: Path, description: Mapping[str, Any], source: Found | None, t
     if source is not None:
         values = values_for(source, labels)
         for case in _told_apart(labelled(source), source):
-            tasks.append(_task(folder, "imagesTr", "labelsTr", case, ending, values, source.classes))
+            tasks.append(_task(folder, "imagesTr", "labelsTr", case, ending, values, source.class_of))
     if target is not None:
         wanted = any(case.test and case.labels is not None for case in target.cases)
         values = values_for(target, labels) if wanted else {}
         for case in _told_apart(target.cases, target):
             if case.test:
                 place_of_labels = "labelsTs" if case.labels is not None else None
-                tasks.append(_task(folder, "imagesTs", place_of_labels, case, ending, values, target.classes))
+                tasks.append(_task(folder, "imagesTs", place_of_labels, case, ending, values, target.class_of))
             else:
-                tasks.append(_task(folder, "imagesTr_target", None, case, ending, {}, target.classes))
+                tasks.append(_task(folder, "imagesTr_target", None, case, ending, {}, target.class_of))
         if not any(not case.test for case in target.cases):
             raise DataError(
                 "no target scan is left to train with", where=target.where, remedy="name fewer cases with --test_cases"
@@ -229,7 +229,7 @@ def _task(
     case: FoundCase,
     ending: str,
     values: Mapping[int, int],
-    classes: Mapping[str, int],
+    classes: Mapping[int, str],
 ) -> _Task:
     image = folder / images / f"{case.case_id}_0000{ending}"
     return _Task(case, image, folder / labels / f"{case.case_id}{ending}" if labels else None, values, classes)
@@ -299,7 +299,7 @@ def _put_labels(task: _Task, folder: Path, copy: bool) -> tuple[list[dict[str, s
         return [], []
     task.labels.parent.mkdir(exist_ok=True)
     how, dropped = put_labels(task.case, task.labels, task.values, copy)
-    classes = [name for name, value in task.classes.items() if value in dropped]
+    classes = list(dict.fromkeys(task.classes[value] for value in dropped))
     return [_line(folder, task.labels, task.case.labels, how)], classes
 
 
