@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ROLES = ("source", "target")
 SEQUENCES = ("T2SPIR", "T1DUAL_InPhase", "T1DUAL_OutPhase")
+MODALITIES = ("CT", "MR")
 
 
 def build_parser() -> ArgumentParser:
@@ -55,12 +56,14 @@ def build_parser() -> ArgumentParser:
     chaos = kind("chaos", "CHAOS: MR as DICOM slices with PNG masks, the unpacked Train_Sets or Test_Sets.")
     btcv = kind("btcv", "BTCV, abdomen: CT, the unpacked RawData.")
     crossmoda = kind("crossmoda", "crossMoDA 2021 to 2023: both domains, a folder with all that was unpacked.")
-    for one in (chaos, btcv, crossmoda):
+    mmwhs = kind("mmwhs", "MM-WHS 2017: CT or MR of hearts, a folder with all that was unpacked.")
+    for one in (chaos, btcv, crossmoda, mmwhs):
         one.add_argument("folder", help="the unpacked download")
-    for one in (chaos, btcv):
+    for one in (chaos, btcv, mmwhs):
         one.add_argument("--as", dest="role", choices=ROLES, required=True, help="which domain its scans are")
     chaos.add_argument("--sequence", choices=SEQUENCES, default=SEQUENCES[0], help="kind of MR scan")
-    for one in (nnunet, chaos, btcv, crossmoda):
+    mmwhs.add_argument("--modality", choices=MODALITIES, required=True, help="which of its scans")
+    for one in (nnunet, chaos, btcv, crossmoda, mmwhs):
         _add_shared(one)
     return command
 
@@ -114,7 +117,7 @@ def run(args: Namespace) -> None:
 
 def _find(args: Namespace) -> tuple[Found | None, Found | None]:
     """Source and target scans."""
-    from darnet.convert import find_btcv, find_chaos, find_crossmoda
+    from darnet.convert import find_btcv, find_chaos, find_crossmoda, find_mmwhs
 
     given = {"--source": args.source, "--target": args.target} if args.layout == "nnunet" else {"FOLDER": args.folder}
     for flag, folder in given.items():
@@ -124,7 +127,10 @@ def _find(args: Namespace) -> tuple[Found | None, Found | None]:
         return _find_nnunet(args)
     if args.layout == "crossmoda":
         return find_crossmoda(args.folder, args.quiet)
-    found = find_chaos(args.folder, args.sequence) if args.layout == "chaos" else find_btcv(args.folder)
+    if args.layout == "mmwhs":
+        found = find_mmwhs(args.folder, args.modality, labelled=args.role == "source")
+    else:
+        found = find_chaos(args.folder, args.sequence) if args.layout == "chaos" else find_btcv(args.folder)
     return (found, None) if args.role == "source" else (None, found)
 
 

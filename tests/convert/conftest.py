@@ -21,7 +21,7 @@ def save():
         if values is None:
             array = rng.integers(-1000, 1000, shape).astype(np.int16)
         else:
-            array = rng.choice(np.array([0, *values], np.uint8), shape)
+            array = rng.choice(np.array([0, *values], np.uint16), shape)
         nib.Nifti1Image(array, AFFINE).to_filename(path)
         return array
 

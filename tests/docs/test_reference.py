@@ -26,7 +26,7 @@ def test_every_command_and_flag_is_on_the_page(hook, repository, monkeypatch):
     assert len(commands) >= 6
     for command in commands:
         assert f"\n## {command}\n" in text
-    for layout in ("nnunet", "chaos", "btcv", "crossmoda"):
+    for layout in ("nnunet", "chaos", "btcv", "crossmoda", "mmwhs"):
         assert f"\n### darnet_convert {layout}\n" in text
     below = text.split("\n## darnet_train\n")[1].split("\n## ")[0]
     for action in train.build_parser()._actions:

@@ -270,6 +270,11 @@ def test_public_data(tmp_path, snippets, run_script, monkeypatch, write_dicom):
         write(tmp_path / "crossMoDA" / "source_training" / f"crossmoda_{n}_ceT1.nii.gz", n)
         write(tmp_path / "crossMoDA" / "source_training" / f"crossmoda_{n}_Label.nii.gz", n, (1, 2))
         write(tmp_path / "crossMoDA" / "target_training" / f"crossmoda_{n + 105}_hrT2.nii.gz", n + 5)
+    for n in (1001, 1003, 1007, 1008, 1009, 1014, 1018, 1019):
+        for seed, modality in enumerate(("ct", "mr")):
+            case = tmp_path / "MM-WHS" / f"{modality}_train" / f"{modality}_train_{n}"
+            write(case.with_name(f"{case.name}_image.nii.gz"), n + 100 * seed)
+            write(case.with_name(f"{case.name}_label.nii.gz"), n, (205, 420, 500, 550, 600, 820, 850))
     for patient in (1, 2, 3, 13, 32, 38):
         series = tmp_path / "Train_Sets" / "MR" / str(patient) / "T2SPIR"
         (series / "DICOM_anon").mkdir(parents=True)
@@ -285,6 +290,7 @@ def test_public_data(tmp_path, snippets, run_script, monkeypatch, write_dicom):
         else:
             assert language == "text"
     names = {"Dataset101_AbdomenCT2MR": (2, 2), "Dataset102_AbdomenMR2CT": (6, 2), "Dataset103_crossMoDA": (2, 2)}
+    names |= {"Dataset104_HeartCT2MR": (8, 4), "Dataset105_HeartMR2CT": (8, 4)}
     for name, counts in names.items():
         dataset, _ = verify(DatasetLayout(tmp_path / "darnet_data", name))
         assert (len(dataset.source), len(dataset.target)) == counts
