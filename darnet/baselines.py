@@ -173,7 +173,8 @@ def prepare_supervised(
 
 def as_labelled(info_of: VerifiedDataset, images: dict[str, Path], labels: dict[str, Path]) -> VerifiedDataset:
     """Labelled scans of any kind as the source of a data set with the same classes and no target."""
-    cases = tuple(CaseFiles(case, "source", images[case], labels[case]) for case in sorted(images))
+    replaced = any(files.replace_non_finite for files in info_of.cases)
+    cases = tuple(CaseFiles(case, "source", images[case], labels[case], replaced) for case in sorted(images))
     return VerifiedDataset(info_of.info, cases, (), ())
 
 

@@ -10,6 +10,12 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
+DISK_FULL = {
+    errno.ENOSPC: "the disk is full",
+    errno.EDQUOT: "the quota of the disk is used up",
+    errno.EFBIG: "the file is larger than the file system or a limit of this process allows",
+}
+
 
 class ExitCode(IntEnum):
     """Exit codes shared by all commands."""

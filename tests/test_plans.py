@@ -246,7 +246,8 @@ def test_a_field_that_is_null_leaves_the_hash_of_a_plan_without_it(make_small_pl
     other = dataclasses.replace(plans, **{stage: dataclasses.replace(getattr(plans, stage), **{field: value})})
     values = plans.to_json()
     parts = {key: values[key] for key in ("labels", "preprocessing", stage)}
-    parts |= {domain: values[domain]["intensity"] for domain in ("source", "target")}
+    kinds = {"source": {"hounsfield": True, "padded": False}, "target": {"hounsfield": False, "padded": False}}
+    parts |= {domain: values[domain]["intensity"] | kinds[domain] for domain in kinds}
     nothing = (
         "window",
         "content_curves",

@@ -21,7 +21,15 @@ from types import FrameType
 from typing import Any
 
 from darnet import __version__
-from darnet.errors import ConfigurationError, DarnetError, ExitCode, Interrupted, Terminated, is_out_of_memory
+from darnet.errors import (
+    DISK_FULL,
+    ConfigurationError,
+    DarnetError,
+    ExitCode,
+    Interrupted,
+    Terminated,
+    is_out_of_memory,
+)
 
 DEVICES = ("auto", "cpu", "cuda", "mps")
 
@@ -242,9 +250,9 @@ def explain(error: BaseException, to_go_on: str) -> tuple[int, str]:
         error = type(error)(error.what, remedy=f"to go on: {to_go_on}")
     if isinstance(error, DarnetError):
         return int(error.exit_code), str(error)
-    if isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT):
+    if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
-        return int(ExitCode.RESOURCES), f"the disk is full{place}; free some space and run the command again"
+        return int(ExitCode.RESOURCES), f"{DISK_FULL[error.errno]}{place}; free some space and run the command again"
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return int(ExitCode.CONFIGURATION), f"no permission: {error}"
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

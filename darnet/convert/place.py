@@ -179,8 +179,8 @@ def _describe(
             raise ConfigurationError(
                 "the classes of a data set are those of its source", remedy="leave --classes out for target scans"
             )
-        read_dataset_json(layout.dataset_json)
-        description = dict(read_json(layout.dataset_json))
+        ending = read_dataset_json(layout.dataset_json).file_ending
+        description = {**read_json(layout.dataset_json), "file_ending": ending}
         domains = dict(description.get("domains", {}))
     else:
         names = choose_classes(source, classes)

@@ -40,7 +40,6 @@ from darnet.training import (
     check_preprocessed,
     plan_hash,
     read_fold,
-    refuse_unfinished,
 )
 
 Notice = Callable[[str], None]
@@ -83,7 +82,7 @@ class Experiment:
         self.layout, self.plans, self.options = layout, plans, options
         self.rows = find_rows(options.rows)
         read_fold(layout.splits, options.fold)
-        check_preprocessed(layout, plans)
+        self.replaced = check_preprocessed(layout, plans).get(REPLACED, False)
         self.data = hash_of_data(layout)
         self.labelled = find_labelled(layout, options.labelled)
         self._labelled_hash: str | None = None
@@ -263,16 +262,16 @@ class Experiment:
     def _own_grid(self, run: Run, options: RunOptions) -> None:
         """Preprocess for a row that has a grid of its own; what is there is kept."""
         if run.layout.own_grid and run.row.images != LABELLED_TARGET:
-            dataset = verify_dataset(self.layout, refuse_unfinished(self.layout, self.plans).get(REPLACED, False))
+            dataset = verify_dataset(self.layout, self.replaced)
             pipeline.preprocess(run.layout, dataset, run.plans, self.options.processes, options.quiet, options.notice)
 
     def _predict(
         self, results: Path, fold: str, scans: Path, output: Path, options: RunOptions, notice: Notice
     ) -> None:
-        if not scans.exists():  # test scans are optional
-            return
-        predictor = Predictor.from_results(results, (fold,), options.device, notice=notice)
-        predict_folder(scans, output, predictor, FolderOptions(quiet=options.quiet), notice=lambda _: None)
+        if scans.exists():  # test scans are optional
+            predictor = Predictor.from_results(results, (fold,), options.device, notice=notice)
+            how = FolderOptions(quiet=options.quiet, replace_non_finite=self.replaced)
+            predict_folder(scans, output, predictor, how, notice=lambda _: None)
 
     def _supervised(self, run: Run, options: RunOptions, output: Path, notice: Notice) -> dict[str, float]:
         """Train on labelled target scans: on all of them, or one network for each part that is left out.
@@ -281,7 +280,7 @@ class Experiment:
         """
         labelled, layout = self._labelled(), run.layout
         root = self.layout.preprocessed / FOLDER
-        dataset = labelled.dataset(self.layout)
+        dataset = labelled.dataset(self.layout, self.replaced)
         own, plans = baselines.prepare_supervised(root, dataset, run.plans, self.options.processes, options.quiet)
         parts = list(held_out(own.splits)) if labelled.left_out else [("all", ())]
         plans = baselines.with_share(plans, len(parts))
@@ -309,7 +308,8 @@ class Experiment:
             return self.data
         if self._labelled_hash is None:
             labelled = self._labelled()
-            self._labelled_hash = f"{labelled.left_out} {hash_of_labelled(labelled.dataset(self.layout))}"
+            scans = labelled.dataset(self.layout, self.replaced)
+            self._labelled_hash = f"{labelled.left_out} {hash_of_labelled(scans)}"
         return self._labelled_hash
 
     def _plans(self, row: Row, seed: int) -> Plans:

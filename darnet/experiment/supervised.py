@@ -31,13 +31,17 @@ class LabelledTarget:
     labels: Path
     left_out: bool
 
-    def dataset(self, layout: DatasetLayout) -> VerifiedDataset:
+    def dataset(self, layout: DatasetLayout, replace_non_finite: bool = False) -> VerifiedDataset:
         """The scans that have labels, as if they were the source scans of a data set.
+
+        Args:
+            layout: The data set that is adapted.
+            replace_non_finite: Replace NaN and infinite voxels instead of refusing them.
 
         Raises:
             DataError: Labels without scan, fewer than two scans, or files that cannot be used.
         """
-        verified = verify_dataset(layout)
+        verified = verify_dataset(layout, replace_non_finite)
         ending = verified.info.file_ending
         images, labels = list_cases(self.images, ending), list_labels(self.labels, ending)
         alone = sorted(set(labels) - set(images))

@@ -41,7 +41,7 @@ def candidates(folder: Path, fold: str, plans: Plans, notice: Callable[[str], No
     rounds: dict[int, Path] = {}
     for path in (folder / SELF_TRAINING).glob(f"round_*/fold_{fold}/{CHECKPOINT}"):
         number = path.parents[1].name.removeprefix("round_")
-        if number.isdigit() and is_finished(path, plans):
+        if number.isdecimal() and is_finished(path, plans):
             rounds[int(number)] = path
     first = segmentation_checkpoint(folder, fold)
     found = {SEGMENTATION: first}
@@ -137,7 +137,7 @@ def trained_folds(folder: Path) -> list[str]:
         ConfigurationError: There is none.
     """
     names = (p.parent.name.removeprefix("fold_") for p in (folder / SEGMENTATION).glob(f"fold_*/{CHECKPOINT}"))
-    found = sorted(name for name in names if name == "all" or name.isdigit())
+    found = sorted(name for name in names if name == "all" or name.isdecimal())
     if not found:
         raise ConfigurationError(
             "there is no trained network",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import hashlib
 import itertools
 import json
@@ -14,13 +13,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from darnet.errors import ConfigurationError, DataError, DiskFull
+from darnet.errors import DISK_FULL, ConfigurationError, DataError, DiskFull
 
-_DISK_FULL = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the quota of the disk is used up",
-    errno.EFBIG: "the file is larger than the file system or a limit of this process allows",
-}
 LONGEST_NAME = 200  # bytes of CASE_0000; file systems allow 255, and what is made of a case has longer endings
 _HOST = hashlib.sha256(socket.gethostname().encode()).hexdigest()[:8]
 
@@ -54,8 +48,8 @@ def atomic_path(path: str | Path, needed: int | None = None) -> Iterator[Path]:
     except BaseException as error:
         with contextlib.suppress(OSError):
             temporary.unlink()
-        if isinstance(error, OSError) and error.errno in _DISK_FULL:
-            raise _disk_full(path, needed, _DISK_FULL[error.errno]) from error
+        if isinstance(error, OSError) and error.errno in DISK_FULL:
+            raise _disk_full(path, needed, DISK_FULL[error.errno]) from error
         raise
     if os.name == "posix":
         _flush(path.parent)

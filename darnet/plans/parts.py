@@ -6,7 +6,7 @@ import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
-from darnet.plans.modalities import is_ct
+from darnet.plans.modalities import is_ct, is_mr
 
 # Null in these fields is as if there was no such key: a plan or weights without it are of the same training.
 LABEL_MARGIN = 20.0  # mm beyond the labels that a cropped source scan keeps
@@ -63,6 +63,11 @@ class DomainPlan:
     def hounsfield(self) -> bool:
         """Whether its scans are CT in Hounsfield units."""
         return is_ct(self.modality) and self.intensity.rule == "window"
+
+    @property
+    def padded(self) -> bool:
+        """Whether its scans are MR, in which a constant frame is no air but was added."""
+        return is_mr(self.modality) and self.intensity.rule == "percentile"
 
 
 @dataclass(frozen=True)

@@ -29,7 +29,7 @@ from darnet.imaging import (
     to_canonical,
     without_padding,
 )
-from darnet.plans import LABEL_MARGIN, Plans, is_mr
+from darnet.plans import LABEL_MARGIN, Plans
 
 BODY_MARGIN = 5.0  # mm around the body that a crop keeps in plane
 LARGEST_PLANNED = 2**30  # voxels on the planned grid
@@ -83,7 +83,7 @@ def preprocess_arrays(
         raise DataError("the scan is constant", found=f"all voxels are {volume.flat[0]}", remedy="export it again")
     kind = plans.domain(domain)
     rule = kind.intensity
-    if is_mr(kind.modality) and rule.rule == "percentile":
+    if kind.padded:
         volume = without_padding(volume)
     spacing = spacing_of(affine, orientation)
     turned = None if labels is None else to_canonical(labels, orientation)

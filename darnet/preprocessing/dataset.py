@@ -79,9 +79,11 @@ def case_hash(files: CaseFiles, plans: Plans) -> str:
 
 def _stored_hash(of_files: str, domain: str, plans: Plans) -> str:
     """As `case_hash`, with the hash of the files."""
-    plan = settings_of(plans.preprocessing) | settings_of(plans.domain(domain).intensity)
+    kind = plans.domain(domain)
+    plan = settings_of(plans.preprocessing) | settings_of(kind.intensity)
+    plan |= {"hounsfield": kind.hounsfield, "padded": kind.padded}
     if domain == "target":
-        for of_source in ("source_inverted", "source_height", "source_width"):
+        for of_source in ("source_inverted", "source_depth", "source_height", "source_width"):
             plan.pop(of_source, None)
     values = [of_files, plan, plans.labels, CANONICAL_CODES]
     return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()

@@ -153,7 +153,7 @@ def _is_choice(values: Any, plans: Plans) -> bool:
         for fold, entry in values["folds"].items():
             names = entry["candidates"]
             good = (
-                (fold == "all" or fold.isdigit())
+                (fold == "all" or fold.isdecimal())
                 and set(entry) == {"chosen", "candidates", "usual", "scans"}
                 and all(name == "segmentation" or re.fullmatch(r"round_\d{1,2}", name) for name in names)
                 and entry["chosen"] in names

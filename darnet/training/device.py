@@ -16,16 +16,23 @@ def resolve_device(name: str = "auto") -> torch.device:
     Raises:
         ConfigurationError: The device is unknown or not on this machine.
     """
-    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    number = {
+        "cuda": max(torch.cuda.device_count(), 1) if torch.cuda.is_available() else 0,
+        "mps": int(torch.backends.mps.is_available()),
+        "cpu": 1,
+    }
     if name == "auto":
-        return torch.device(next(d for d in ("cuda", "mps", "cpu") if available[d]))
-    if not available.get(name.split(":")[0], False):
+        return torch.device(next(kind for kind, there in number.items() if there))
+    kind, _, index = name.partition(":")
+    if not (index or "0").isdecimal() or int(index or 0) >= number.get(kind, 0):
         raise ConfigurationError(
             f"device {name} is not available",
-            found=", ".join(d for d, there in available.items() if there),
+            found=", ".join(
+                kind if there == 1 else f"{kind}:0 to {kind}:{there - 1}" for kind, there in number.items() if there
+            ),
             remedy="choose one of those with -device",
         )
-    return torch.device(name)
+    return torch.device(kind, int(index)) if index else torch.device(kind)
 
 
 @contextmanager

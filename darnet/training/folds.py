@@ -24,7 +24,7 @@ def read_fold(splits: Path, fold: int | str) -> tuple[tuple[str, ...], tuple[str
     folds = _checked(read_json(splits), splits)
     if fold == "all":
         return tuple(sorted({case for f in folds for case in (*f["train"], *f["val"])})), ()
-    if not str(fold).isdigit() or int(fold) >= len(folds):
+    if not str(fold).isdecimal() or int(fold) >= len(folds):
         raise ConfigurationError(
             f"there is no fold {fold}",
             where=splits,

@@ -22,7 +22,8 @@ def plan_hash(plans: Plans, *stages: str) -> str:
     values = plans.to_json()
     parts = {k: values[k] for k in ("labels", "preprocessing", *stages)}
     for domain in ("source", "target"):
-        parts[domain] = values[domain]["intensity"]
+        kind = plans.domain(domain)
+        parts[domain] = values[domain]["intensity"] | {"hounsfield": kind.hounsfield, "padded": kind.padded}
     for part in parts.values():
         for name in NOT_OF_WEIGHTS:
             part.pop(name, None)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 
 import numpy as np
@@ -82,6 +83,10 @@ def test_btcv_and_chaos(btcv, write_chaos, convert, root, load, description, cap
     ct, of_ct = btcv
     mr, of_mr = write_chaos()
     assert convert("btcv", ct, "--as", "source", "--classes", *ORGANS) == 0
+    described = root / "raw" / "Dataset101_New" / "dataset.json"
+    values = json.loads(described.read_text("utf-8"))
+    assert values.pop("file_ending") == ".nii.gz"  # which is what is meant where it is not said
+    described.write_text(json.dumps(values), encoding="utf-8")
     assert convert("chaos", mr, "--as", "target", "--test_cases", "chaos_13", dataset="101") == 0
     said = capsys.readouterr().out
     assert "3 labelled source scans, CT\nnote: 1 scans of the source are left behind" in said

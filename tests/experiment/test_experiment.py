@@ -15,6 +15,7 @@ import pytest
 
 from darnet import pipeline
 from darnet.cli.experiment import main
+from darnet.cli.plan_and_preprocess import main as plan_and_preprocess
 from darnet.errors import DataError, Interrupted
 from darnet.evaluation import evaluate_folders
 from darnet.experiment import Experiment, ExperimentOptions, make_table
@@ -184,6 +185,23 @@ def test_supervised_leaves_each_scan_out(layout, capsys):
     # Later, without naming them again, the row is still in the table.
     assert command(layout.root, "--quiet", "--rows", "no_adaptation") == 0
     assert table(layout.root)["supervised"]["seeds"] == [0]
+
+
+def test_supervised_replaces_what_preprocessing_replaced(layout, capsys):
+    scan = layout.raw / "imagesTr_target" / next(layout.images("target").iterdir()).name
+    test = next((layout.raw / "imagesTs").iterdir())
+    for path in (scan, test):
+        image = nib.load(path)
+        voxels = np.asarray(image.dataobj, np.float32)
+        voxels[0, 0, 0] = np.nan
+        nib.Nifti1Image(voxels, image.affine).to_filename(path)
+    refused = command(layout.root, "--quiet", "--rows", "supervised")
+    assert refused == 2  # the scans have changed
+    plan = ["-d", "7", "--root", str(layout.root), "--keep_plan", "--replace_non_finite", "--quiet", "-np", "1"]
+    assert plan_and_preprocess(plan) == 0
+    capsys.readouterr()
+    assert command(layout.root, "--quiet", "--rows", "supervised") == 0, capsys.readouterr().err
+    assert table(layout.root)["supervised"]["out_of"] == 8
 
 
 def test_labelled_scans_that_cannot_be_used(layout, tmp_path, capsys):

@@ -12,6 +12,7 @@ from darnet.layout import DatasetLayout
 from darnet.planning import hash_of_files, verify_dataset
 from darnet.preprocessing import case_hash, make_record, preprocess_arrays, preprocess_dataset, thin_classes
 from darnet.preprocessing.dataset import LOCATIONS_A_CLASS, locate_classes
+from darnet.training import plan_hash
 
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
 
@@ -215,6 +216,20 @@ def test_hash_of_a_case(layout, plans):
     assert hashes == [case_hash(files, plans) for files in dataset.cases]
     renamed = dataclasses.replace(plans, labels={"background": 0, "cube": 2, "rod": 1})
     assert case_hash(dataset.source[0], renamed) != hashes[0]
+    # What its name tells of a scan changes how it is cropped.
+    mr, unknown = (
+        dataclasses.replace(plans, target=dataclasses.replace(plans.target, modality=modality, intensity=percentiles))
+        for percentiles in (dataclasses.replace(plans.target.intensity, rule="percentile", low=1.0, high=99.0),)
+        for modality in ("MR T2", "unknown")
+    )
+    target = dataset.target[0]
+    assert case_hash(target, mr) != case_hash(target, unknown)
+    assert plan_hash(mr) != plan_hash(unknown)
+    assert case_hash(dataset.source[0], mr) == case_hash(dataset.source[0], unknown)
+    shorter = dataclasses.replace(plans, preprocessing=dataclasses.replace(plans.preprocessing, source_depth=50.0))
+    assert [case_hash(files, shorter) == own for files, own in zip(dataset.cases, hashes, strict=True)] == [
+        files.domain == "target" for files in dataset.cases
+    ]
 
 
 def test_locations_are_limited_and_the_same_each_time():

@@ -34,7 +34,7 @@ def test_all_trains_on_every_case_once(splits):
     assert read_fold(splits, "all") == (("a", "b", "c"), ())
 
 
-@pytest.mark.parametrize("fold", [3, "3", -1, "-1", "x", "", "1.0"])
+@pytest.mark.parametrize("fold", [3, "3", -1, "-1", "x", "", "1.0", "²"])
 def test_unknown_fold(splits, fold):
     with pytest.raises(ConfigurationError, match="there is no fold") as caught:
         read_fold(splits, fold)
