@@ -71,7 +71,8 @@ def verify(
     survey = survey_dataset(layout, replace_non_finite)
     if survey.info is None:  # said before hours of reading scans
         raise_together(survey.faults, f"the data set {layout.name} cannot be used")
-    fingerprint, faults = survey_cases(survey.cases, survey.info.labels if survey.info else None, processes, quiet)
+    assert survey.info is not None
+    fingerprint, faults = survey_cases(survey.cases, survey.info.labels, processes, quiet)
     raise_together([*survey.faults, *faults], f"the data set {layout.name} cannot be used")
     dataset = as_verified(survey, layout)
     training = {case.voxel_hash: f"{case.case_id} ({case.domain})" for case in fingerprint.cases}

@@ -26,10 +26,9 @@ from darnet.imaging.resample import (
     resample_labels,
     resample_planes_to_labels,
     resample_probabilities,
-    resample_probabilities_to_labels,
     shape_at_spacing,
 )
-from darnet.imaging.sliding_window import gaussian_weights, sliding_planes, sliding_window, window_starts
+from darnet.imaging.sliding_window import gaussian_weights, sliding_planes, window_starts
 from darnet.imaging.surfaces import colour_of, label_colours, render_surfaces
 
 __all__ = [
@@ -71,10 +70,8 @@ __all__ = [
     "resample_labels",
     "resample_planes_to_labels",
     "resample_probabilities",
-    "resample_probabilities_to_labels",
     "shape_at_spacing",
     "sliding_planes",
-    "sliding_window",
     "spacing_of",
     "to_canonical",
     "window_starts",

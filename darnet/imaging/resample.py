@@ -89,30 +89,12 @@ def resample_probabilities(probabilities: NDArray[np.floating] | Tensor, shape: 
     return result.numpy()
 
 
-def resample_probabilities_to_labels(
-    probabilities: NDArray[np.floating] | Tensor, shape: Sequence[int]
-) -> NDArray[np.integer]:
-    """Labels of the largest linearly resampled probability, at ties the lower one.
-
-    Works slab by slab and class by class, so no class ever lies in memory at full size.
-
-    Args:
-        probabilities: (K, D, H, W), on any device.
-        shape: New (D, H, W).
-
-    Returns:
-        Labels of the new shape: uint8, or int16 with more than 256 classes.
-    """
-    source = torch.as_tensor(probabilities)
-    return resample_planes_to_labels([source], source.shape[1:], shape)
-
-
 def resample_planes_to_labels(
     blocks: Iterable[Tensor], old_shape: Sequence[int], shape: Sequence[int]
 ) -> NDArray[np.integer]:
-    """As `resample_probabilities_to_labels`, of probabilities that come in blocks of planes.
+    """Labels of the largest linearly resampled probability, at ties the lower one, out of blocks of planes.
 
-    Planes are held as long as planes of the result need them.
+    Works slab by slab and class by class. Planes are held as long as planes of the result need them.
 
     Args:
         blocks: (K, planes, H, W) each, from the first plane to the last, on any device.

@@ -13,6 +13,8 @@ from torch.nn import functional as F
 from darnet.errors import ConfigurationError, DataError
 
 SMALLEST_WEIGHT = 1e-4
+SIGMA = 1 / 8  # of the Gaussian, as a fraction of the patch
+BACKGROUND = -1.0
 
 
 def window_starts(size: int, patch: int, step_fraction: float) -> list[int]:
@@ -35,12 +37,11 @@ def window_starts(size: int, patch: int, step_fraction: float) -> list[int]:
     return [round(room * step / steps) for step in range(steps)] + [room]
 
 
-def gaussian_weights(patch_size: Sequence[int], sigma_fraction: float = 1 / 8) -> Tensor:
+def gaussian_weights(patch_size: Sequence[int]) -> Tensor:
     """Weight of each voxel of a patch: a Gaussian about its middle, 1 at most, clipped to stay above 0.
 
     Args:
         patch_size: (D, H, W) voxels.
-        sigma_fraction: Standard deviation as a fraction of the patch.
 
     Returns:
         float32 of the patch's shape.
@@ -48,37 +49,8 @@ def gaussian_weights(patch_size: Sequence[int], sigma_fraction: float = 1 / 8) -
     weights = torch.ones((), dtype=torch.float64)
     for size in patch_size:
         offset = torch.arange(size, dtype=torch.float64) - (size - 1) / 2
-        weights = weights[..., None] * torch.exp(-0.5 * (offset / (size * sigma_fraction)) ** 2)
+        weights = weights[..., None] * torch.exp(-0.5 * (offset / (size * SIGMA)) ** 2)
     return (weights / weights.max()).clamp_(min=SMALLEST_WEIGHT).float()
-
-
-def sliding_window(
-    image: Tensor,
-    network: Callable[[Tensor], Tensor],
-    patch_size: Sequence[int],
-    num_classes: int,
-    step_size: float = 0.5,
-    average: str = "probabilities",
-    batch_size: int = 1,
-    pad_value: float = -1.0,
-    progress: Callable[[int, int], None] | None = None,
-) -> Tensor:
-    """Class probabilities of a volume, averaged over overlapping patches with Gaussian weights.
-
-    Arguments and errors are those of `sliding_planes`.
-
-    Returns:
-        float32 probabilities (K, D, H, W), on the device of the image.
-    """
-    blocks = sliding_planes(
-        image, network, patch_size, num_classes, step_size, average, batch_size, pad_value, progress
-    )
-    result = torch.empty((num_classes, *image.shape[1:]), dtype=torch.float32, device=image.device)
-    plane = 0
-    for block in blocks:
-        result[:, plane : plane + block.shape[1]] = block
-        plane += block.shape[1]
-    return result
 
 
 @torch.no_grad()
@@ -90,10 +62,11 @@ def sliding_planes(
     step_size: float = 0.5,
     average: str = "probabilities",
     batch_size: int = 1,
-    pad_value: float = -1.0,
     progress: Callable[[int, int], None] | None = None,
 ) -> Iterator[Tensor]:
-    """As `sliding_window`, in blocks of planes: each comes as soon as no window to come reaches it.
+    """Class probabilities of a volume, averaged over overlapping patches with Gaussian weights, in blocks of planes.
+
+    Each comes as soon as no window to come reaches it.
 
     So the sums of one patch's planes are held, however many planes and classes there are.
 
@@ -105,7 +78,6 @@ def sliding_planes(
         step_size: Largest step between patches as a fraction of the patch.
         average: What is averaged: "probabilities", or "logits" before the softmax.
         batch_size: Patches per call of the network.
-        pad_value: Value of the padding: background.
         progress: Called with the number of patches done and their total after each batch.
 
     Yields:
@@ -117,7 +89,7 @@ def sliding_planes(
     """
     if average not in ("probabilities", "logits"):
         raise ConfigurationError("unknown average", found=repr(average), expected="probabilities or logits")
-    padded, original = _pad(image, patch_size, pad_value)
+    padded, original = _pad(image, patch_size)
     windows = _windows(padded.shape[1:], patch_size, step_size)
     sums = _Sums(num_classes, (patch_size[0], *padded.shape[2:]), gaussian_weights(patch_size).to(image.device))
     inner = original[1]
@@ -166,15 +138,15 @@ class _Sums:
         return mean
 
 
-def _pad(image: Tensor, patch_size: Sequence[int], value: float) -> tuple[Tensor, tuple[slice, ...]]:
-    """Pad (C, D, H, W) evenly to at least one patch; also the slices of the original."""
+def _pad(image: Tensor, patch_size: Sequence[int]) -> tuple[Tensor, tuple[slice, ...]]:
+    """Pad (C, D, H, W) evenly with background to at least one patch; also the slices of the original."""
     missing = [max(0, patch - size) for size, patch in zip(image.shape[1:], patch_size, strict=True)]
     inner = (slice(m // 2, m // 2 + size) for m, size in zip(missing, image.shape[1:], strict=True))
     original = (slice(None), *inner)
     if not any(missing):
         return image, original
     padding = [side for m in reversed(missing) for side in (m // 2, m - m // 2)]  # F.pad counts from the last axis
-    return F.pad(image, padding, value=value), original
+    return F.pad(image, padding, value=BACKGROUND), original
 
 
 def _windows(shape: Sequence[int], patch_size: Sequence[int], step_fraction: float) -> list[tuple[slice, ...]]:

@@ -20,7 +20,7 @@ from darnet.io.grid import corners_apart, most_apart
 from darnet.io.lock import is_held, only_one, refuse_held
 from darnet.io.nifti_header import ScanHeader
 from darnet.io.paired import paired_notes
-from darnet.io.scans import Scan, read_header, read_scan, write_image, write_labels, write_new_image, write_new_labels
+from darnet.io.scans import Scan, read_header, read_scan, write_labels, write_new_image, write_new_labels
 from darnet.strict_json import read_json
 
 __all__ = [
@@ -59,7 +59,6 @@ __all__ = [
     "save_checkpoint",
     "sha256_of",
     "write_dicom_seg",
-    "write_image",
     "write_json",
     "write_labels",
     "write_new_image",

@@ -33,7 +33,6 @@ class DatasetInfo:
         target_modality: Modality of the unlabelled scans, "unknown" where it is not said.
         file_ending: ".nii.gz" or ".nii".
         channel_names: Name of the one channel by its number, "0".
-        num_training: Number of labelled cases, where it is said.
         doubts: What had to be assumed, and what to write instead.
     """
 
@@ -43,7 +42,6 @@ class DatasetInfo:
     target_modality: str
     file_ending: str
     channel_names: dict[str, str]
-    num_training: int | None = None
     doubts: tuple[str, ...] = ()
 
 
@@ -71,9 +69,7 @@ def read_dataset_json(path: str | Path) -> DatasetInfo:
     raise_together(faults, "dataset.json cannot be used")
     assert labels is not None and domains is not None and ending is not None
     name = values.get("name") or path.absolute().parent.name
-    count = values.get("numTraining")
-    doubts = document.doubts(*domains)
-    return DatasetInfo(str(name), labels, *domains, ending, channels, count if type(count) is int else None, doubts)
+    return DatasetInfo(str(name), labels, *domains, ending, channels, document.doubts(*domains))
 
 
 class _Document:

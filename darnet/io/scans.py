@@ -116,12 +116,17 @@ def write_labels(path: str | Path, array: NDArray[np.integer], like: Scan, descr
         ResourceError: The disk is full.
     """
     kind = np.uint8 if array.size == 0 or (array.min() >= 0 and array.max() <= 255) else np.int32
-    _write_like(Path(path), array.astype(kind), like, description)
-
-
-def write_image(path: str | Path, array: NDArray[np.floating], like: Scan) -> None:
-    """Write float32 voxels (i, j, k) on the grid of a scan; otherwise as `write_labels`."""
-    _write_like(Path(path), array.astype(np.float32), like)
+    if array.shape != like.array.shape:
+        raise DataError("a result does not fit its scan", where=path, found=array.shape, expected=like.array.shape)
+    header = type(like.header)(endianness="<")
+    header.set_data_dtype(kind)
+    header.set_data_shape(array.shape)
+    for key in ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
+                "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"):  # fmt: skip
+        header[key] = like.header[key]
+    header["pixdim"][:4] = like.header["pixdim"][:4]
+    header["descrip"] = description.encode("ascii")
+    _write(Path(path), _image(array.astype(kind), None, header))
 
 
 def write_new_image(path: str | Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
@@ -305,20 +310,6 @@ def _as_labels(raw: NDArray[Any], slope: float, inter: float, path: Path) -> NDA
             remedy="mend the label file",
         )
     return np.asarray(values.astype(np.uint8 if high <= 255 else np.uint16))
-
-
-def _write_like(path: Path, array: NDArray[Any], like: Scan, description: str = "") -> None:
-    if array.shape != like.array.shape:
-        raise DataError("a result does not fit its scan", where=path, found=array.shape, expected=like.array.shape)
-    header = type(like.header)(endianness="<")
-    header.set_data_dtype(array.dtype)
-    header.set_data_shape(array.shape)
-    for key in ("qform_code", "sform_code", "quatern_b", "quatern_c", "quatern_d", "qoffset_x", "qoffset_y",
-                "qoffset_z", "srow_x", "srow_y", "srow_z", "xyzt_units"):  # fmt: skip
-        header[key] = like.header[key]
-    header["pixdim"][:4] = like.header["pixdim"][:4]
-    header["descrip"] = description.encode("ascii")
-    _write(path, _image(array, None, header))
 
 
 def _image(array: NDArray[Any], affine: NDArray[np.float64] | None, header: NiftiHeader | None = None) -> Any:

@@ -7,7 +7,6 @@ from darnet.planning.fingerprint import (
     CaseFingerprint,
     Fingerprint,
     fingerprint_case,
-    fingerprint_dataset,
     survey_cases,
 )
 from darnet.planning.kinds import contradiction, doubtful_kinds, odd_values
@@ -32,7 +31,6 @@ __all__ = [
     "doubtful_kinds",
     "find_preset",
     "fingerprint_case",
-    "fingerprint_dataset",
     "format_faults",
     "hash_of_files",
     "hash_of_voxels",

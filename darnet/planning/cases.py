@@ -16,12 +16,12 @@ from darnet.words import several
 MANY_VALUES = 50  # a file with more of them than that may be a scan
 
 
-def read_case(files: CaseFiles, classes: Mapping[str, int] | None = None) -> tuple[Scan, Scan | None]:
+def read_case(files: CaseFiles, classes: Mapping[str, int]) -> tuple[Scan, Scan | None]:
     """Read a case's scan and labels and see that they fit.
 
     Args:
         files: Its files.
-        classes: Value of each class, background included; None does not look at the values.
+        classes: Value of each class, background included.
 
     Raises:
         DataError: A file is damaged, the scan is constant or holds labels, the labels lie on another grid or have
@@ -33,8 +33,8 @@ def read_case(files: CaseFiles, classes: Mapping[str, int] | None = None) -> tup
     labels = None if labels_path is None else collect(faults, lambda: read_scan(labels_path, labels=True))
     if scan is not None:
         collect(faults, lambda: _refuse_constant(scan))
-        collect(faults, lambda: _refuse_labels(scan, classes or {}))
-    if labels is not None and classes is not None:
+        collect(faults, lambda: _refuse_labels(scan, classes))
+    if labels is not None:
         collect(faults, lambda: _refuse_unknown_values(labels, classes))
     if labels is not None and scan is not None:
         collect(faults, lambda: _refuse_other_grid(scan, labels))

@@ -12,7 +12,7 @@ import cc3d
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.errors import ConfigurationError, DarnetError, DataError, raise_together
+from darnet.errors import ConfigurationError, DarnetError, DataError
 from darnet.imaging import (
     body_axes,
     box_of,
@@ -27,7 +27,7 @@ from darnet.imaging import (
 from darnet.imaging.orientation import ANISOTROPIC_RATIO, BODY, CANONICAL_CODES, world_axis
 from darnet.io import read_json
 from darnet.planning.cases import hash_of_files, hash_of_voxels, read_case
-from darnet.planning.verify import CaseFiles, VerifiedDataset
+from darnet.planning.verify import CaseFiles
 from darnet.plans import is_ct, is_mr
 from darnet.workers import run_cases
 
@@ -139,26 +139,14 @@ class Fingerprint:
             ) from None
 
 
-def fingerprint_dataset(dataset: VerifiedDataset, processes: int = 1, quiet: bool = True) -> Fingerprint:
-    """Look into every training case, in parallel.
-
-    Raises:
-        DataError: Everything that is wrong with any case, at once.
-        ResourceError: A worker was killed.
-    """
-    fingerprint, faults = survey_cases(dataset.cases, dataset.info.labels, processes, quiet)
-    raise_together(faults, "some cases cannot be used")
-    return fingerprint
-
-
 def survey_cases(
-    cases: Sequence[CaseFiles], classes: Mapping[str, int] | None, processes: int = 1, quiet: bool = True
+    cases: Sequence[CaseFiles], classes: Mapping[str, int], processes: int = 1, quiet: bool = True
 ) -> tuple[Fingerprint, list[DarnetError]]:
     """Look into every case, in parallel, whatever is wrong with the others.
 
     Args:
         cases: The cases.
-        classes: Value of each class, background included; None where it is not known.
+        classes: Value of each class, background included.
         processes: Most cases at once.
         quiet: No progress bar.
 
@@ -180,20 +168,20 @@ def survey_cases(
     listed = [faults[name] for name in sorted(faults)]
     # A class may be in a case that cannot be read.
     if not any(name.startswith("source") for name in faults):
-        listed += _absent_classes(fingerprint, classes or {}, cases)
+        listed += _absent_classes(fingerprint, classes, cases)
     return fingerprint, listed + _equal_scans(fingerprint)
 
 
-def _fingerprint_task(task: tuple[CaseFiles, Mapping[str, int] | None]) -> CaseFingerprint:
+def _fingerprint_task(task: tuple[CaseFiles, Mapping[str, int]]) -> CaseFingerprint:
     return fingerprint_case(*task)
 
 
-def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> CaseFingerprint:
+def fingerprint_case(files: CaseFiles, classes: Mapping[str, int]) -> CaseFingerprint:
     """Look into one case.
 
     Args:
         files: Its files.
-        classes: Value of each class, background included; None where it is not known.
+        classes: Value of each class, background included.
 
     Raises:
         DataError: The case cannot be used; all that is wrong with its files.
@@ -225,8 +213,8 @@ def fingerprint_case(files: CaseFiles, classes: Mapping[str, int] | None) -> Cas
     )
     if labels is None:
         return case
-    case = dataclasses.replace(case, class_centre=_centres(labels.array, scan.affine, classes or {}))
-    return _with_labels(case, volume, to_canonical(labels.array, orientation), classes or {})
+    case = dataclasses.replace(case, class_centre=_centres(labels.array, scan.affine, classes))
+    return _with_labels(case, volume, to_canonical(labels.array, orientation), classes)
 
 
 def _centres(labels: NDArray[Any], affine: NDArray[np.float64], classes: Mapping[str, int]) -> dict[str, Triple]:

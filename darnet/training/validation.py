@@ -10,7 +10,7 @@ import torch
 from torch import nn
 
 from darnet.evaluation import dice
-from darnet.imaging import sliding_window
+from darnet.imaging import sliding_planes
 from darnet.io import CaseStore
 from darnet.plans import Plans
 
@@ -45,16 +45,15 @@ def validate(
         image, reference = images.image(name), labels.labels(case)
         if look is not None:
             image = look(case, image, reference)
-        with torch.no_grad():
-            probabilities = sliding_window(
-                torch.from_numpy(image).to(device),
-                network,
-                plans.segmentation.patch_size,
-                plans.num_classes,
-                step_size=plans.inference.step_size,
-                average=plans.inference.average,
-            )
-        predicted = probabilities.argmax(0).cpu().numpy()
+        blocks = sliding_planes(
+            torch.from_numpy(image).to(device),
+            network,
+            plans.segmentation.patch_size,
+            plans.num_classes,
+            step_size=plans.inference.step_size,
+            average=plans.inference.average,
+        )
+        predicted = torch.cat([block.argmax(0) for block in blocks]).cpu().numpy()
         scores = {key: dice(predicted, reference, value) for key, value in plans.foreground.items()}
         cases[case] = {"image": name, **{k: None if np.isnan(v) else round(v, 4) for k, v in scores.items()}}
     mean = {}

@@ -11,7 +11,6 @@ from darnet.imaging import (
     resample_labels,
     resample_planes_to_labels,
     resample_probabilities,
-    resample_probabilities_to_labels,
     shape_at_spacing,
 )
 
@@ -75,7 +74,7 @@ def test_probabilities_are_linear_and_sum_to_one(old, new):
 def test_running_argmax_is_the_argmax(old, new):
     probabilities = np.random.default_rng(3).random((4, *old)).astype(np.float32)
     full = np.stack([resample_linearly(p, new) for p in probabilities])
-    labels = resample_probabilities_to_labels(torch.from_numpy(probabilities), new)
+    labels = resample_planes_to_labels([torch.from_numpy(probabilities)], old, new)
     best, chosen = full.max(0), np.take_along_axis(full, labels[None].astype(int), 0)[0]
     assert labels.dtype == np.uint8
     assert (best - chosen).max() < 1e-4
@@ -90,7 +89,7 @@ def test_blocks_of_planes_give_the_same_labels(old, new, sizes):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("darnet.imaging.resample.SLAB_VOXELS", 1)  # a slab a plane
         found = resample_planes_to_labels(iter(blocks), old, new)
-    np.testing.assert_array_equal(found, resample_probabilities_to_labels(probabilities, new))
+    np.testing.assert_array_equal(found, resample_planes_to_labels([probabilities], old, new))
 
 
 def test_labels_take_the_largest_share():

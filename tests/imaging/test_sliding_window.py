@@ -7,7 +7,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from darnet.errors import ConfigurationError, DataError
-from darnet.imaging import gaussian_weights, sliding_planes, sliding_window, window_starts
+from darnet.imaging import gaussian_weights, sliding_planes, window_starts
+
+
+def whole(*args, **options):
+    """All planes together."""
+    return torch.cat(list(sliding_planes(*args, **options)), 1)
 
 
 @pytest.mark.parametrize(
@@ -48,7 +53,7 @@ def test_a_network_that_sees_one_voxel_gives_its_own_values(shape, average):
     def network(patches):
         return torch.cat((patches, -patches, 0.5 * patches), 1)
 
-    found = sliding_window(image, network, (8, 8, 8), 3, average=average, batch_size=2)
+    found = whole(image, network, (8, 8, 8), 3, average=average, batch_size=2)
     expected = torch.cat((image, -image, 0.5 * image)).softmax(0)
     torch.testing.assert_close(found, expected, atol=1e-5, rtol=0)
 
@@ -60,7 +65,7 @@ def test_overlaps_are_weighted():
         value = next(values)
         return torch.stack([torch.full((4, 4, 4), value), torch.zeros(4, 4, 4)])[None]
 
-    found = sliding_window(torch.zeros(1, 4, 4, 6), network, (4, 4, 4), 2, average="logits")[0].numpy()
+    found = whole(torch.zeros(1, 4, 4, 6), network, (4, 4, 4), 2, average="logits")[0].numpy()
     axis = np.exp(-0.5 * ((np.arange(4) - 1.5) / 0.5) ** 2)
     weights = axis[:, None, None] * axis[:, None] * axis
     weights = np.maximum(weights / weights.max(), 1e-4)
@@ -111,7 +116,7 @@ def test_planes_come_as_soon_as_they_are_done(average):
 
 def test_progress_counts_all_windows():
     seen = []
-    sliding_window(
+    whole(
         torch.zeros(1, 8, 8, 12), lambda x: torch.cat((x, x), 1), (8, 8, 8), 2, batch_size=1,
         progress=lambda done, of: seen.append((done, of)),
     )  # fmt: skip
@@ -121,8 +126,8 @@ def test_progress_counts_all_windows():
 def test_outputs_that_cannot_be_used():
     image = torch.zeros(1, 4, 4, 4)
     with pytest.raises(DataError, match="not finite"):
-        sliding_window(image, lambda x: torch.full((1, 2, 4, 4, 4), float("nan")), (4, 4, 4), 2)
+        whole(image, lambda x: torch.full((1, 2, 4, 4, 4), float("nan")), (4, 4, 4), 2)
     with pytest.raises(ConfigurationError, match="shape"):
-        sliding_window(image, lambda x: x, (4, 4, 4), 2)
+        whole(image, lambda x: x, (4, 4, 4), 2)
     with pytest.raises(ConfigurationError, match="average"):
-        sliding_window(image, lambda x: torch.cat((x, x), 1), (4, 4, 4), 2, average="median")
+        whole(image, lambda x: torch.cat((x, x), 1), (4, 4, 4), 2, average="median")

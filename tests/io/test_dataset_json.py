@@ -28,7 +28,6 @@ def test_a_good_one(tmp_path):
     info = read_dataset_json(write(tmp_path, GOOD))
     assert (info.name, info.source_modality, info.target_modality) == ("Abdomen", "CT", "MR")
     assert list(info.labels.items()) == [("background", 0), ("liver", 1), ("spleen", 2)]
-    assert info.num_training == 3
     assert info.doubts == ()
 
 

@@ -7,10 +7,10 @@ import nibabel as nib
 import numpy as np
 import pytest
 
-from darnet.errors import DataError
+from darnet.errors import DataError, raise_together
 from darnet.imaging import body_axes, determine_orientation, spacing_of, to_canonical
 from darnet.io import DatasetInfo
-from darnet.planning import CaseFiles, VerifiedDataset, fingerprint_case, fingerprint_dataset, hash_of_files
+from darnet.planning import CaseFiles, VerifiedDataset, fingerprint_case, hash_of_files, survey_cases
 
 CLASSES = {"background": 0, "cube": 1, "rod": 2}
 AFFINE = np.diag([-2.0, -2.0, 5.0, 1.0])
@@ -172,9 +172,15 @@ def test_hash_tells_of_scan_and_labels(files):
     assert hash_of_files(files("c", seed=1))[:32] != first[:32]
 
 
+def fingerprint_of(dataset):
+    fingerprint, faults = survey_cases(dataset.cases, dataset.info.labels)
+    raise_together(faults, "some cases cannot be used")
+    return fingerprint
+
+
 def test_whole_data_set(files):
     dataset = dataset_of([files("b", seed=1), files("a", seed=0)], [files("t", "target", seed=2)])
-    fingerprint = fingerprint_dataset(dataset)
+    fingerprint = fingerprint_of(dataset)
     assert [(case.domain, case.case_id) for case in fingerprint.cases] == [
         ("source", "a"),
         ("source", "b"),
@@ -199,14 +205,14 @@ def test_class_in_no_case_is_refused(files):
         labels[labels == 2] = 0
 
     with pytest.raises(DataError, match="no case shows the class rod"):
-        fingerprint_dataset(dataset_of([files("a", seed=0, change=no_rod), files("b", seed=1, change=no_rod)]))
+        fingerprint_of(dataset_of([files("a", seed=0, change=no_rod), files("b", seed=1, change=no_rod)]))
     # One case with it is enough.
-    assert fingerprint_dataset(dataset_of([files("a", seed=0, change=no_rod), files("b", seed=1)]))
+    assert fingerprint_of(dataset_of([files("a", seed=0, change=no_rod), files("b", seed=1)]))
 
 
 def test_equal_scans_are_refused(files):
     with pytest.raises(DataError, match="two cases are the same scan") as caught:
-        fingerprint_dataset(dataset_of([files("a", seed=0), files("b", seed=1)], [files("t", "target", seed=1)]))
+        fingerprint_of(dataset_of([files("a", seed=0), files("b", seed=1)], [files("t", "target", seed=1)]))
     assert "source b and target t" in str(caught.value)
 
 
@@ -216,7 +222,7 @@ def test_all_unknown_labels_are_listed(files):
         labels[0, 1, 0] = 200
 
     with pytest.raises(DataError) as caught:
-        fingerprint_dataset(dataset_of([files("a", seed=0, change=unknown), files("b", seed=1, change=unknown)]))
+        fingerprint_of(dataset_of([files("a", seed=0, change=unknown), files("b", seed=1, change=unknown)]))
     message = str(caught.value)
     assert "2 faults" in message
     assert "5 (3 voxels), 200 (1 voxels)" in message
