@@ -17,7 +17,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from darnet.networks import Discriminators, Translator
+from darnet.networks import Translator
 from darnet.training import AdaBelief
 
 BETAS = (0.5, 0.9)
@@ -134,11 +134,11 @@ def real_or_fake(maps: tuple[Tensor, ...], value: float) -> Tensor:
 class PlainTranslationStep:
     """One iteration: the discriminators' update, then the generator's, then the moving average."""
 
-    def __init__(self, translator: PlainTranslator, discriminators: Discriminators, rates: tuple[float, float]) -> None:
+    def __init__(self, translator: PlainTranslator, discriminators: nn.ModuleDict, rates: tuple[float, float]) -> None:
         self.translator, self.d = translator, discriminators
         self.average = copy.deepcopy(translator)
         self.generator = AdaBelief(translator.parameters(), lr=rates[0], betas=BETAS, eps=1e-16)
-        self.discriminator = AdaBelief(discriminators.as_module().parameters(), lr=rates[1], betas=BETAS, eps=1e-16)
+        self.discriminator = AdaBelief(discriminators.parameters(), lr=rates[1], betas=BETAS, eps=1e-16)
 
     def update(self, a: Tensor, b: Tensor, iteration: int) -> Tensor:
         """Generator's loss before the update, for slices (N, 1, H, W) of both domains."""
@@ -158,9 +158,9 @@ class PlainTranslationStep:
         with torch.no_grad():
             content_a, content_b = t.content(a), t.content(b)
             ab, ba = t.decoder(content_a, t.style_target(b)), t.decoder(content_b, t.style_source(a))
-        loss = real_or_fake(d.source(a), 1) + real_or_fake(d.source(ba), 0)
-        loss = loss + real_or_fake(d.target(b), 1) + real_or_fake(d.target(ab), 0)
-        loss = loss + real_or_fake(d.content(content_a), 0) + real_or_fake(d.content(content_b), 1)
+        loss = real_or_fake(d["source"](a), 1) + real_or_fake(d["source"](ba), 0)
+        loss = loss + real_or_fake(d["target"](b), 1) + real_or_fake(d["target"](ab), 0)
+        loss = loss + real_or_fake(d["content"](content_a), 0) + real_or_fake(d["content"](content_b), 1)
         self.discriminator.zero_grad()
         loss.backward()
         self.discriminator.step()
@@ -175,8 +175,8 @@ class PlainTranslationStep:
         content = F.l1_loss(content_ab, content_a) + F.l1_loss(content_ba, content_b)
         style = F.l1_loss(t.style_source(ba), style_a) + F.l1_loss(t.style_target(ab), style_b)
         cycle = F.l1_loss(t.decoder(content_ab, style_a), a) + F.l1_loss(t.decoder(content_ba, style_b), b)
-        adversarial = real_or_fake(d.source(ba), 1) + real_or_fake(d.target(ab), 1)
-        adversarial = adversarial + real_or_fake(d.content(content_a), 1) + real_or_fake(d.content(content_b), 0)
+        adversarial = real_or_fake(d["source"](ba), 1) + real_or_fake(d["target"](ab), 1)
+        adversarial = adversarial + real_or_fake(d["content"](content_a), 1) + real_or_fake(d["content"](content_b), 0)
         return 10 * image + content + style + 10 * cycle + adversarial
 
 

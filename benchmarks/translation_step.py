@@ -48,7 +48,7 @@ def prepare(side: str, threads: int, plan: TranslationPlan = PLAN) -> Callable[[
     if side == DARNET:
         return lambda: step.update(0).generator
     translator = plain_translator(step.translator, plan.width, plan.style_dim, plan.residual_blocks)
-    modules = step.discriminators.as_module().to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
+    modules = step.discriminators.to(memory_format=torch.contiguous_format)  # type: ignore[call-overload]
     rates = (plan.learning_rate_generator, plan.learning_rate_discriminator)
     plain = PlainTranslationStep(translator.train(), step.discriminators, rates)
     modules.train()

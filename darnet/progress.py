@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterable, Iterator, Sized
-from types import TracebackType
-from typing import Any, Protocol, TextIO, TypeVar
+from collections.abc import Callable, Collection, Iterator
+from typing import TextIO, TypeVar
 
 from darnet.words import duration
 
@@ -15,8 +14,8 @@ Item = TypeVar("Item")
 SECONDS_A_LINE = 60.0
 
 
-class Progress(Protocol):
-    """What shows how far a piece of work is. It is a context manager that closes itself."""
+class Progress:
+    """Shows how far a piece of work is, until it is closed, as a with statement does. This one shows nothing."""
 
     def update(self, steps: int = 1) -> None:
         """Move on by so many steps."""
@@ -27,11 +26,11 @@ class Progress(Protocol):
     def close(self) -> None:
         """Show the last state and stop."""
 
-    def __enter__(self) -> Progress: ...
+    def __enter__(self) -> Progress:
+        return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None: ...
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
 
 def progress(
@@ -61,17 +60,16 @@ def progress(
     """
     stream = sys.stderr if stream is None else stream
     if quiet or not total or not (lines or stream.isatty()):
-        return _Silent()
+        return Progress()
     if stream.isatty():
         return _Bar(description, total, unit, start, stream)
     return _Lines(description, total, unit, start, stream, clock)
 
 
-def track(items: Iterable[Item], description: str, unit: str = "case", quiet: bool = False) -> Iterator[Item]:
-    """Give the items one by one and show how far that is. Items without a length are counted first."""
-    known = items if isinstance(items, Sized) else list(items)
-    with progress(description, len(known), unit, quiet=quiet) as shown:
-        for item in known:  # type: ignore[attr-defined]
+def track(items: Collection[Item], description: str, unit: str = "case", quiet: bool = False) -> Iterator[Item]:
+    """Give the items one by one and show how far that is."""
+    with progress(description, len(items), unit, quiet=quiet) as shown:
+        for item in items:
             yield item
             shown.update()
 
@@ -87,35 +85,7 @@ def message(text: str, stream: TextIO | None = None) -> None:
         print(text, file=stream, flush=True)
 
 
-class _Closing:
-    """Closes itself at the end of a with statement."""
-
-    def __enter__(self) -> Any:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-    def close(self) -> None:
-        raise NotImplementedError
-
-
-class _Silent(_Closing):
-    """Shows nothing."""
-
-    def update(self, steps: int = 1) -> None:
-        """Shows nothing."""
-
-    def note(self, text: str) -> None:
-        """Shows nothing."""
-
-    def close(self) -> None:
-        """Shows nothing."""
-
-
-class _Bar(_Closing):
+class _Bar(Progress):
     """A bar that moves."""
 
     def __init__(self, description: str, total: int, unit: str, start: int, stream: TextIO) -> None:
@@ -135,7 +105,7 @@ class _Bar(_Closing):
         self._bar.close()
 
 
-class _Lines(_Closing):
+class _Lines(Progress):
     """A line a minute and one at the end."""
 
     def __init__(

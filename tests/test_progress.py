@@ -82,7 +82,7 @@ def test_it_is_closed_after_an_error():
 
 
 def test_track(capsys):
-    assert list(track(iter("abc"), "read", "scan")) == ["a", "b", "c"]
+    assert list(track(tuple("abc"), "read", "scan")) == ["a", "b", "c"]
     assert capsys.readouterr().err == "read: scan 3 of 3, in 0 s\n"
     assert list(track(["a"], "read", quiet=True)) == ["a"]
     assert capsys.readouterr().err == ""

@@ -3,7 +3,6 @@
 from darnet.networks.attention import QuartetAttention, VoxelAttention
 from darnet.networks.build import (
     AnyTranslator,
-    Discriminators,
     build_discriminators,
     build_entangled,
     build_patch_discriminators,
@@ -30,7 +29,6 @@ __all__ = [
     "ContentHead",
     "DARUNet",
     "Decoder",
-    "Discriminators",
     "EntangledTranslator",
     "ImageDiscriminator",
     "OverlappingPatchDiscriminator",

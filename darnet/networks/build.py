@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from torch import nn
 
 from darnet.networks.cycle_gan import EntangledTranslator, OverlappingPatchDiscriminator, strided_layers
@@ -40,26 +38,16 @@ def build_entangled(plan: TranslationPlan) -> EntangledTranslator:
     return EntangledTranslator(plan.width)
 
 
-@dataclass(frozen=True)
-class Discriminators:
-    """D_a, D_b and D_c of section III.A.2."""
-
-    source: ImageDiscriminator
-    target: ImageDiscriminator
-    content: ContentDiscriminator
-
-    def as_module(self) -> nn.ModuleDict:
-        """All three as one module, for its parameters and state."""
-        return nn.ModuleDict({"source": self.source, "target": self.target, "content": self.content})
-
-
-def build_discriminators(plan: TranslationPlan) -> Discriminators:
-    """The discriminators of a plan."""
+def build_discriminators(plan: TranslationPlan) -> nn.ModuleDict:
+    """D_a, D_b and D_c of section III.A.2, "source", "target" and "content", of a plan."""
 
     def image() -> ImageDiscriminator:
         return ImageDiscriminator(plan.discriminator_width, plan.discriminator_layers, plan.discriminator_scales)
 
-    return Discriminators(image(), image(), ContentDiscriminator(4 * plan.width, plan.content_discriminator_layers))
+    def content() -> ContentDiscriminator:
+        return ContentDiscriminator(4 * plan.width, plan.content_discriminator_layers)
+
+    return nn.ModuleDict({"source": image(), "target": image(), "content": content()})
 
 
 def build_patch_discriminators(plan: TranslationPlan) -> nn.ModuleDict:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 import torch
@@ -198,14 +198,8 @@ Restyle = Callable[[str, np.ndarray, np.ndarray, np.random.Generator], np.ndarra
 Looking: TypeAlias = tuple[tuple[str, ...], Restyle]  # cases, and what changes how they look
 
 
-class HasPatches(Protocol):
-    """What gives one augmented patch at a time."""
-
-    def patch(self, rng: np.random.Generator) -> tuple[Tensor, Tensor, str]: ...
-
-
 def stack_patches(
-    loader: HasPatches, batch_size: int, rng: np.random.Generator
+    loader: PatchLoader | MixedLoader, batch_size: int, rng: np.random.Generator
 ) -> tuple[Tensor, Tensor, tuple[str, ...]]:
     """Images (N, 1, D, H, W), labels (N, D, H, W) and the cases of N patches."""
     images, labels, cases = zip(*(loader.patch(rng) for _ in range(batch_size)), strict=True)

@@ -142,7 +142,7 @@ class TranslationStep:
         self.translator = build_translator(plan)
         initialise(self.translator)
         self.discriminators = build_discriminators(plan)
-        for module in self.discriminators.as_module().values():
+        for module in self.discriminators.values():
             initialise(module)
         learners = nn.ModuleList([self.translator])
         self.head: ContentHead | None = None
@@ -150,14 +150,14 @@ class TranslationStep:
             self.head = ContentHead(plan.width, num_classes)
             initialise(self.head)
             learners.append(self.head)
-        for module in (learners, *self.discriminators.as_module().values()):
+        for module in (learners, *self.discriminators.values()):
             cast(Any, module).to(device=device, memory_format=format_of_slices(device))
         self.average = ExponentialMovingAverage(self.translator, copy.deepcopy(self.translator), plan.ema_decay)
         self.generator_optimizer = AdaBelief(
             learners.parameters(), lr=plan.learning_rate_generator, betas=BETAS, eps=1e-16
         )
         self.discriminator_optimizer = AdaBelief(
-            self.discriminators.as_module().parameters(), lr=plan.learning_rate_discriminator, betas=BETAS, eps=1e-16
+            self.discriminators.parameters(), lr=plan.learning_rate_discriminator, betas=BETAS, eps=1e-16
         )
 
     def update(self, iteration: int) -> TranslationLosses:
@@ -201,23 +201,20 @@ class TranslationStep:
         n = len(t.a)
         d = self.discriminators
         loss = torch.zeros((), device=self.device)
-        for discriminator, real, fake in ((d.source, t.a, t.ba), (d.target, t.b, t.ab)):
+        for discriminator, real, fake in ((d["source"], t.a, t.ba), (d["target"], t.b, t.ab)):
             maps = discriminator(torch.cat((real, fake.detach())))
             loss = loss + lsgan_discriminator([m[:n] for m in maps], [m[n:] for m in maps])
-        maps = d.content(torch.cat((t.content_a, t.content_b)).detach())
+        maps = d["content"](torch.cat((t.content_a, t.content_b)).detach())
         return loss + content_discriminator_loss([m[:n] for m in maps], [m[n:] for m in maps])
 
     def _generator_losses(self, t: Translations) -> dict[str, Tensor]:
         """L_rec of each level, the cycle loss, and both adversarial losses as the generator sees them."""
         n = len(t.a)
-        module = self.discriminators.as_module()
-        module.requires_grad_(False)  # the generator's gradient passes through, none is kept for the discriminators
-        adversarial = lsgan_generator(self.discriminators.source(t.ba)) + lsgan_generator(
-            self.discriminators.target(t.ab)
-        )
-        maps = self.discriminators.content(torch.cat((t.content_a, t.content_b)))
+        d = self.discriminators.requires_grad_(False)  # the gradient passes through, none is kept for them
+        adversarial = lsgan_generator(d["source"](t.ba)) + lsgan_generator(d["target"](t.ab))
+        maps = d["content"](torch.cat((t.content_a, t.content_b)))
         content = content_generator_loss([m[:n] for m in maps], [m[n:] for m in maps])
-        module.requires_grad_(True)
+        d.requires_grad_(True)
         return {
             "image": l1(t.reconstructed_a, t.a) + l1(t.reconstructed_b, t.b),
             "content": l1(t.content_ab, t.content_a) + l1(t.content_ba, t.content_b),
@@ -259,7 +256,7 @@ class TranslationStep:
         return {
             **module_tensors("translator", self.translator),
             **module_tensors("average", self.average.average),
-            **module_tensors("discriminators", self.discriminators.as_module()),
+            **module_tensors("discriminators", self.discriminators),
             **({} if self.head is None else module_tensors("head", self.head)),
             **optimizer_tensors("generator_optimizer", self.generator_optimizer),
             **optimizer_tensors("discriminator_optimizer", self.discriminator_optimizer),
@@ -269,7 +266,7 @@ class TranslationStep:
         """See `TrainingStep`."""
         load_module("translator", self.translator, tensors)
         load_module("average", self.average.average, tensors)
-        load_module("discriminators", self.discriminators.as_module(), tensors)
+        load_module("discriminators", self.discriminators, tensors)
         if self.head is not None:
             load_module("head", self.head, tensors)
         load_optimizer("generator_optimizer", self.generator_optimizer, tensors)

@@ -313,7 +313,7 @@ def test_networks_from_a_plan():
     assert translator.style(image, "target").shape == (2, 5)
     assert translator.style_source.norm == "instance"
     assert len(translator.content.blocks) == 1
-    assert [tuple(m.shape[2:]) for m in discriminators.source(image)] == [(8, 8), (8, 8)]
-    assert discriminators.content(translator.content(image))[0].shape == (2, 1, 4, 4)
-    assert set(discriminators.as_module()) == {"source", "target", "content"}
-    assert discriminators.source is not discriminators.target
+    assert [tuple(m.shape[2:]) for m in discriminators["source"](image)] == [(8, 8), (8, 8)]
+    assert discriminators["content"](translator.content(image))[0].shape == (2, 1, 4, 4)
+    assert set(discriminators) == {"source", "target", "content"}
+    assert discriminators["source"] is not discriminators["target"]

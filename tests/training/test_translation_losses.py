@@ -207,7 +207,7 @@ def test_average_is_updated_after_the_generator(one_update):
 
 def test_discriminators_keep_no_gradient_of_the_generator(one_update):
     *_, step = one_update
-    assert all(p.requires_grad for p in step.discriminators.as_module().parameters())
+    assert all(p.requires_grad for p in step.discriminators.parameters())
     assert all(p.requires_grad for p in step.translator.parameters())
 
 
