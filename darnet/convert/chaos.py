@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from darnet.convert.files import check_series
 from darnet.convert.found import Found, FoundCase, left_out
 from darnet.errors import ConfigurationError, DataError
+from darnet.io.dicom import list_slices
 
 CLASSES = {"liver": 63, "right_kidney": 126, "left_kidney": 189, "spleen": 252}
 LAYOUT = "MR/1/T2SPIR/DICOM_anon/*.dcm, MR/1/T2SPIR/Ground/*.png, MR/1/T1DUAL/DICOM_anon/InPhase/*.dcm"
@@ -68,7 +68,7 @@ def _phase_of(ground: Path, series: Path) -> Path:
     """The folder of the phase whose slices have the names of the masks."""
     masks = {path.stem for path in ground.glob("*.png")}
     for phase in PHASES:
-        if (series / phase).is_dir() and masks <= set(check_series(series / phase)):
+        if (series / phase).is_dir() and masks <= {path.stem for path in list_slices(series / phase)}:
             return series / phase
     raise DataError(
         "the masks have the names of no phase's slices",

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from darnet.convert.found import FoundCase
 from darnet.errors import DataError
 from darnet.io import read_dicom, read_header, read_scan, write_labels, write_new_image, write_new_labels
-from darnet.io.dicom import DicomVolume, list_slices
+from darnet.io.dicom import DicomVolume
 
 LINKED, COPIED, CONVERTED = "linked", "copied", "converted"
 POSITION_TOLERANCE = 0.1  # mm between slices of two phases that share their masks
@@ -183,12 +183,3 @@ def _put_nifti(source: Path, path: Path, copy: bool) -> str:
                 return LINKED
     shutil.copyfile(source, path)
     return COPIED
-
-
-def check_series(folder: Path) -> list[str]:
-    """Names without ending of the slices in a folder.
-
-    Raises:
-        DataError: There are none.
-    """
-    return [path.stem for path in list_slices(folder)]

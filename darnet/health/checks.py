@@ -124,7 +124,8 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
     known = {name: value for name, value in recovered.source.items() if value >= LEAST_TOLD}
     if not known:
         return
-    lost, expected, level = [], [], "doubtful"
+    lost, expected = [], []
+    level: Level = "doubtful"
     for name, value in known.items():
         found = [style.get(name, 0.5) for style in recovered.styles]
         kept = [(own - 0.5) / (value - 0.5) for own in found]
@@ -137,7 +138,7 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
     others = [name.replace("_", " ") for name in recovered.source if name not in known]
     rest = f" It is too simple to judge {several(others)}, whatever the labels are like." if others else ""
     if lost:
-        yield Finding(_level(level), title,
+        yield Finding(level, title,
                       f"A quick probe tells these classes from what surrounds them less well after translation than "
                       f"before: {several(lost)} (100 % always, 50 % by guessing).{rest}",
                       "Labels may no longer fit. Look in synthetic/styles.png whether organs vanish or move: if so, "
@@ -147,10 +148,6 @@ def check_content(recovered: Recovered) -> Iterator[Finding]:
     else:
         yield Finding("good", title, f"A quick probe tells {several([n.replace('_', ' ') for n in known])} from what "
                       f"surrounds them nearly as well as in source volumes.{rest}")  # fmt: skip
-
-
-def _level(name: str) -> Level:
-    return "bad" if name == "bad" else "doubtful"
 
 
 def check_styles(bank: StyleBank) -> Iterator[Finding]:

@@ -1,7 +1,7 @@
 """Pure array tools: orientation, crop, resample, normalize, patches, sliding window, components,
 flicker along depth, planes and surfaces to look at."""
 
-from darnet.imaging.components import count_components, keep_largest, largest_component, largest_fraction
+from darnet.imaging.components import count_components, keep_largest, largest_fraction
 from darnet.imaging.contrast import AIR, invert_contrast
 from darnet.imaging.crop import Box, box_of, crop, paste, shorten
 from darnet.imaging.flicker import BODY_ABOVE, differences_along, flicker, relative_difference
@@ -54,7 +54,6 @@ __all__ = [
     "keep_in_place",
     "keep_largest",
     "label_colours",
-    "largest_component",
     "largest_fraction",
     "neighbour_offsets",
     "normalize",

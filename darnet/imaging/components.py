@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Literal, TypeAlias
+from typing import Literal
 
 import cc3d
 import numpy as np
@@ -11,35 +11,15 @@ from numpy.typing import NDArray
 
 from darnet.imaging.crop import box_of, slices_of
 
-Connectivity: TypeAlias = Literal[6, 18, 26]  # neighbours of a voxel
 
-
-def largest_component(
-    mask: NDArray[np.bool_], connectivity: Connectivity = 26, weights: NDArray[np.floating] | None = None
-) -> NDArray[np.bool_]:
-    """Largest connected component of a mask (D, H, W); an empty mask stays empty.
-
-    Args:
-        mask: Mask (D, H, W).
-        connectivity: Neighbours of a voxel.
-        weights: (D, H, W) how much a voxel counts; None counts all alike.
-    """
-    components, sizes, _ = numbered_components(mask, connectivity)
-    if sizes.size == 0:
-        return np.zeros(mask.shape, dtype=np.bool_)
-    counts = sizes if weights is None else np.bincount(components.ravel(), weights.ravel())[1:]
-    return np.asarray(components == 1 + int(np.argmax(counts)))
-
-
-def large_components(mask: NDArray[np.bool_], share: float, connectivity: Connectivity = 26) -> NDArray[np.bool_]:
-    """All connected components of a mask (D, H, W) that have at least a share of the largest one's voxels.
+def large_components(mask: NDArray[np.bool_], share: float) -> NDArray[np.bool_]:
+    """All 6-connected components of a mask (D, H, W) that have at least a share of the largest one's voxels.
 
     Args:
         mask: Mask (D, H, W); an empty one stays empty.
         share: 0 keeps all, 1 the largest alone.
-        connectivity: Neighbours of a voxel.
     """
-    components, sizes, _ = numbered_components(mask, connectivity)
+    components, sizes, _ = numbered_components(mask, 6)
     if sizes.size == 0:
         return np.zeros(mask.shape, dtype=np.bool_)
     kept = np.concatenate(([False], sizes >= share * sizes.max()))
@@ -78,14 +58,15 @@ def keep_largest(
         if label == 0 or not mask.any():
             continue
         box = slices_of(box_of(mask))
-        part = mask[box]
-        largest = largest_component(part, weights=None if weights is None else weights[box])
-        cleaned[box][part & ~largest] = 0
+        components, counts = numbered_components(mask[box], 26)[:2]
+        if weights is not None:
+            counts = np.bincount(components.ravel(), weights[box].ravel())[1:]
+        cleaned[box][(components > 0) & (components != 1 + np.argmax(counts))] = 0
     return cleaned
 
 
 def numbered_components(
-    mask: NDArray[np.bool_], connectivity: Connectivity
+    mask: NDArray[np.bool_], connectivity: Literal[6, 26]
 ) -> tuple[NDArray[np.integer], NDArray[np.int64], NDArray[np.float64]]:
     """Connected components of a mask (D, H, W).
 

@@ -46,7 +46,7 @@ def foreground_mask(volume: NDArray[np.floating], hounsfield: bool = False) -> N
     mask = np.asarray(volume > _threshold(volume, low, high, fill))
     if fill is not None:
         mask &= volume != fill
-    return large_components(mask, BODY_PART, connectivity=6)
+    return large_components(mask, BODY_PART)
 
 
 def _threshold(volume: NDArray[np.floating], low: float, high: float, fill: float | None) -> float:

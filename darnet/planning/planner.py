@@ -38,6 +38,8 @@ MEMORY_SHARE = 0.9  # of the target; the rest is left to the packages and the de
 BATCH_SIZE = 2
 TRANSLATION_BATCH = 4
 STYLES = 5
+TARGET_SHARE = 0.3  # of the patches of a round, from the second on
+MOST_ITERATIONS = 4000  # of the segmentation: tiny patches take little less time than small ones
 LEAST_SCANS = 6  # that training segments at once, however large they are
 
 
@@ -226,7 +228,6 @@ def plan_segmentation(
         source_share=preset.source_share,
         expected_appearance=preset.expected_appearance,
         mirror_axes=mirrored,
-        folds=preset.folds,
         why={
             "patch_size": f"the largest within {memory_gb:g} GB (predicted: {memory / 2**30:.2g} GB)"
             + (f" and {preset.patch_voxels} voxels" if preset.patch_voxels else "")
@@ -266,7 +267,7 @@ def _segmentation_length(preset: Preset, patch: tuple[int, int, int], cases: int
             f"{preset.segmentation_epochs} epochs of {volumes} translated volumes, {BATCH_SIZE} an iteration"
         )
     wanted = round_to(preset.segmentation_voxels / (BATCH_SIZE * math.prod(patch)), preset.least_iterations)
-    iterations = min(wanted, preset.most_iterations)
+    iterations = min(wanted, MOST_ITERATIONS)
     most = f", but at most {iterations} iterations" if iterations < wanted else ""
     return iterations, f"{preset.segmentation_voxels:.2g} voxels in all{most}, for a CPU: the summary tells the time"
 
@@ -294,7 +295,7 @@ def plan_self_training(segmentation: SegmentationPlan, preset: Preset) -> SelfTr
         rounds=preset.rounds,
         iterations=max(round(preset.round_length * segmentation.iterations), 1),
         learning_rate=segmentation.learning_rate,
-        target_share=preset.target_share,
+        target_share=TARGET_SHARE,
         matched_share=preset.matched_share,
         matched_translated=preset.matched_translated,
         why={

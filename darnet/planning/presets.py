@@ -41,14 +41,11 @@ class Preset:
         expected_appearance: Share of those that look as target scans are expected to; None for none.
         rounds: Of self-training on target scans.
         round_length: Iterations of a round, as a share of the segmentation's.
-        target_share: Share of patches out of pseudo-labelled target scans, from the second round on.
         matched_share: Share of source patches of a round in the appearance of target scans.
         matched_translated: Share of those out of translated volumes; None for none.
         value_bytes: Bytes of a value of the DAR-UNet's features: mixed precision on a GPU, else single.
-        folds: Number of folds.
         scan_voxels: Voxels on the planned grid of the scans that training segments at once; None segments all.
         least_iterations: Fewest iterations of either training.
-        most_iterations: Most iterations of the segmentation: tiny patches take little less time than small ones.
     """
 
     name: str
@@ -77,14 +74,11 @@ class Preset:
     expected_appearance: float | None
     rounds: int
     round_length: float
-    target_share: float
     matched_share: float
     matched_translated: float | None
     value_bytes: float
     scan_voxels: float | None
-    folds: int = 5
     least_iterations: int = 50
-    most_iterations: int = 4000
 
 
 PRESETS = {
@@ -115,7 +109,6 @@ PRESETS = {
         expected_appearance=None,
         rounds=0,
         round_length=0.5,
-        target_share=0.3,
         matched_share=0.0,
         matched_translated=None,
         value_bytes=MIXED_PRECISION,
@@ -148,7 +141,6 @@ PRESETS = {
         expected_appearance=0.8,
         rounds=2,
         round_length=0.4,
-        target_share=0.3,
         matched_share=1.0,
         matched_translated=0.5,
         value_bytes=SINGLE_PRECISION,

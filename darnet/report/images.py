@@ -64,16 +64,11 @@ def png_uri(pixels: NDArray[np.uint8]) -> str:
     return _uri(file.getvalue())
 
 
-def file_uri(path: Path) -> str:
-    """A PNG file as a data URI."""
-    return _uri(path.read_bytes())
-
-
 def picture_file(path: Path, alt: str, caption: str = "") -> Picture:
     """A PNG file as a picture in its own proportions."""
-    head = path.read_bytes()[16:24]
-    width, height = int.from_bytes(head[:4], "big"), int.from_bytes(head[4:], "big")
-    return Picture(file_uri(path), alt, max(width, 1), max(height, 1), caption=caption)
+    content = path.read_bytes()
+    width, height = int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")
+    return Picture(_uri(content), alt, max(width, 1), max(height, 1), caption=caption)
 
 
 def plane_picture(volume: Volume, plane: str, index: int, caption: str = "") -> Picture:

@@ -145,20 +145,11 @@ def _draw_style_space(bank: StyleBank, plans: Plans, case_id: str) -> str:
     )
 
 
-def _cluster_shares(bank: StyleBank) -> tuple[float, ...]:
-    return tuple(float((bank.clusters == k).mean()) for k in range(bank.number_of_styles))
-
-
-def _cluster_scans(bank: StyleBank) -> tuple[int, ...]:
-    members = [np.flatnonzero(bank.clusters == k) for k in range(bank.number_of_styles)]
-    return tuple(len({bank.cases[i] for i in own}) for own in members)
-
-
 def _cluster_table(bank: StyleBank) -> Table:
     rows = []
-    for k, (share, cases) in enumerate(zip(_cluster_shares(bank), _cluster_scans(bank), strict=True)):
+    for k, middle in enumerate(bank.medoids):
         members = np.flatnonzero(bank.clusters == k)
-        middle = int(bank.medoids[k])
+        share, cases = len(members) / len(bank.clusters), len({bank.cases[i] for i in members})
         most = f"case {bank.cases[middle]}, plane {bank.indices[middle] + 1}"
         rows.append((f"cluster {k + 1}", f"{len(members)} ({100 * share:.0f} %)", f"{cases}", most))
     return Table(("cluster", "target slices", "from so many scans", "slice in its middle"), tuple(rows))

@@ -15,7 +15,7 @@ from darnet.imaging import (
     patch_box,
     shorten,
 )
-from darnet.imaging.components import largest_component
+from darnet.imaging.components import large_components, numbered_components
 
 
 def test_box_of_a_mask_with_margins():
@@ -111,6 +111,8 @@ def test_share_of_the_largest_piece():
 def test_corners_join_by_26_neighbours_alone():
     mask = np.zeros((3, 3, 3), bool)
     mask[0, 0, 0] = mask[1, 1, 1] = True
-    assert largest_component(mask, 26).sum() == 2
-    assert largest_component(mask, 6).sum() == 1
-    assert largest_component(np.zeros((2, 2, 2), bool)).sum() == 0
+    assert keep_largest(mask.astype(np.uint8), (1,)).sum() == 2
+    assert numbered_components(mask, 26)[1].tolist() == [2]
+    assert numbered_components(mask, 6)[1].tolist() == [1, 1]
+    assert keep_largest(np.zeros((2, 2, 2), np.uint8), (1,)).sum() == 0
+    assert large_components(np.zeros((2, 2, 2), bool), 1.0).sum() == 0
