@@ -9,9 +9,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from darnet.imaging import AIR
+from darnet.imaging import AIR, BACKGROUND
 
-BACKGROUND = -1.0
 LAYERS = 4
 CHANNELS = 2
 POINTWISE = 0.7  # share of layers with 1x1 kernels: they change contrast, 3x3 kernels change texture too

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from darnet.augmentation.appearance import BACKGROUND
-from darnet.imaging import AIR
+from darnet.imaging import AIR, BACKGROUND
 
 LEVELS = np.linspace(0.0, 1.0, 33)  # of the quantiles that describe a background
 LEAST_VOXELS = 20  # of a class, for its median and deviation to count

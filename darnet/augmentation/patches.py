@@ -12,10 +12,9 @@ from torch.nn import functional as F
 
 from darnet.augmentation.appearance import class_gains, random_convolution
 from darnet.augmentation.curves import along_curve, curve_of, draw_steps
-from darnet.imaging import AIR
+from darnet.imaging import AIR, BACKGROUND
 from darnet.plans import SegmentationPlan
 
-BACKGROUND = -1.0
 ELASTIC_NODES = (3, 5, 5)  # control points along (D, H, W)
 
 

@@ -10,9 +10,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from darnet.imaging import BACKGROUND
 from darnet.plans import TranslationPlan
-
-BACKGROUND = -1.0
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,7 @@ from darnet.experiment.rows import TRANSLATED, Row
 from darnet.io import CaseStore, read_json, write_json
 from darnet.plans import Plans
 from darnet.training import SegmentationStep, measure_time
-from darnet.training.hooks import read_log
+from darnet.training.hooks import read_log, seconds_of
 from darnet.training.lines import peak_memory_gb
 from darnet.training.loaders import PatchLoader
 
@@ -89,11 +89,7 @@ def training_seconds(folder: Path) -> float:
 
     Iterations that were done again after an interruption count once.
     """
-    seconds, before = 0.0, 0
-    for line in read_log(folder / "log.jsonl"):
-        seconds += (line["iteration"] - before) * line["seconds_per_iteration"]
-        before = line["iteration"]
-    return seconds
+    return seconds_of(read_log(folder / "log.jsonl"))
 
 
 class Estimate:

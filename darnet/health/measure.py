@@ -9,10 +9,9 @@ from itertools import combinations
 import numpy as np
 from numpy.typing import NDArray
 
-from darnet.imaging import BODY_ABOVE, flicker, relative_difference
+from darnet.imaging import AIR, BODY_ABOVE, flicker, relative_difference
 
 BINS = np.linspace(-1, 1, 49)
-ABOVE_AIR = -0.95  # a preprocessed value that is no longer background
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def histogram(images: Sequence[NDArray[np.floating]]) -> NDArray[np.float64]:
     """Share of the voxels above background in each bin of `BINS`, all images weighing the same."""
     found = []
     for image in images:
-        counts, _ = np.histogram(image[image > ABOVE_AIR], BINS)
+        counts, _ = np.histogram(image[image > AIR], BINS)
         found.append(counts / max(counts.sum(), 1))
     return np.asarray(np.mean(found, axis=0))
 

@@ -2,7 +2,7 @@
 flicker along depth, planes and surfaces to look at."""
 
 from darnet.imaging.components import count_components, keep_largest, largest_fraction
-from darnet.imaging.contrast import AIR, invert_contrast
+from darnet.imaging.contrast import AIR, BACKGROUND, invert_contrast
 from darnet.imaging.crop import Box, box_of, crop, paste, shorten
 from darnet.imaging.flicker import BODY_ABOVE, differences_along, flicker, relative_difference
 from darnet.imaging.foreground import foreground_mask
@@ -33,6 +33,7 @@ from darnet.imaging.surfaces import colour_of, label_colours, render_surfaces
 
 __all__ = [
     "AIR",
+    "BACKGROUND",
     "BODY_ABOVE",
     "Box",
     "Orientation",

@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from darnet.imaging.foreground import foreground_mask
 
+BACKGROUND = -1.0  # of a normalised scan
 AIR = -0.95  # up to here a normalised scan is background: air of a translation, or beside an edge, is not exactly -1
 DARKEST = -0.8  # that turned tissue becomes, apart from air
 NEIGHBOURS = (3, 3)  # in plane, whose mean tells tissue from air: that of single voxels is lost in noise

@@ -11,10 +11,10 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from darnet.errors import ConfigurationError, DataError
+from darnet.imaging.contrast import BACKGROUND
 
 SMALLEST_WEIGHT = 1e-4
 SIGMA = 1 / 8  # of the Gaussian, as a fraction of the patch
-BACKGROUND = -1.0
 
 
 def window_starts(size: int, patch: int, step_fraction: float) -> list[int]:

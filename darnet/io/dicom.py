@@ -4,15 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
-import nibabel as nib
 import numpy as np
 from numpy.typing import NDArray
 
 from darnet.errors import DataError
 from darnet.io.nifti_header import SHEAR_TOLERANCE, NiftiHeader
-from darnet.io.scans import Scan
+from darnet.io.scans import Scan, nifti_image
 
 DICOMDIR = "DICOMDIR"  # table of contents of a medium, no slice
 POSITION_TOLERANCE = 0.02  # of the distance between slices
@@ -99,7 +97,7 @@ def read_dicom_scan(folder: str | Path) -> Scan:
         DataError: As `read_dicom`.
     """
     volume = read_dicom(folder)
-    header: NiftiHeader = _nifti_image(volume.array, volume.affine).header
+    header: NiftiHeader = nifti_image(volume.array, volume.affine).header
     header.set_xyzt_units("mm")
     return Scan(volume.array, volume.affine, Path(folder), header, slices=volume.files)
 
@@ -110,11 +108,6 @@ def is_dicom_folder(folder: str | Path) -> bool:
     if any(p.name.lower().endswith((".nii", ".nii.gz")) for p in files):
         return False
     return any(_has_magic(p) for p in files if p.name.upper() != DICOMDIR)
-
-
-def _nifti_image(array: NDArray[np.float32], affine: NDArray[np.float64]) -> Any:
-    image: Any = nib.Nifti1Image  # its stubs have no types
-    return image(array, affine)
 
 
 def _has_magic(path: Path) -> bool:

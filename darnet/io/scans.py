@@ -126,18 +126,18 @@ def write_labels(path: str | Path, array: NDArray[np.integer], like: Scan, descr
         header[key] = like.header[key]
     header["pixdim"][:4] = like.header["pixdim"][:4]
     header["descrip"] = description.encode("ascii")
-    _write(Path(path), _image(array.astype(kind), None, header))
+    _write(Path(path), nifti_image(array.astype(kind), None, header))
 
 
 def write_new_image(path: str | Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
     """Write voxels (i, j, k) as a scan of int16 where they are whole numbers that fit, else of float32."""
     whole = np.array_equal(array, np.rint(array)) and np.abs(array).max(initial=0) < 2**15
-    _write(Path(path), _image(array.astype(np.int16 if whole else np.float32), affine))
+    _write(Path(path), nifti_image(array.astype(np.int16 if whole else np.float32), affine))
 
 
 def write_new_labels(path: str | Path, array: NDArray[Any], affine: NDArray[np.float64]) -> None:
     """Write labels (i, j, k) of values 0 to 255."""
-    _write(Path(path), _image(array.astype(np.uint8), affine))
+    _write(Path(path), nifti_image(array.astype(np.uint8), affine))
 
 
 @contextlib.contextmanager
@@ -312,7 +312,7 @@ def _as_labels(raw: NDArray[Any], slope: float, inter: float, path: Path) -> NDA
     return np.asarray(values.astype(np.uint8 if high <= 255 else np.uint16))
 
 
-def _image(array: NDArray[Any], affine: NDArray[np.float64] | None, header: NiftiHeader | None = None) -> Any:
+def nifti_image(array: NDArray[Any], affine: NDArray[np.float64] | None, header: NiftiHeader | None = None) -> Any:
     """An image of nibabel, whose stubs have no types."""
     image: Any = nib.Nifti2Image if isinstance(header, nib.Nifti2Header) else nib.Nifti1Image
     return image(array, affine, header)

@@ -20,7 +20,7 @@ from darnet.report.places import Places, gather_places
 from darnet.report.records import Table
 from darnet.self_training import missing_classes
 from darnet.training import CHECKPOINT, stage_hash
-from darnet.training.hooks import read_log
+from darnet.training.hooks import read_log, seconds_of
 from darnet.words import dice_text, duration, number, percent
 
 LOG = "log.jsonl"
@@ -193,7 +193,7 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         skipped=sum(int(row.get("skipped", 0)) for row in rows),
         first=_mean(losses[:tail]) if len(losses) > 1 else math.nan,
         last=_mean(losses[-tail:]),
-        seconds=_seconds(rows),
+        seconds=seconds_of(rows),
         charts=_charts(rows, stage),
         dice=_read_dice(log.parent / "validation.json"),
         baseline=baseline,
@@ -228,14 +228,6 @@ def _planned(folder: Path, stage: str, plans: Plans | None) -> int:
         return int(getattr(plans, stage).iterations)
     path = folder / "plans.json"
     return int(getattr(Plans.read(path), stage).iterations) if path.exists() else 0
-
-
-def _seconds(rows: Sequence[Mapping[str, Any]]) -> float:
-    total, before = 0.0, 0
-    for row in rows:
-        total += float(row.get("seconds_per_iteration", 0)) * (int(row["iteration"]) - before)
-        before = int(row["iteration"])
-    return total
 
 
 def _charts(rows: Sequence[Mapping[str, Any]], stage: str) -> tuple[tuple[str, str], ...]:

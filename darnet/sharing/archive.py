@@ -14,7 +14,7 @@ from typing import Any
 
 from darnet.errors import ConfigurationError
 from darnet.inference import CHOICE
-from darnet.io import atomic_path
+from darnet.io import atomic_path, sha256_of
 from darnet.strict_json import parse_json
 
 FORMAT, VERSION = "darnet model", 1
@@ -70,13 +70,10 @@ def write_archive(
                 _add(archive, name, content)
             manifest = {"format": FORMAT, "version": VERSION, **about, "files": entries}
             _add(archive, MANIFEST, (json.dumps(manifest, indent=2, sort_keys=True) + "\n").encode())
-        digest = hashlib.sha256()
-        with temporary.open("rb") as file:
-            while block := file.read(BLOCK):
-                digest.update(block)
+        digest = sha256_of(temporary)
         if path.exists():
             raise ConfigurationError("there is such a file", where=path, remedy="give another file with -o")
-    return digest.hexdigest()
+    return digest
 
 
 def _add(archive: zipfile.ZipFile, name: str, content: bytes) -> None:

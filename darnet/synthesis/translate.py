@@ -9,10 +9,10 @@ import torch
 from torch.nn import functional as F
 
 from darnet.errors import DataError
+from darnet.imaging import BACKGROUND, BODY_ABOVE
 from darnet.networks import AnyTranslator
 from darnet.training.device import format_of_slices
 
-BACKGROUND = -1.0
 LEAST_CONTRAST = 0.02  # standard deviation below which a translation shows nothing, in the unit of -1..1
 LEAST_CHANGE = 0.01  # from plane to plane, as a share of the source's
 SLICES_ON_CPU = 4
@@ -62,7 +62,7 @@ def refuse_collapse(volumes: np.ndarray, source: np.ndarray, case_id: str, style
     Raises:
         DataError: A translation is not finite, constant within the body, or the same picture for all planes.
     """
-    body = source[0] > BACKGROUND + 0.1
+    body = source[0] > BODY_ABOVE
     for style, volume in zip(styles, volumes, strict=True):
         fault = ""
         if not np.isfinite(volume).all():

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from darnet.errors import DataError
 from darnet.io import save_checkpoint
 from darnet.progress import progress
+from darnet.training.lines import Means
 from darnet.training.loop import Hook, Losses, TrainingStep
 
 
@@ -22,38 +22,30 @@ class JsonLinesLog(Hook):
 
     def __init__(self, path: Path, stage: str, every: int = 10) -> None:
         self.path, self.stage, self.every = path, stage, every
-        self._sums: dict[str, float] = {}
-        self._count = 0
-        self._skipped = 0
-        self._since = time.monotonic()
+        self._means, self._since = Means(), time.monotonic()
 
     def after_update(self, iteration: int, losses: Losses) -> None:
         """Sum up, and write a line when enough iterations are in."""
-        values = losses.values()
-        if all(np.isfinite(v) for v in values.values()):
-            for name, value in values.items():
-                self._sums[name] = self._sums.get(name, 0.0) + value
-            self._count += 1
-        else:
-            self._skipped += 1
+        self._means.add(losses.values())
         if (iteration + 1) % self.every == 0:
             self._write(iteration + 1)
 
     def at_end(self, iteration: int) -> None:
         """Write what is left."""
-        if self._count or self._skipped:
+        if self._means.count or self._means.skipped:
             self._write(iteration)
 
     def _write(self, iteration: int) -> None:
-        seconds = (time.monotonic() - self._since) / max(self._count + self._skipped, 1)
+        seconds = (time.monotonic() - self._since) / max(self._means.count + self._means.skipped, 1)
+        means, skipped = self._means.take()
+        self._since = time.monotonic()
         line = {
             "stage": self.stage,
             "iteration": iteration,
             "seconds_per_iteration": round(seconds, 4),
-            "skipped": self._skipped,
-            **{name: round(total / max(self._count, 1), 6) for name, total in self._sums.items()},
+            "skipped": skipped,
+            **{name: round(mean, 6) for name, mean in means.items()},
         }
-        self._sums, self._count, self._skipped, self._since = {}, 0, 0, time.monotonic()
         with self.path.open("a", encoding="utf-8") as file:
             file.write(json.dumps(line) + "\n")
 
@@ -69,6 +61,15 @@ def read_log(path: Path) -> list[dict[str, Any]]:
             except (json.JSONDecodeError, KeyError, TypeError):
                 continue  # a line cut off by a crash
     return [rows[i] for i in sorted(rows)]
+
+
+def seconds_of(rows: Sequence[Mapping[str, Any]]) -> float:
+    """Seconds of the iterations that a log of `read_log` tells of."""
+    total, before = 0.0, 0
+    for row in rows:
+        total += (int(row["iteration"]) - before) * float(row.get("seconds_per_iteration", 0))
+        before = int(row["iteration"])
+    return total
 
 
 class ProgressBar(Hook):

@@ -19,19 +19,17 @@ from darnet.augmentation import (
     sample_slice_transform,
 )
 from darnet.errors import DataError
-from darnet.imaging import Box, pad_to, patch_box
+from darnet.imaging import BACKGROUND, BODY_ABOVE, Box, pad_to, patch_box
 from darnet.io import CaseStore
 from darnet.plans import SegmentationPlan, TranslationPlan
 from darnet.training.device import to_device
 
-BACKGROUND = -1.0
 MATCHED_GAIN = 0.3  # of the gains of single classes, where their intensities are known, if only roughly
-FOREGROUND_ABOVE = -0.9  # an image value that is no longer air
 
 
 def foreground_fractions(volume: np.ndarray) -> np.ndarray:
     """Fraction (D,) of each slice of (1, D, H, W) that is not background."""
-    return (volume[0] > FOREGROUND_ABOVE).mean(axis=(1, 2))  # type: ignore[no-any-return]
+    return (volume[0] > BODY_ABOVE).mean(axis=(1, 2))  # type: ignore[no-any-return]
 
 
 @dataclass(frozen=True)
