@@ -185,11 +185,13 @@ def test_files(tmp_path):
         Plans.read(tmp_path / "plans.json")
     with pytest.raises(ConfigurationError, match="remedy: +train first$"):
         Plans.read(tmp_path / "plans.json", "train first")
+    with pytest.raises(ConfigurationError, match="the file cannot be read"):
+        Plans.read(tmp_path)
     (tmp_path / "plans.json").write_text("{")
     with pytest.raises(ConfigurationError, match="JSON"):
         Plans.read(tmp_path / "plans.json")
     (tmp_path / "plans.json").write_text('{"seed": 1,\n "seed": 2}')
-    with pytest.raises(ConfigurationError, match='line 2: the key "seed" is there twice'):
+    with pytest.raises(ConfigurationError, match=r'the key "seed" is there twice\n  where: .*plans\.json, line 2\n'):
         Plans.read(tmp_path / "plans.json")
     (tmp_path / "plans.json").write_text("[1]")
     with pytest.raises(ConfigurationError, match="schema"):

@@ -19,7 +19,7 @@ from darnet.cli.common import (
     warn,
     whole_number,
 )
-from darnet.errors import DarnetError, DataError
+from darnet.errors import DarnetError, DataError, collect
 from darnet.layout import DatasetLayout, find_dataset
 from darnet.plans import Plans
 from darnet.words import counted, duration
@@ -151,10 +151,7 @@ def known_fingerprint(layout: DatasetLayout) -> Fingerprint | None:
     """What was measured of the scans; None where that is not known, as with --keep_plan, which does not need it."""
     from darnet.planning import Fingerprint
 
-    try:
-        return Fingerprint.read(layout.fingerprint) if layout.fingerprint.exists() else None
-    except DarnetError:
-        return None
+    return collect([], lambda: Fingerprint.read(layout.fingerprint))
 
 
 def describe_scans(layout: DatasetLayout, plans: Plans) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from darnet.errors import ConfigurationError
+from darnet.errors import collect
 from darnet.io import keep_beside
 from darnet.layout import DatasetLayout
 from darnet.plans import Plans
@@ -35,7 +35,4 @@ def planned_seeds(layout: DatasetLayout) -> tuple[int, ...]:
 
 def _read(path: Path) -> Plans | None:
     """A plan; None where there is none that can be read."""
-    try:
-        return Plans.read(path)
-    except ConfigurationError:
-        return None
+    return collect([], lambda: Plans.read(path))

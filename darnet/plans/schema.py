@@ -24,7 +24,7 @@ from darnet.plans.parts import (
     TranslationPlan,
 )
 from darnet.spread import spread
-from darnet.strict_json import parse_json
+from darnet.strict_json import read_json
 
 SCHEMA_VERSION = 1
 LEAST_COMPARISON, LARGEST_COMPARISON = 2, 6  # target scans that rounds are compared on
@@ -170,12 +170,6 @@ class Plans:
         Raises:
             ConfigurationError: No such file, not JSON, a key twice, or not a valid plan.
         """
-        try:
-            values = parse_json(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise ConfigurationError("there is no plan", where=path, remedy=missing) from None
-        except (ValueError, RecursionError) as error:
-            raise ConfigurationError(
-                "the plan is not valid JSON", where=path, found=error, remedy="mend the line or plan again"
-            ) from None
-        return cls.from_json(values, path)
+        if not Path(path).exists():
+            raise ConfigurationError("there is no plan", where=path, remedy=missing)
+        return cls.from_json(read_json(path), path)

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from darnet import __version__
-from darnet.errors import ConfigurationError
+from darnet.errors import ConfigurationError, collect
 from darnet.health import Finding
 from darnet.imaging import colour_of
-from darnet.io import atomic_write
+from darnet.io import atomic_write, require_writable
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.plans import Plans
 from darnet.report.domains import PLANES, gather_domains
@@ -56,7 +55,7 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     _check_inputs(inputs)
     beside = layout.results / "plans.json"  # all that there is of a model that was trained elsewhere
     plans = next((Plans.read(path) for path in (layout.plans, beside) if path.exists()), None)
-    planned = _planned(layout) if layout.plans.exists() else None
+    planned = collect([], lambda: Plans.read(layout.planned)) if layout.plans.exists() else None  # gives reasons alone
     folder = inputs.predictions or find_predictions(layout)
     evaluation = inputs.evaluation
     if evaluation is None and folder is not None and (folder / SUMMARY).exists():
@@ -91,14 +90,6 @@ def write_report(layout: DatasetLayout, output: Path, inputs: ReportInputs = Rep
     return findings
 
 
-def _planned(layout: DatasetLayout) -> Plans | None:
-    """The plan as it was made; None where it cannot be read: it gives reasons alone."""
-    try:
-        return Plans.read(layout.planned)
-    except ConfigurationError:
-        return None
-
-
 def render(content: dict[str, Any]) -> str:
     """The page as text; everything that is not a picture or a chart is escaped."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -129,14 +120,7 @@ def check_output(path: Path) -> None:
             expected="a name such as report.html",
             remedy="give -o such a name",
         )
-    parent = next(p for p in path.absolute().parents if p.exists())
-    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
-        raise ConfigurationError(
-            "the report cannot be written",
-            where=path,
-            found=f"{parent} is not a folder open to writing",
-            remedy="give another file with -o",
-        )
+    require_writable(path.absolute().parent, "give another file with -o")
     if path.exists() and MARK not in path.read_text(encoding="utf-8", errors="replace")[:2000]:
         raise ConfigurationError(
             "the report would replace a file that is no report", where=path, remedy="give another file with -o"

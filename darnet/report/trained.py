@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from darnet.baselines import NO_ADAPTATION, NO_TRANSLATION, SUPERVISED
-from darnet.errors import ConfigurationError
+from darnet.errors import collect
 from darnet.io import CaseStore, is_held, read_json, read_meta
 from darnet.layout import DatasetLayout, fold_lock, translation_lock
 from darnet.plans import Plans
@@ -183,7 +183,7 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         title = f"Baseline “{parts[0].replace('_', ' ')}”: {title[0].lower()}{title[1:]}"
     losses = [float(row[main]) for row in rows if main in row]
     tail = max(len(losses) // 10, 1)
-    meta = _meta(log.parent / CHECKPOINT)
+    meta = collect([], lambda: read_meta(log.parent / CHECKPOINT)) or {}
     planned = _planned(results / parts[0] if baseline else results, stage, None if baseline else plans)
     return Run(
         title=title,
@@ -205,14 +205,6 @@ def _read_run(results: Path, log: Path, plans: Plans | None) -> Run | None:
         go_on="" if parts[0] == SUPERVISED else go_on(results.name, fold or "0", parts[0] if baseline else ""),
         other_plan=not (baseline or plans is None or meta.get("plan") in (None, stage_hash(plans, stage))),
     )
-
-
-def _meta(checkpoint: Path) -> dict[str, Any]:
-    """The record of a checkpoint; empty where it cannot be read."""
-    try:
-        return read_meta(checkpoint)
-    except ConfigurationError:
-        return {}
 
 
 def go_on(dataset: str, fold: str, baseline: str = "") -> str:

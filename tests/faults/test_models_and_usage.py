@@ -452,7 +452,7 @@ def test_50_harm_within_a_model(bench, model, marker, refused_model):
     pack(model, files | {"plans.json": json.dumps(values).encode()})
     refused_model("another plan")
     pack(model, files | {"plans.json": b"[" * 100000})
-    refused_model("the plan is not valid JSON")
+    refused_model("the file is not JSON that can be used", "plans.json")
     pack(model, {key: value for key, value in files.items() if key != name})
     refused_model("no network")
 

@@ -471,7 +471,7 @@ def break_choice(layout):
     ("spoil", "code", "words"),
     [
         (break_choice, 2, "the choice of rounds has another form"),
-        (break_plan, 2, "the plan is not valid JSON"),
+        (break_plan, 2, "the file is not valid JSON"),
         (break_fingerprint, 2, "the fingerprint has other keys"),
         (break_store, 3, "t2_image.b2nd"),
         (break_bank, 2, "the style bank has another form"),
