@@ -60,6 +60,11 @@ class DomainPlan:
     intensity: IntensityPlan
 
     @property
+    def unit(self) -> str:
+        """Unit of its intensities, in words."""
+        return "HU" if self.hounsfield else "arbitrary units"
+
+    @property
     def hounsfield(self) -> bool:
         """Whether its scans are CT in Hounsfield units."""
         return is_ct(self.modality) and self.intensity.rule == "window"

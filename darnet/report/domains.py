@@ -142,11 +142,6 @@ def draw_histograms(shares: Mapping[str, NDArray[np.float64]], title: str) -> st
     return line_chart(series, "intensity after preprocessing (−1 black, 1 white)", "share of voxels (%)", title)
 
 
-def unit_of(modality: str) -> str:
-    """Unit of the intensities of a kind of scan."""
-    return "HU" if modality.upper().startswith("CT") else "arbitrary units"
-
-
 def _tables(fingerprint: Fingerprint, plans: Plans) -> ScanTables:
     names = {d: f"{plans.domain(d).modality} ({d})" for d in DOMAINS}
     cases = {d: fingerprint.of(d) for d in DOMAINS}
@@ -163,7 +158,7 @@ def _tables(fingerprint: Fingerprint, plans: Plans) -> ScanTables:
     sizes = Table(head, tuple(rows), "Median over the scans, and in brackets the least and the most.")
     levels = ("0.5 %", "5 %", "50 % (median)", "95 %", "99.5 %")
     medians = {d: np.median([c.percentiles for c in cases[d]], axis=0) for d in DOMAINS if cases[d]}
-    units = {d: unit_of(plans.domain(d).modality) for d in DOMAINS}
+    units = {d: plans.domain(d).unit for d in DOMAINS}
     intensities = tuple(
         (
             f"{level} of the body is darker than",

@@ -8,7 +8,6 @@ from typing import Any
 
 from darnet.layout import DOMAINS
 from darnet.plans import DomainPlan, Plans, settings_of
-from darnet.report.domains import unit_of
 from darnet.report.network import NetworkLevel, draw_network, network_levels
 from darnet.report.records import Table
 from darnet.words import cross, number
@@ -62,6 +61,10 @@ WORDS = {
     "largest_component": ("classes kept in one piece", ""),
     "places": ("piece that is kept", ""),
 }
+OF_NULL = {
+    "source_depth": "not cut", "source_height": "not cut", "source_width": "not cut", "styles_a_case": "all",
+    "window": "all of it", "places": "the largest",
+}  # fmt: skip
 AXES = {"S": "from feet to head", "A": "from front to back", "R": "from left to right"}
 
 
@@ -143,7 +146,7 @@ def _intensity_table(plans: Plans, planned: Plans) -> Table:
 
 def _window(domain: DomainPlan) -> str:
     rule = domain.intensity
-    unit = unit_of(domain.modality) if rule.rule == "window" else "% of the voxels of each scan's body"
+    unit = domain.unit if rule.rule == "window" else "% of the voxels of each scan's body"
     return f"{number(rule.low)} to {number(rule.high)} {unit}"
 
 
@@ -173,20 +176,14 @@ def _summary(plans: Plans) -> tuple[str, ...]:
 
 def _in_words(key: str, value: Any, plans: Plans) -> tuple[str, str]:
     name, unit = WORDS.get(key, (key.replace("_", " "), ""))
-    if key in ("source_depth", "source_height", "source_width") and value is None:
-        return name, "not cut"
-    if key == "styles_a_case" and value is None:
-        return name, "all"
-    if key == "window" and value is None:
-        return name, "all of it"
-    if key in ("matched_translated", "expected_background", "expected_appearance") and value is None:
-        return name, "none"
     if key == "source_inverted":
         return name, "yes" if value else "no"
+    if value is None:
+        return name, OF_NULL.get(key, "none")
     if key == "through_plane":
         return name, AXES.get(value, str(value))
     if key == "places":
-        return name, "the largest" if value is None else "as large as source labels and where they lie among each other"
+        return name, "as large as source labels and where they lie among each other"
     if key == "largest_component":
         return name, ", ".join(n.replace("_", " ") for n, v in plans.foreground.items() if v in value) or "none"
     if key == "mirror_axes":

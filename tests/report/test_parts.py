@@ -228,6 +228,32 @@ def test_a_share_that_is_null_is_told_as_none(make_small_plans, value, words):
     assert ("share of those out of translated volumes", words, "so") in rows
 
 
+def test_a_setting_that_was_planned_as_null_is_told_as_none(make_small_plans):
+    planned = make_small_plans()
+    settings = dataclasses.replace(planned.segmentation, random_tissues=0.5)
+    by_hand = dataclasses.replace(planned, segmentation=settings)
+    reasons = [row[2] for _, table in gather_plan(by_hand, planned).tables for row in table.rows]
+    assert "set by hand; planned: none" in reasons
+
+
+@pytest.mark.parametrize(
+    ("modality", "rule", "words"),
+    [
+        ("ceCT", "window", "-100 to 300 HU"),
+        ("CBCT", "window", "-100 to 300 HU"),
+        ("MR", "window", "-100 to 300 arbitrary units"),
+        ("CT", "percentile", "1 to 99 % of the voxels of each scan's body"),
+    ],
+)
+def test_windows_are_in_the_unit_of_the_scans(make_small_plans, modality, rule, words):
+    low, high = (-100.0, 300.0) if rule == "window" else (1.0, 99.0)
+    plans = make_small_plans()
+    intensity = dataclasses.replace(plans.source.intensity, rule=rule, low=low, high=high)
+    source = dataclasses.replace(plans.source, modality=modality, intensity=intensity)
+    tables = dict(gather_plan(dataclasses.replace(plans, source=source)).tables)
+    assert tables["Intensities"].rows[0][1].replace("−", "-").startswith(words)
+
+
 def test_a_setting_changed_by_hand_has_no_reason_of_the_plan(make_small_plans):
     plans = make_small_plans()
     planned = dataclasses.replace(
