@@ -26,21 +26,10 @@ class Orientation:
     Attributes:
         axes: Canonical axis n is the input axis `axes[n]`.
         flips: Whether canonical axis n runs against the input axis.
-
-    Raises:
-        ConfigurationError: `axes` is no permutation of 0, 1, 2.
     """
 
     axes: tuple[int, int, int]
     flips: tuple[bool, bool, bool]
-
-    def __post_init__(self) -> None:
-        if sorted(self.axes) != [0, 1, 2] or len(self.flips) != 3:
-            raise ConfigurationError(
-                "an orientation does not name each axis once",
-                found=f"axes {self.axes}, flips {self.flips}",
-                expected="a permutation of 0, 1, 2 and three flips",
-            )
 
 
 def determine_orientation(affine: NDArray[np.floating], through_plane: str = "S") -> Orientation:
