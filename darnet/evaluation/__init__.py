@@ -2,14 +2,13 @@
 
 from darnet.evaluation.dice import dice
 from darnet.evaluation.folder import evaluate_folders, find_labels
-from darnet.evaluation.summary import CaseScores, Scores, Statistics, Summary, evaluate_pair, summarize
+from darnet.evaluation.summary import CaseScores, Scores, Summary, evaluate_pair, summarize
 from darnet.evaluation.surface_distance import average_symmetric_surface_distance
 from darnet.evaluation.table import format_table
 
 __all__ = [
     "CaseScores",
     "Scores",
-    "Statistics",
     "Summary",
     "average_symmetric_surface_distance",
     "dice",

@@ -8,14 +8,13 @@ from darnet.inference.checkpoints import (
     chosen_checkpoint,
     last_checkpoint,
     load_network,
-    trained_folds,
 )
 from darnet.inference.doubts import LEAST_OF_ALL, LEAST_OF_ONE, doubtful_shapes
 from darnet.inference.export import Geometry, labels_on_input_grid, probabilities_on_input_grid
 from darnet.inference.folder import check_output, predict_folder
 from darnet.inference.inputs import InputCase, find_inputs, select_part
 from darnet.inference.options import FolderOptions
-from darnet.inference.predictor import Prediction, Predictor
+from darnet.inference.predictor import Predictor
 
 __all__ = [
     "CHOICE",
@@ -24,7 +23,6 @@ __all__ = [
     "FolderOptions",
     "Geometry",
     "InputCase",
-    "Prediction",
     "Predictor",
     "candidates",
     "check_output",
@@ -39,5 +37,4 @@ __all__ = [
     "predict_folder",
     "probabilities_on_input_grid",
     "select_part",
-    "trained_folds",
 ]

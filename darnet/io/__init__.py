@@ -4,7 +4,7 @@ from darnet.io.case_record import CaseRecord
 from darnet.io.case_store import CaseStore
 from darnet.io.checkpoint import load_checkpoint, pack_checkpoint, read_meta, save_checkpoint
 from darnet.io.dataset_json import DatasetInfo, list_cases, list_labels, read_dataset_json
-from darnet.io.dicom import DicomVolume, is_dicom_folder, read_dicom, read_dicom_scan
+from darnet.io.dicom import is_dicom_folder, read_dicom, read_dicom_scan
 from darnet.io.dicom_seg import read_seg_sources, require_highdicom, write_dicom_seg
 from darnet.io.files import (
     atomic_path,
@@ -18,7 +18,6 @@ from darnet.io.files import (
 )
 from darnet.io.grid import corners_apart, most_apart
 from darnet.io.lock import is_held, only_one, refuse_held
-from darnet.io.nifti_header import ScanHeader
 from darnet.io.paired import paired_notes
 from darnet.io.scans import Scan, read_header, read_scan, write_labels, write_new_image, write_new_labels
 from darnet.strict_json import read_json
@@ -27,9 +26,7 @@ __all__ = [
     "CaseRecord",
     "CaseStore",
     "DatasetInfo",
-    "DicomVolume",
     "Scan",
-    "ScanHeader",
     "atomic_path",
     "atomic_write",
     "corners_apart",

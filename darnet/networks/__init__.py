@@ -1,6 +1,5 @@
 """Networks: DAR-UNet, the translators and the discriminators."""
 
-from darnet.networks.attention import QuartetAttention, VoxelAttention
 from darnet.networks.build import (
     AnyTranslator,
     build_discriminators,
@@ -12,15 +11,8 @@ from darnet.networks.build import (
 from darnet.networks.cycle_gan import EntangledTranslator, OverlappingPatchDiscriminator, ResNetGenerator
 from darnet.networks.dar_unet import DARUNet
 from darnet.networks.discriminators import ContentDiscriminator, ImageDiscriminator
-from darnet.networks.gating import z_pools
-from darnet.networks.instance_norm import adaptive_instance_norm, instance_norm
-from darnet.networks.translation import (
-    ContentEncoder,
-    ContentHead,
-    Decoder,
-    StyleEncoder,
-    Translator,
-)
+from darnet.networks.instance_norm import adaptive_instance_norm
+from darnet.networks.translation import ContentEncoder, ContentHead, Decoder, StyleEncoder, Translator
 
 __all__ = [
     "AnyTranslator",
@@ -32,17 +24,13 @@ __all__ = [
     "EntangledTranslator",
     "ImageDiscriminator",
     "OverlappingPatchDiscriminator",
-    "QuartetAttention",
     "ResNetGenerator",
     "StyleEncoder",
     "Translator",
-    "VoxelAttention",
     "adaptive_instance_norm",
-    "instance_norm",
     "build_discriminators",
     "build_entangled",
     "build_patch_discriminators",
     "build_segmentation",
     "build_translator",
-    "z_pools",
 ]

@@ -16,14 +16,13 @@ from darnet.plans.parts import (
     TranslationPlan,
     settings_of,
 )
-from darnet.plans.schema import COMPARED_SHARE, LARGEST_COMPARISON, SCHEMA_VERSION, Plans
+from darnet.plans.schema import COMPARED_SHARE, LARGEST_COMPARISON, Plans
 
 __all__ = [
     "COMPARED_SHARE",
     "LABEL_MARGIN",
     "LARGEST_COMPARISON",
     "NOTHING_IF_NULL",
-    "SCHEMA_VERSION",
     "DomainPlan",
     "InferencePlan",
     "IntensityPlan",

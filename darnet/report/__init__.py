@@ -1,5 +1,5 @@
 """The report: one HTML file that shows a data set, its plan, and what each stage has made of it."""
 
-from darnet.report.page import ReportInputs, check_output, write_report
+from darnet.report.page import ReportInputs, write_report
 
-__all__ = ["ReportInputs", "check_output", "write_report"]
+__all__ = ["ReportInputs", "write_report"]

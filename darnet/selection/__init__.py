@@ -2,15 +2,14 @@
 
 from darnet.selection.contrast import Contrasts, Volume, compare_contrasts
 from darnet.selection.criteria import MARGIN, Criteria, agreement, certainty, change_contrast, choose
-from darnet.selection.run import choose_round, compare, describe_cases
-from darnet.selection.shapes import ShapeReference, describe_shapes, learn_shapes, plausibility, usual_plausibility
+from darnet.selection.run import choose_round, describe_cases
+from darnet.selection.shapes import describe_shapes, learn_shapes, plausibility, usual_plausibility
 from darnet.selection.source_contrast import choose_source_contrast, with_contrast
 
 __all__ = [
     "MARGIN",
     "Contrasts",
     "Criteria",
-    "ShapeReference",
     "Volume",
     "agreement",
     "certainty",
@@ -18,7 +17,6 @@ __all__ = [
     "choose",
     "choose_round",
     "choose_source_contrast",
-    "compare",
     "compare_contrasts",
     "describe_cases",
     "describe_shapes",

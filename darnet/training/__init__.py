@@ -1,11 +1,10 @@
 """Training: one loop, two stages (translation, segmentation), hooks beside it."""
 
 from darnet.training.alone import no_run_beside
-from darnet.training.device import autocast, resolve_device
+from darnet.training.device import resolve_device
 from darnet.training.expected import ExpectedTime, measure_time, memory_here
 from darnet.training.folds import fold_notes, other_number_of_folds, read_fold, write_folds
-from darnet.training.loop import Hook, run_training
-from darnet.training.optimizer import AdaBelief, cosine_learning_rate
+from darnet.training.optimizer import AdaBelief
 from darnet.training.other_work import cores_here
 from darnet.training.preprocessed import REPLACED, check_preprocessed, refuse_unfinished
 from darnet.training.run import (
@@ -22,7 +21,6 @@ from darnet.training.run import (
 from darnet.training.segmentation import SegmentationStep
 from darnet.training.stages import plan_hash, stage_hash, stage_iterations
 from darnet.training.state import load_module
-from darnet.training.translation import TranslationStep
 from darnet.training.validation import validate
 from darnet.training.weights import (
     publish_plans,
@@ -38,14 +36,10 @@ __all__ = [
     "REPLACED",
     "AdaBelief",
     "ExpectedTime",
-    "Hook",
     "RunOptions",
     "SegmentationStep",
-    "TranslationStep",
-    "autocast",
     "check_preprocessed",
     "cores_here",
-    "cosine_learning_rate",
     "data_of",
     "fit",
     "fold_notes",
@@ -66,7 +60,6 @@ __all__ = [
     "resolve_device",
     "stage_hash",
     "stage_iterations",
-    "run_training",
     "tell_changed_cases",
     "train_segmentation",
     "train_translation",
