@@ -1,5 +1,6 @@
 """Networks: DAR-UNet, the translators and the discriminators."""
 
+from darnet.networks.attention import QuartetAttention, VoxelAttention
 from darnet.networks.build import (
     AnyTranslator,
     build_discriminators,
@@ -24,9 +25,11 @@ __all__ = [
     "EntangledTranslator",
     "ImageDiscriminator",
     "OverlappingPatchDiscriminator",
+    "QuartetAttention",
     "ResNetGenerator",
     "StyleEncoder",
     "Translator",
+    "VoxelAttention",
     "adaptive_instance_norm",
     "build_discriminators",
     "build_entangled",
