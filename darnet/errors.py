@@ -10,10 +10,14 @@ from typing import TypeVar
 
 T = TypeVar("T")
 
-DISK_FULL = {
-    errno.ENOSPC: "the disk is full",
-    errno.EDQUOT: "the quota of the disk is used up",
-    errno.EFBIG: "the file is larger than the file system or a limit of this process allows",
+_FREE = "free some space and run the command again"
+DISK_FULL = {  # what is wrong, and the remedy
+    errno.ENOSPC: ("the disk is full", _FREE),
+    errno.EDQUOT: ("the quota of the disk is used up", _FREE),
+    errno.EFBIG: (
+        "the file is larger than the file system or a limit of this process allows",
+        "raise the limit (ulimit -f) or name a folder of another file system, and run the command again",
+    ),
 }
 
 

@@ -252,7 +252,8 @@ def explain(error: BaseException, to_go_on: str) -> tuple[int, str]:
         return int(error.exit_code), str(error)
     if isinstance(error, OSError) and error.errno in DISK_FULL:
         place = f" while writing {error.filename}" if error.filename else ""
-        return int(ExitCode.RESOURCES), f"{DISK_FULL[error.errno]}{place}; free some space and run the command again"
+        what, remedy = DISK_FULL[error.errno]
+        return int(ExitCode.RESOURCES), f"{what}{place}; {remedy}"
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return int(ExitCode.CONFIGURATION), f"no permission: {error}"
     if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:

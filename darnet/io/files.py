@@ -49,7 +49,7 @@ def atomic_path(path: str | Path, needed: int | None = None) -> Iterator[Path]:
         with contextlib.suppress(OSError):
             temporary.unlink()
         if isinstance(error, OSError) and error.errno in DISK_FULL:
-            raise _disk_full(path, needed, DISK_FULL[error.errno]) from error
+            raise _disk_full(path, needed, *DISK_FULL[error.errno]) from error
         raise
     if os.name == "posix":
         _flush(path.parent)
@@ -200,12 +200,12 @@ def _is_running(process: int) -> bool:
     return True
 
 
-def _disk_full(path: Path, needed: int | None, what: str) -> DiskFull:
+def _disk_full(path: Path, needed: int | None, what: str, remedy: str) -> DiskFull:
     free = shutil.disk_usage(path.parent).free
     return DiskFull(
         what,
         where=path,
         found=f"{free} bytes free",
         expected=None if needed is None else f"{needed} bytes for this file",
-        remedy="free some space and run the command again; the former file, if any, is intact",
+        remedy=f"{remedy}; the former file, if any, is intact",
     )

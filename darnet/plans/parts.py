@@ -60,11 +60,6 @@ class DomainPlan:
     intensity: IntensityPlan
 
     @property
-    def unit(self) -> str:
-        """Unit of its intensities, in words."""
-        return "HU" if self.hounsfield else "arbitrary units"
-
-    @property
     def hounsfield(self) -> bool:
         """Whether its scans are CT in Hounsfield units."""
         return is_ct(self.modality) and self.intensity.rule == "window"
@@ -73,6 +68,11 @@ class DomainPlan:
     def padded(self) -> bool:
         """Whether its scans are MR, in which a constant frame is no air but was added."""
         return is_mr(self.modality) and self.intensity.rule == "percentile"
+
+    @property
+    def told_by_name(self) -> dict[str, bool]:
+        """What its modality tells preprocessing, by name."""
+        return {"hounsfield": self.hounsfield, "padded": self.padded}
 
 
 @dataclass(frozen=True)

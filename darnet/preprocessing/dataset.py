@@ -80,8 +80,7 @@ def case_hash(files: CaseFiles, plans: Plans) -> str:
 def _stored_hash(of_files: str, domain: str, plans: Plans) -> str:
     """As `case_hash`, with the hash of the files."""
     kind = plans.domain(domain)
-    plan = settings_of(plans.preprocessing) | settings_of(kind.intensity)
-    plan |= {"hounsfield": kind.hounsfield, "padded": kind.padded}
+    plan = settings_of(plans.preprocessing) | settings_of(kind.intensity) | kind.told_by_name
     if domain == "target":
         for of_source in ("source_inverted", "source_depth", "source_height", "source_width"):
             plan.pop(of_source, None)

@@ -12,7 +12,7 @@ from darnet.health import BINS, MOST_TARGETS, histogram
 from darnet.io import CaseStore
 from darnet.layout import DOMAINS, DatasetLayout
 from darnet.planning import CaseFingerprint, Fingerprint
-from darnet.plans import Plans
+from darnet.plans import DomainPlan, Plans
 from darnet.report.charts import line_chart
 from darnet.report.images import Volume, middle_plane, plane_stack
 from darnet.report.records import Picture, Stack, Table
@@ -142,6 +142,11 @@ def draw_histograms(shares: Mapping[str, NDArray[np.float64]], title: str) -> st
     return line_chart(series, "intensity after preprocessing (−1 black, 1 white)", "share of voxels (%)", title)
 
 
+def unit_of(domain: DomainPlan) -> str:
+    """Unit of the intensities of a domain's scans."""
+    return "HU" if domain.hounsfield else "arbitrary units"
+
+
 def _tables(fingerprint: Fingerprint, plans: Plans) -> ScanTables:
     names = {d: f"{plans.domain(d).modality} ({d})" for d in DOMAINS}
     cases = {d: fingerprint.of(d) for d in DOMAINS}
@@ -158,7 +163,7 @@ def _tables(fingerprint: Fingerprint, plans: Plans) -> ScanTables:
     sizes = Table(head, tuple(rows), "Median over the scans, and in brackets the least and the most.")
     levels = ("0.5 %", "5 %", "50 % (median)", "95 %", "99.5 %")
     medians = {d: np.median([c.percentiles for c in cases[d]], axis=0) for d in DOMAINS if cases[d]}
-    units = {d: plans.domain(d).unit for d in DOMAINS}
+    units = {d: unit_of(plans.domain(d)) for d in DOMAINS}
     intensities = tuple(
         (
             f"{level} of the body is darker than",

@@ -8,6 +8,7 @@ from typing import Any
 
 from darnet.layout import DOMAINS
 from darnet.plans import DomainPlan, Plans, settings_of
+from darnet.report.domains import unit_of
 from darnet.report.network import NetworkLevel, draw_network, network_levels
 from darnet.report.records import Table
 from darnet.words import cross, number
@@ -146,7 +147,7 @@ def _intensity_table(plans: Plans, planned: Plans) -> Table:
 
 def _window(domain: DomainPlan) -> str:
     rule = domain.intensity
-    unit = domain.unit if rule.rule == "window" else "% of the voxels of each scan's body"
+    unit = unit_of(domain) if rule.rule == "window" else "% of the voxels of each scan's body"
     return f"{number(rule.low)} to {number(rule.high)} {unit}"
 
 

@@ -22,8 +22,7 @@ def plan_hash(plans: Plans, *stages: str) -> str:
     values = plans.to_json()
     parts = {k: values[k] for k in ("labels", "preprocessing", *stages)}
     for domain in ("source", "target"):
-        kind = plans.domain(domain)
-        parts[domain] = values[domain]["intensity"] | {"hounsfield": kind.hounsfield, "padded": kind.padded}
+        parts[domain] = values[domain]["intensity"] | plans.domain(domain).told_by_name
     for part in parts.values():
         for name in NOT_OF_WEIGHTS:
             part.pop(name, None)

@@ -54,7 +54,11 @@ class OutOfMemoryError(RuntimeError):
         (KeyboardInterrupt(), 130, "interrupted (Ctrl-C)\n  remedy:   to go on: darnet_try\n"),
         (OSError(errno.ENOSPC, "no space", "out.nii.gz"), 4, "out.nii.gz"),
         (OSError(errno.ENOSPC, "no space"), 4, "disk is full"),
-        (OSError(errno.EFBIG, "too large", "out.nii.gz"), 4, "limit of this process allows while writing out.nii.gz"),
+        (
+            OSError(errno.EFBIG, "too large", "out.nii.gz"),
+            4,
+            "process allows while writing out.nii.gz; raise the limit",
+        ),
         (PermissionError(errno.EACCES, "denied", "there"), 2, "there"),
         (MemoryError(), 4, "out of memory"),
         (OutOfMemoryError("CUDA"), 4, "-device cpu"),
