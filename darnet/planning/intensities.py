@@ -32,7 +32,7 @@ def intensity_rule(fingerprint: Fingerprint, domain: str, modality: str) -> Inte
     why = "CT: a window of soft tissue in Hounsfield units"
     if labelled:
         # The window must show what is labelled, as far as half of the cases have it.
-        low = max(min(low, 5 * math.floor(float(np.median([p[0] for p in labelled])) / 5)), HOUNSFIELD[0])
-        high = min(max(high, 5 * math.ceil(float(np.median([p[-1] for p in labelled])) / 5)), HOUNSFIELD[1])
+        low = max(min(low, 5.0 * math.floor(float(np.median([p[0] for p in labelled])) / 5)), HOUNSFIELD[0])
+        high = min(max(high, 5.0 * math.ceil(float(np.median([p[-1] for p in labelled])) / 5)), HOUNSFIELD[1])
         why += ", wide enough for the labelled classes"
     return IntensityPlan("window", low, high, why=why)

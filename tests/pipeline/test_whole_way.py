@@ -21,8 +21,9 @@ from darnet.errors import ConfigurationError
 from darnet.evaluation import CaseScores, Scores, summarize
 from darnet.io import load_checkpoint, only_one, save_checkpoint, write_json
 from darnet.layout import DatasetLayout
+from darnet.planning import make_plans
 from darnet.plans import Plans
-from darnet.training import CHECKPOINT, RunOptions, resolve_device
+from darnet.training import CHECKPOINT, RunOptions, plan_hash, refuse_unfinished, resolve_device
 
 NAME = "Dataset007_Tiny"
 SOURCE = Protocol("CT", (16, 40, 40), (10.0, 8.0, 8.0), "LPS")
@@ -42,6 +43,21 @@ def shrink(path: Path) -> None:
         self_training=dataclasses.replace(plans.self_training, iterations=2),
     )
     write_json(path, small.to_json())
+
+
+def test_cases_belong_to_the_plan_as_it_is_written(tmp_path, monkeypatch):
+    def whole_numbers(*arguments):
+        plans = make_plans(*arguments)
+        window = dataclasses.replace(plans.source.intensity, low=-125, high=420)
+        return dataclasses.replace(plans, source=dataclasses.replace(plans.source, intensity=window))
+
+    layout = DatasetLayout(tmp_path, NAME)
+    write_demo_dataset(layout.raw, 1, 2, 2, 1, source=SOURCE, target=TARGET)
+    monkeypatch.setattr(pipeline, "make_plans", whole_numbers)
+    dataset, fingerprint = pipeline.verify(layout)
+    plans = pipeline.plan(layout, dataset, fingerprint, dataclasses.replace(DEMO_PRESET, source_contrast=False))
+    pipeline.preprocess(layout, dataset, plans)
+    assert refuse_unfinished(layout, Plans.read(layout.plans))["plan"] == plan_hash(plans)
 
 
 @pytest.fixture(scope="module")

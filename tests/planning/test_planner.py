@@ -61,6 +61,14 @@ def test_every_plan_can_be_carried_out(fingerprint_of, preset, spacing, extent):
     assert Plans.from_json(json.loads(json.dumps(plans.to_json()))) == plans
 
 
+@pytest.mark.parametrize("preset", list(PRESETS))
+def test_numbers_of_a_plan_are_those_that_are_read_back(fingerprint_of, preset):
+    fields = {"labelled_percentiles": (-903.2, 1.0, 2.0, 3.0, 741.0)}
+    plans = plans_of(fingerprint_of(fields, fields), preset)
+    written = json.dumps(plans.to_json())
+    assert json.dumps(Plans.from_json(json.loads(written)).to_json()) == written  # 745 is not 745.0 to a hash
+
+
 def test_every_choice_has_its_reason(fingerprint_of):
     plans = plans_of(fingerprint_of())
     parts = (plans.preprocessing, plans.translation, plans.synthesis, plans.segmentation, plans.inference)
