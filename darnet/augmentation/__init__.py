@@ -14,7 +14,6 @@ from darnet.augmentation.matching import (
 )
 from darnet.augmentation.patches import PatchTransform, apply_patch_transform, sample_patch_transform
 from darnet.augmentation.positions import (
-    LEAST_AGREEMENT,
     LEAST_EXPLAINED,
     Expected,
     draw_expected,
@@ -31,7 +30,6 @@ from darnet.augmentation.slices import (
 )
 
 __all__ = [
-    "LEAST_AGREEMENT",
     "LEAST_EXPLAINED",
     "Appearance",
     "Expected",

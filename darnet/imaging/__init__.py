@@ -4,7 +4,6 @@ flicker along depth, planes and surfaces to look at."""
 from darnet.imaging.components import count_components, keep_largest, largest_fraction
 from darnet.imaging.contrast import AIR, BACKGROUND, invert_contrast
 from darnet.imaging.crop import Box, box_of, crop, paste, shorten
-from darnet.imaging.depth import depth_in_planes
 from darnet.imaging.flicker import BODY_ABOVE, differences_along, flicker, relative_difference
 from darnet.imaging.foreground import foreground_mask
 from darnet.imaging.neighbours import neighbour_offsets
@@ -45,7 +44,6 @@ __all__ = [
     "colour_of",
     "count_components",
     "crop",
-    "depth_in_planes",
     "cut_plane",
     "determine_orientation",
     "differences_along",

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from darnet.augmentation import LEAST_AGREEMENT, LEAST_EXPLAINED
+from darnet.augmentation import LEAST_EXPLAINED
 from darnet.errors import ConfigurationError
 from darnet.io import read_json
 from darnet.report.chosen import fold_in_words
@@ -65,21 +65,16 @@ def _read(path: Path) -> Places:
 def _sentence(values: dict[str, Any]) -> str:
     if values["explained"] is None:
         return f"Target scans show too little of a body, or source scans too little of it without labels: {UNUSED}."
-    explained = _below(max(float(values["explained"]), 0.0), LEAST_EXPLAINED)
-    agreement = _below(float(values["agreement"]), LEAST_AGREEMENT)
+    explained = max(float(values["explained"]), 0.0)
+    if not values["used"]:
+        explained = min(explained, LEAST_EXPLAINED - 0.01)  # never rounded to what is needed
     found = (
         f"Where classes and other tissues lie explains {percent(explained)} of how brightness differs within the body "
-        f"of the mean target scan, and {percent(LEAST_EXPLAINED)} are needed. What the upper and the lower half of the "
-        f"body tell has a correlation of {agreement:.2f}, and {LEAST_AGREEMENT:g} is needed"
+        f"of the mean target scan, and {percent(LEAST_EXPLAINED)} are needed"
     )
     if values["used"]:
         return f"{found}."
-    return f"{found}. So {UNUSED}. Often the two kinds of scans show different parts of the body."
-
-
-def _below(value: float, limit: float) -> float:
-    """A value below the limit, so far below that it is never rounded to the limit."""
-    return min(value, limit - 0.01) if value < limit else value
+    return f"{found}: {UNUSED}. Often the two kinds of scans show different parts of the body."
 
 
 def _table(classes: dict[str, list[float] | None]) -> Table:

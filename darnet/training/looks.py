@@ -103,10 +103,9 @@ def learn_expected(plans: Plans, source: CaseStore, cases: Sequence[str], target
         target: Store of target scans, whose labels are not read.
     """
     names = plans.some_of(sorted(cases))
-    spacing = plans.preprocessing.spacing[1], plans.preprocessing.spacing[2]
-    shares = (shares_of_places(source.image(c), source.labels(c), plans.num_classes, spacing) for c in names)
+    shares = (shares_of_places(source.image(c), source.labels(c), plans.num_classes) for c in names)
     scans = (target.image(case) for case in plans.some_of(target.case_ids()))
-    found = [(histogram_of_places(scan, spacing), measure_quantiles(scan)) for scan in scans]
+    found = [(histogram_of_places(scan), measure_quantiles(scan)) for scan in scans]
     return expect_appearance(
         (share for share in shares if share is not None),
         [histogram for histogram, _ in found if histogram is not None],
@@ -128,8 +127,8 @@ def record_expected(path: Path, expected: Expected | None, foreground: Mapping[s
     """Write what places tell, for people, or remove what they told another training where nothing was asked of them.
 
     Args:
-        path: JSON: whether it is used, the share explained, how far halves of the body agree, and class -> quartiles of
-            its ranks, None where too little is told of it.
+        path: JSON: whether it is used, the share explained, and class -> quartiles of its ranks, None where too little
+            is told of it.
         expected: Of `planned_expected`.
         foreground: Class -> value.
     """
@@ -140,8 +139,7 @@ def record_expected(path: Path, expected: Expected | None, foreground: Mapping[s
     if expected.enough:
         told = {name: expected.classes[value] for name, value in foreground.items()}
         classes |= {name: ranks.tolist() for name, ranks in told.items() if not np.isnan(ranks).any()}
-    told = {"used": expected.enough, "explained": expected.explained, "agreement": expected.agreement}
-    write_json(path, told | {"classes": classes})
+    write_json(path, {"used": expected.enough, "explained": expected.explained, "classes": classes})
 
 
 def expected_looks(plans: Plans, source: CaseStore, cases: Sequence[str], expected: Expected | None) -> Looking | None:

@@ -274,19 +274,14 @@ def test_what_places_tell_is_put_down(tmp_path):
         return json.loads((tmp_path / "expected.json").read_text())
 
     classes = np.array([[np.nan] * 3, [0.25, 0.5, 0.75], [np.nan] * 3], np.float32)
-    expected = Expected(np.linspace(0, 1, 12, dtype=np.float32), classes, (), 0.5, 0.75)
+    expected = Expected(np.linspace(0, 1, 12, dtype=np.float32), classes, (), 0.5)
     nothing = {"organ": None, "tumour": None}
-    told = {"used": True, "explained": 0.5, "agreement": 0.75, "classes": {"organ": [0.25, 0.5, 0.75], "tumour": None}}
+    told = {"used": True, "explained": 0.5, "classes": {"organ": [0.25, 0.5, 0.75], "tumour": None}}
     assert put_down(expected) == told
     assert put_down(dataclasses.replace(expected, explained=0.1)) == told | {
         "used": False, "explained": 0.1, "classes": nothing,
     }  # fmt: skip
-    assert put_down(dataclasses.replace(expected, agreement=0.4)) == told | {
-        "used": False, "agreement": 0.4, "classes": nothing,
-    }  # fmt: skip
-    assert put_down(expect_appearance([], [], [])) == {
-        "used": False, "explained": None, "agreement": 0.0, "classes": nothing,
-    }  # fmt: skip
+    assert put_down(expect_appearance([], [], [])) == {"used": False, "explained": None, "classes": nothing}
 
 
 @pytest.fixture
